@@ -1,0 +1,26 @@
+//! Tasks, each pinned to the loop that it was spawned on.
+
+use std::future::Future;
+use std::pin::Pin;
+
+/// A task: driven by its loop until it ends, or until its node does.
+pub type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+/// One of the node's event loops, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LoopId(pub usize);
+
+/// The port to event loops.
+pub trait Spawn: Send + Sync {
+    /// How many loops the node has; at least one.
+    fn loops(&self) -> usize;
+
+    /// The loop of the calling task.
+    fn current(&self) -> LoopId;
+
+    /// Makes a task on a loop and starts it there.
+    fn spawn_on(&self, on: LoopId, name: &'static str, make: Box<dyn FnOnce() -> Task + Send>);
+
+    /// Starts a task on the calling task's loop.
+    fn spawn(&self, name: &'static str, task: Task);
+}

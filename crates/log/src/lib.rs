@@ -1,0 +1,1 @@
+//! An append-only partition on disk that survives any crash.

@@ -1,0 +1,1 @@
+//! Record batches: check, read, build, compress.

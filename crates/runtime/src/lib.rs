@@ -1,0 +1,1 @@
+//! The real world: ports over tokio loops, files and sockets.

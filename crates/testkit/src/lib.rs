@@ -1,0 +1,1 @@
+//! Fixtures for tests: golden vectors, small builders.

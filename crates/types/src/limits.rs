@@ -1,0 +1,11 @@
+//! Every bound in one place, each with its arithmetic.
+
+/// Kafka's longest topic name: 255, the longest file name, less room for `-` and a partition.
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+
+/// `socket.request.max.bytes`: the largest frame a listener takes.
+pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// Produce requests of one connection that may wait for replication at once; each holds about
+/// 100 bytes and no record bytes.
+pub const PARKED_PRODUCE_MAX: usize = 64;
