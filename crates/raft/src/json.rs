@@ -11,8 +11,8 @@ pub(crate) enum Json {
     Null,
     Number(i64),
     Text(String),
-    List(Vec<Json>),
-    Object(BTreeMap<String, Json>),
+    List(Vec<Self>),
+    Object(BTreeMap<String, Self>),
 }
 
 /// Not a JSON text of the kind that is read here.

@@ -1,4 +1,5 @@
 //! Scripts of one voter's life.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 
