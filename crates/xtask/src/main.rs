@@ -7,7 +7,9 @@
 
 mod check;
 mod command;
+mod interop;
 mod json;
+mod node;
 mod sim;
 mod tidy;
 mod workspace;
@@ -21,7 +23,10 @@ cargo xtask COMMAND
   fix                    what formatter and clippy can repair by themselves
   tidy                   the rules of the house alone (also a test of this package)
   sim --seed N | --seeds A..B | --minutes M | --planted
-                         the node in the simulator";
+                         the node in the simulator
+  interop [--short] [--bootstrap HOST:PORT [--data FOLDER]] [STEP...]
+                         Kafka's tools, its Java client and kcat against a node, started for it
+                         unless one is named (see tests/acceptance/run)";
 
 /// What a command ends with: a sentence for the person who called it.
 type Outcome = Result<(), String>;
@@ -47,6 +52,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "fix" => check::fix(rest),
         "tidy" => tidy::run(rest),
         "sim" => sim::run(rest),
+        "interop" => interop::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())
