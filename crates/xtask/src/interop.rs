@@ -13,5 +13,6 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     let node = Node::start(&std::env::temp_dir(), &[])?;
     script.args(["--bootstrap", &node.address().to_string(), "--data"]).arg(node.data());
     let outcome = command::run(&mut script);
-    outcome.and(node.stop())
+    let stopped = node.stop();
+    outcome.and(stopped)
 }
