@@ -3,275 +3,275 @@
 /// Kafka's error codes: facts of the protocol, chosen at the broker's edge only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorCode {
-    ///  (-1).
+    /// Something failed inside the node that has no code of its own (-1).
     UnknownServerError,
-    ///  (0).
+    /// Success (0).
     None,
-    ///  (1).
+    /// The offset lies outside of what the partition holds (1).
     OffsetOutOfRange,
-    ///  (2).
+    /// A batch failed its checksum, has a bad size, or lacks a key that compaction needs (2).
     CorruptMessage,
-    ///  (3).
+    /// The partition does not exist, or this node does not host it (3).
     UnknownTopicOrPartition,
-    ///  (4).
+    /// The fetch size is invalid (4).
     InvalidFetchSize,
-    ///  (5).
+    /// The partition has no leader at the moment (5).
     LeaderNotAvailable,
-    ///  (6).
+    /// This node is neither the leader nor a usable follower of the partition (6).
     NotLeaderOrFollower,
-    ///  (7).
+    /// The time allowed for the request ran out (7).
     RequestTimedOut,
-    ///  (8).
+    /// The broker is not available (8).
     BrokerNotAvailable,
-    ///  (9).
+    /// The replica is not available on this node (9).
     ReplicaNotAvailable,
-    ///  (10).
+    /// The batch is larger than the broker or the topic allows (10).
     MessageTooLarge,
-    ///  (11).
+    /// The controller has moved to a newer epoch (11).
     StaleControllerEpoch,
-    ///  (12).
+    /// The metadata of a committed offset is too long (12).
     OffsetMetadataTooLarge,
-    ///  (13).
+    /// The node hung up before it answered (13).
     NetworkException,
-    ///  (14).
+    /// The coordinator is still loading its state (14).
     CoordinatorLoadInProgress,
-    ///  (15).
+    /// The coordinator is not available (15).
     CoordinatorNotAvailable,
-    ///  (16).
+    /// This node is not the coordinator of the group or transactional id (16).
     NotCoordinator,
-    ///  (17).
+    /// The topic name is invalid, or nobody may write to this topic (17).
     InvalidTopicException,
-    ///  (18).
+    /// The batches together exceed the segment size (18).
     RecordListTooLarge,
-    ///  (19).
+    /// Fewer replicas are in sync than min.insync.replicas asks for, so nothing was written (19).
     NotEnoughReplicas,
-    ///  (20).
+    /// The batch was written, but to fewer in-sync replicas than min.insync.replicas asks for (20).
     NotEnoughReplicasAfterAppend,
-    ///  (21).
+    /// Acks must be 0, 1 or -1 (21).
     InvalidRequiredAcks,
-    ///  (22).
+    /// The generation of the group has moved on (22).
     IllegalGeneration,
-    ///  (23).
+    /// The member supports none of the protocols that the group uses (23).
     InconsistentGroupProtocol,
-    ///  (24).
+    /// The group id is invalid (24).
     InvalidGroupId,
-    ///  (25).
+    /// The group does not know this member (25).
     UnknownMemberId,
-    ///  (26).
+    /// The session timeout lies outside of the bounds that the broker sets (26).
     InvalidSessionTimeout,
-    ///  (27).
+    /// The group is rebalancing, join again (27).
     RebalanceInProgress,
-    ///  (28).
+    /// The committed offset and its metadata are too large together (28).
     InvalidCommitOffsetSize,
-    ///  (29).
+    /// The principal may not access the topic (29).
     TopicAuthorizationFailed,
-    ///  (30).
+    /// The principal may not access the group (30).
     GroupAuthorizationFailed,
-    ///  (31).
+    /// The principal may not do this to the cluster (31).
     ClusterAuthorizationFailed,
-    ///  (32).
+    /// The timestamp lies outside of what the topic accepts (32).
     InvalidTimestamp,
-    ///  (33).
+    /// The SASL mechanism is not enabled here (33).
     UnsupportedSaslMechanism,
-    ///  (34).
+    /// The request does not fit the state of the SASL exchange (34).
     IllegalSaslState,
-    ///  (35).
+    /// The node does not serve this version of the API (35).
     UnsupportedVersion,
-    ///  (36).
+    /// A topic of this name exists (36).
     TopicAlreadyExists,
-    ///  (37).
+    /// The number of partitions is invalid (37).
     InvalidPartitions,
-    ///  (38).
+    /// The replication factor is below 1 or above the number of usable brokers (38).
     InvalidReplicationFactor,
-    ///  (39).
+    /// The replica assignment is invalid (39).
     InvalidReplicaAssignment,
-    ///  (40).
+    /// The configuration is invalid (40).
     InvalidConfig,
-    ///  (41).
+    /// This node is not the active controller (41).
     NotController,
-    ///  (42).
+    /// The request contradicts itself or does not fit the wire format (42).
     InvalidRequest,
-    ///  (43).
+    /// The stored message format does not support this request (43).
     UnsupportedForMessageFormat,
-    ///  (44).
+    /// A policy forbids what the request asks for (44).
     PolicyViolation,
-    ///  (45).
+    /// The sequence number is not the one that follows the last batch of this producer (45).
     OutOfOrderSequenceNumber,
-    ///  (46).
+    /// The batch was written before (46).
     DuplicateSequenceNumber,
-    ///  (47).
+    /// A newer incarnation of the producer has taken over its id (47).
     InvalidProducerEpoch,
-    ///  (48).
+    /// The transaction is not in a state that allows this (48).
     InvalidTxnState,
-    ///  (49).
+    /// The producer id does not belong to this transactional id (49).
     InvalidProducerIdMapping,
-    ///  (50).
+    /// The transaction timeout exceeds transaction.max.timeout.ms (50).
     InvalidTransactionTimeout,
-    ///  (51).
+    /// Another change of this transaction is still under way (51).
     ConcurrentTransactions,
-    ///  (52).
+    /// Another coordinator has taken over this transactional id (52).
     TransactionCoordinatorFenced,
-    ///  (53).
+    /// The principal may not use this transactional id (53).
     TransactionalIdAuthorizationFailed,
-    ///  (54).
+    /// Security is turned off on this node (54).
     SecurityDisabled,
-    ///  (55).
+    /// Not tried, because another part of the same request failed (55).
     OperationNotAttempted,
-    ///  (56).
+    /// A log directory failed (56).
     KafkaStorageError,
-    ///  (57).
+    /// The log directory does not exist here (57).
     LogDirNotFound,
-    ///  (58).
+    /// Authentication failed (58).
     SaslAuthenticationFailed,
-    ///  (59).
+    /// The broker no longer remembers this producer (59).
     UnknownProducerId,
-    ///  (60).
+    /// The partition is being moved already (60).
     ReassignmentInProgress,
-    ///  (61).
+    /// Delegation tokens are turned off (61).
     DelegationTokenAuthDisabled,
-    ///  (62).
+    /// The delegation token does not exist (62).
     DelegationTokenNotFound,
-    ///  (63).
+    /// The principal does not own the delegation token (63).
     DelegationTokenOwnerMismatch,
-    ///  (64).
+    /// Delegation tokens need an authenticated connection other than by a token (64).
     DelegationTokenRequestNotAllowed,
-    ///  (65).
+    /// The principal may not access the delegation token (65).
     DelegationTokenAuthorizationFailed,
-    ///  (66).
+    /// The delegation token has expired (66).
     DelegationTokenExpired,
-    ///  (67).
+    /// The type of the principal is not supported (67).
     InvalidPrincipalType,
-    ///  (68).
+    /// The group still has members (68).
     NonEmptyGroup,
-    ///  (69).
+    /// The group does not exist (69).
     GroupIdNotFound,
-    ///  (70).
+    /// The broker does not know this fetch session (70).
     FetchSessionIdNotFound,
-    ///  (71).
+    /// The epoch of the fetch session is not the one that follows (71).
     InvalidFetchSessionEpoch,
-    ///  (72).
+    /// The listener is missing on the leader that was elected (72).
     ListenerNotFound,
-    ///  (73).
+    /// Topic deletion is turned off (73).
     TopicDeletionDisabled,
-    ///  (74).
+    /// The leader epoch is older than the current one (74).
     FencedLeaderEpoch,
-    ///  (75).
+    /// The leader epoch is newer than any that this node knows (75).
     UnknownLeaderEpoch,
-    ///  (76).
+    /// The client's version does not support the compression that the batch uses (76).
     UnsupportedCompressionType,
-    ///  (77).
+    /// The broker has registered again since, with a newer epoch (77).
     StaleBrokerEpoch,
-    ///  (78).
+    /// The new leader has not yet committed up to this offset (78).
     OffsetNotAvailable,
-    ///  (79).
+    /// The member has to join again with the id that it was given (79).
     MemberIdRequired,
-    ///  (80).
+    /// The preferred leader is not available (80).
     PreferredLeaderNotAvailable,
-    ///  (81).
+    /// The group is full (81).
     GroupMaxSizeReached,
-    ///  (82).
+    /// Another member has taken over this group.instance.id (82).
     FencedInstanceId,
-    ///  (83).
+    /// No eligible leader is available (83).
     EligibleLeadersNotAvailable,
-    ///  (84).
+    /// The leader is the wanted one already (84).
     ElectionNotNeeded,
-    ///  (85).
+    /// No reassignment of this partition is under way (85).
     NoReassignmentInProgress,
-    ///  (86).
+    /// Offsets cannot be deleted while the group subscribes to the topic (86).
     GroupSubscribedToTopic,
-    ///  (87).
+    /// A record fails the broker's checks (87).
     InvalidRecord,
-    ///  (88).
+    /// Some offsets belong to transactions that are still open (88).
     UnstableOffsetCommit,
-    ///  (89).
+    /// A quota is exhausted (89).
     ThrottlingQuotaExceeded,
-    ///  (90).
+    /// A newer producer with this transactional id has taken over (90).
     ProducerFenced,
-    ///  (91).
+    /// What the request names does not exist (91).
     ResourceNotFound,
-    ///  (92).
+    /// What the request names exists already, or is named twice (92).
     DuplicateResource,
-    ///  (93).
+    /// The credential is not acceptable (93).
     UnacceptableCredential,
-    ///  (94).
+    /// The request and the node name different voters (94).
     InconsistentVoterSet,
-    ///  (95).
+    /// The version of the update is invalid (95).
     InvalidUpdateVersion,
-    ///  (96).
+    /// The feature could not be finalized at this level (96).
     FeatureUpdateFailed,
-    ///  (97).
+    /// The forwarded principal could not be decoded (97).
     PrincipalDeserializationFailure,
-    ///  (98).
+    /// The snapshot does not exist (98).
     SnapshotNotFound,
-    ///  (99).
+    /// The position lies outside of the snapshot (99).
     PositionOutOfRange,
-    ///  (100).
+    /// No topic with this id is known here (100).
     UnknownTopicId,
-    ///  (101).
+    /// A live broker has this node id (101).
     DuplicateBrokerRegistration,
-    ///  (102).
+    /// No broker with this node id is registered (102).
     BrokerIdNotRegistered,
-    ///  (103).
+    /// The topic id is not the one that the log was made for (103).
     InconsistentTopicId,
-    ///  (104).
+    /// The cluster id is not this cluster's (104).
     InconsistentClusterId,
-    ///  (105).
+    /// The transactional id does not exist (105).
     TransactionalIdNotFound,
-    ///  (106).
+    /// The fetch session mixes topic names and topic ids (106).
     FetchSessionTopicIdError,
-    ///  (107).
+    /// The replica may not join the in-sync replicas (107).
     IneligibleReplica,
-    ///  (108).
+    /// The change was accepted, and made another replica the leader (108).
     NewLeaderElected,
-    ///  (109).
+    /// The offset lives in tiered storage only (109).
     OffsetMovedToTieredStorage,
-    ///  (110).
+    /// The member epoch was fenced, the member must give up its partitions and join again (110).
     FencedMemberEpoch,
-    ///  (111).
+    /// Another live member of the group uses this instance id (111).
     UnreleasedInstanceId,
-    ///  (112).
+    /// The assignor, or the version range of it, is not supported (112).
     UnsupportedAssignor,
-    ///  (113).
+    /// The member epoch is an old one (113).
     StaleMemberEpoch,
-    ///  (114).
+    /// The request went to a listener of the other kind of node (114).
     MismatchedEndpointType,
-    ///  (115).
+    /// This kind of endpoint cannot be asked for yet (115).
     UnsupportedEndpointType,
-    ///  (116).
+    /// No controller with this node id is known (116).
     UnknownControllerId,
-    ///  (117).
+    /// The telemetry subscription is not the current one (117).
     UnknownSubscriptionId,
-    ///  (118).
+    /// The telemetry is larger than the node takes (118).
     TelemetryTooLarge,
-    ///  (119).
+    /// The registration of the controller is invalid (119).
     InvalidRegistration,
-    ///  (120).
+    /// The transaction failed and must be aborted (120).
     TransactionAbortable,
-    ///  (121).
+    /// The record is not in a state that allows this (121).
     InvalidRecordState,
-    ///  (122).
+    /// The broker does not know this share session (122).
     ShareSessionNotFound,
-    ///  (123).
+    /// The epoch of the share session is not the one that follows (123).
     InvalidShareSessionEpoch,
-    ///  (124).
+    /// The share coordinator has moved to a newer state epoch (124).
     FencedStateEpoch,
-    ///  (125).
+    /// The id and directory id do not name the expected voter (125).
     InvalidVoterKey,
-    ///  (126).
+    /// The voter is part of the quorum already (126).
     DuplicateVoter,
-    ///  (127).
+    /// The voter is not part of the quorum (127).
     VoterNotFound,
-    ///  (128).
+    /// The regular expression is invalid (128).
     InvalidRegularExpression,
-    ///  (129).
+    /// The client has to start over from its bootstrap servers (129).
     RebootstrapRequired,
-    ///  (130).
+    /// The topology of the streams application is invalid (130).
     StreamsInvalidTopology,
-    ///  (131).
+    /// The topology epoch of the streams application is invalid (131).
     StreamsInvalidTopologyEpoch,
-    ///  (132).
+    /// A newer topology of the streams application has taken over (132).
     StreamsTopologyFenced,
-    ///  (133).
+    /// The broker holds as many share sessions as it may (133).
     ShareSessionLimitReached,
 }
 
@@ -584,153 +584,617 @@ impl ErrorCode {
 
     const fn facts(self) -> (i16, &'static str, bool, &'static str) {
         match self {
-            Self::UnknownServerError => (-1, "UNKNOWN_SERVER_ERROR", false, ""),
-            Self::None => (0, "NONE", false, ""),
-            Self::OffsetOutOfRange => (1, "OFFSET_OUT_OF_RANGE", false, ""),
-            Self::CorruptMessage => (2, "CORRUPT_MESSAGE", true, ""),
-            Self::UnknownTopicOrPartition => (3, "UNKNOWN_TOPIC_OR_PARTITION", true, ""),
-            Self::InvalidFetchSize => (4, "INVALID_FETCH_SIZE", false, ""),
-            Self::LeaderNotAvailable => (5, "LEADER_NOT_AVAILABLE", true, ""),
-            Self::NotLeaderOrFollower => (6, "NOT_LEADER_OR_FOLLOWER", true, ""),
-            Self::RequestTimedOut => (7, "REQUEST_TIMED_OUT", true, ""),
-            Self::BrokerNotAvailable => (8, "BROKER_NOT_AVAILABLE", false, ""),
-            Self::ReplicaNotAvailable => (9, "REPLICA_NOT_AVAILABLE", true, ""),
-            Self::MessageTooLarge => (10, "MESSAGE_TOO_LARGE", false, ""),
-            Self::StaleControllerEpoch => (11, "STALE_CONTROLLER_EPOCH", false, ""),
-            Self::OffsetMetadataTooLarge => (12, "OFFSET_METADATA_TOO_LARGE", false, ""),
-            Self::NetworkException => (13, "NETWORK_EXCEPTION", true, ""),
-            Self::CoordinatorLoadInProgress => (14, "COORDINATOR_LOAD_IN_PROGRESS", true, ""),
-            Self::CoordinatorNotAvailable => (15, "COORDINATOR_NOT_AVAILABLE", true, ""),
-            Self::NotCoordinator => (16, "NOT_COORDINATOR", true, ""),
-            Self::InvalidTopicException => (17, "INVALID_TOPIC_EXCEPTION", false, ""),
-            Self::RecordListTooLarge => (18, "RECORD_LIST_TOO_LARGE", false, ""),
-            Self::NotEnoughReplicas => (19, "NOT_ENOUGH_REPLICAS", true, ""),
-            Self::NotEnoughReplicasAfterAppend => {
-                (20, "NOT_ENOUGH_REPLICAS_AFTER_APPEND", true, "")
+            Self::UnknownServerError => (
+                -1,
+                "UNKNOWN_SERVER_ERROR",
+                false,
+                "something failed inside the node that has no code of its own",
+            ),
+            Self::None => (0, "NONE", false, "success"),
+            Self::OffsetOutOfRange => (
+                1,
+                "OFFSET_OUT_OF_RANGE",
+                false,
+                "the offset lies outside of what the partition holds",
+            ),
+            Self::CorruptMessage => (
+                2,
+                "CORRUPT_MESSAGE",
+                true,
+                "a batch failed its checksum, has a bad size, or lacks a key that compaction needs",
+            ),
+            Self::UnknownTopicOrPartition => (
+                3,
+                "UNKNOWN_TOPIC_OR_PARTITION",
+                true,
+                "the partition does not exist, or this node does not host it",
+            ),
+            Self::InvalidFetchSize => (4, "INVALID_FETCH_SIZE", false, "the fetch size is invalid"),
+            Self::LeaderNotAvailable => {
+                (5, "LEADER_NOT_AVAILABLE", true, "the partition has no leader at the moment")
             }
-            Self::InvalidRequiredAcks => (21, "INVALID_REQUIRED_ACKS", false, ""),
-            Self::IllegalGeneration => (22, "ILLEGAL_GENERATION", false, ""),
-            Self::InconsistentGroupProtocol => (23, "INCONSISTENT_GROUP_PROTOCOL", false, ""),
-            Self::InvalidGroupId => (24, "INVALID_GROUP_ID", false, ""),
-            Self::UnknownMemberId => (25, "UNKNOWN_MEMBER_ID", false, ""),
-            Self::InvalidSessionTimeout => (26, "INVALID_SESSION_TIMEOUT", false, ""),
-            Self::RebalanceInProgress => (27, "REBALANCE_IN_PROGRESS", false, ""),
-            Self::InvalidCommitOffsetSize => (28, "INVALID_COMMIT_OFFSET_SIZE", false, ""),
-            Self::TopicAuthorizationFailed => (29, "TOPIC_AUTHORIZATION_FAILED", false, ""),
-            Self::GroupAuthorizationFailed => (30, "GROUP_AUTHORIZATION_FAILED", false, ""),
-            Self::ClusterAuthorizationFailed => (31, "CLUSTER_AUTHORIZATION_FAILED", false, ""),
-            Self::InvalidTimestamp => (32, "INVALID_TIMESTAMP", false, ""),
-            Self::UnsupportedSaslMechanism => (33, "UNSUPPORTED_SASL_MECHANISM", false, ""),
-            Self::IllegalSaslState => (34, "ILLEGAL_SASL_STATE", false, ""),
-            Self::UnsupportedVersion => (35, "UNSUPPORTED_VERSION", false, ""),
-            Self::TopicAlreadyExists => (36, "TOPIC_ALREADY_EXISTS", false, ""),
-            Self::InvalidPartitions => (37, "INVALID_PARTITIONS", false, ""),
-            Self::InvalidReplicationFactor => (38, "INVALID_REPLICATION_FACTOR", false, ""),
-            Self::InvalidReplicaAssignment => (39, "INVALID_REPLICA_ASSIGNMENT", false, ""),
-            Self::InvalidConfig => (40, "INVALID_CONFIG", false, ""),
-            Self::NotController => (41, "NOT_CONTROLLER", true, ""),
-            Self::InvalidRequest => (42, "INVALID_REQUEST", false, ""),
-            Self::UnsupportedForMessageFormat => (43, "UNSUPPORTED_FOR_MESSAGE_FORMAT", false, ""),
-            Self::PolicyViolation => (44, "POLICY_VIOLATION", false, ""),
-            Self::OutOfOrderSequenceNumber => (45, "OUT_OF_ORDER_SEQUENCE_NUMBER", false, ""),
-            Self::DuplicateSequenceNumber => (46, "DUPLICATE_SEQUENCE_NUMBER", false, ""),
-            Self::InvalidProducerEpoch => (47, "INVALID_PRODUCER_EPOCH", false, ""),
-            Self::InvalidTxnState => (48, "INVALID_TXN_STATE", false, ""),
-            Self::InvalidProducerIdMapping => (49, "INVALID_PRODUCER_ID_MAPPING", false, ""),
-            Self::InvalidTransactionTimeout => (50, "INVALID_TRANSACTION_TIMEOUT", false, ""),
-            Self::ConcurrentTransactions => (51, "CONCURRENT_TRANSACTIONS", true, ""),
-            Self::TransactionCoordinatorFenced => (52, "TRANSACTION_COORDINATOR_FENCED", false, ""),
-            Self::TransactionalIdAuthorizationFailed => {
-                (53, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", false, "")
+            Self::NotLeaderOrFollower => (
+                6,
+                "NOT_LEADER_OR_FOLLOWER",
+                true,
+                "this node is neither the leader nor a usable follower of the partition",
+            ),
+            Self::RequestTimedOut => {
+                (7, "REQUEST_TIMED_OUT", true, "the time allowed for the request ran out")
             }
-            Self::SecurityDisabled => (54, "SECURITY_DISABLED", false, ""),
-            Self::OperationNotAttempted => (55, "OPERATION_NOT_ATTEMPTED", false, ""),
-            Self::KafkaStorageError => (56, "KAFKA_STORAGE_ERROR", true, ""),
-            Self::LogDirNotFound => (57, "LOG_DIR_NOT_FOUND", false, ""),
-            Self::SaslAuthenticationFailed => (58, "SASL_AUTHENTICATION_FAILED", false, ""),
-            Self::UnknownProducerId => (59, "UNKNOWN_PRODUCER_ID", false, ""),
-            Self::ReassignmentInProgress => (60, "REASSIGNMENT_IN_PROGRESS", false, ""),
-            Self::DelegationTokenAuthDisabled => (61, "DELEGATION_TOKEN_AUTH_DISABLED", false, ""),
-            Self::DelegationTokenNotFound => (62, "DELEGATION_TOKEN_NOT_FOUND", false, ""),
-            Self::DelegationTokenOwnerMismatch => {
-                (63, "DELEGATION_TOKEN_OWNER_MISMATCH", false, "")
+            Self::BrokerNotAvailable => {
+                (8, "BROKER_NOT_AVAILABLE", false, "the broker is not available")
             }
-            Self::DelegationTokenRequestNotAllowed => {
-                (64, "DELEGATION_TOKEN_REQUEST_NOT_ALLOWED", false, "")
+            Self::ReplicaNotAvailable => {
+                (9, "REPLICA_NOT_AVAILABLE", true, "the replica is not available on this node")
             }
-            Self::DelegationTokenAuthorizationFailed => {
-                (65, "DELEGATION_TOKEN_AUTHORIZATION_FAILED", false, "")
+            Self::MessageTooLarge => (
+                10,
+                "MESSAGE_TOO_LARGE",
+                false,
+                "the batch is larger than the broker or the topic allows",
+            ),
+            Self::StaleControllerEpoch => {
+                (11, "STALE_CONTROLLER_EPOCH", false, "the controller has moved to a newer epoch")
             }
-            Self::DelegationTokenExpired => (66, "DELEGATION_TOKEN_EXPIRED", false, ""),
-            Self::InvalidPrincipalType => (67, "INVALID_PRINCIPAL_TYPE", false, ""),
-            Self::NonEmptyGroup => (68, "NON_EMPTY_GROUP", false, ""),
-            Self::GroupIdNotFound => (69, "GROUP_ID_NOT_FOUND", false, ""),
-            Self::FetchSessionIdNotFound => (70, "FETCH_SESSION_ID_NOT_FOUND", true, ""),
-            Self::InvalidFetchSessionEpoch => (71, "INVALID_FETCH_SESSION_EPOCH", true, ""),
-            Self::ListenerNotFound => (72, "LISTENER_NOT_FOUND", true, ""),
-            Self::TopicDeletionDisabled => (73, "TOPIC_DELETION_DISABLED", false, ""),
-            Self::FencedLeaderEpoch => (74, "FENCED_LEADER_EPOCH", true, ""),
-            Self::UnknownLeaderEpoch => (75, "UNKNOWN_LEADER_EPOCH", true, ""),
-            Self::UnsupportedCompressionType => (76, "UNSUPPORTED_COMPRESSION_TYPE", false, ""),
-            Self::StaleBrokerEpoch => (77, "STALE_BROKER_EPOCH", false, ""),
-            Self::OffsetNotAvailable => (78, "OFFSET_NOT_AVAILABLE", true, ""),
-            Self::MemberIdRequired => (79, "MEMBER_ID_REQUIRED", false, ""),
-            Self::PreferredLeaderNotAvailable => (80, "PREFERRED_LEADER_NOT_AVAILABLE", true, ""),
-            Self::GroupMaxSizeReached => (81, "GROUP_MAX_SIZE_REACHED", false, ""),
-            Self::FencedInstanceId => (82, "FENCED_INSTANCE_ID", false, ""),
-            Self::EligibleLeadersNotAvailable => (83, "ELIGIBLE_LEADERS_NOT_AVAILABLE", true, ""),
-            Self::ElectionNotNeeded => (84, "ELECTION_NOT_NEEDED", true, ""),
-            Self::NoReassignmentInProgress => (85, "NO_REASSIGNMENT_IN_PROGRESS", false, ""),
-            Self::GroupSubscribedToTopic => (86, "GROUP_SUBSCRIBED_TO_TOPIC", false, ""),
-            Self::InvalidRecord => (87, "INVALID_RECORD", false, ""),
-            Self::UnstableOffsetCommit => (88, "UNSTABLE_OFFSET_COMMIT", true, ""),
-            Self::ThrottlingQuotaExceeded => (89, "THROTTLING_QUOTA_EXCEEDED", true, ""),
-            Self::ProducerFenced => (90, "PRODUCER_FENCED", false, ""),
-            Self::ResourceNotFound => (91, "RESOURCE_NOT_FOUND", false, ""),
-            Self::DuplicateResource => (92, "DUPLICATE_RESOURCE", false, ""),
-            Self::UnacceptableCredential => (93, "UNACCEPTABLE_CREDENTIAL", false, ""),
-            Self::InconsistentVoterSet => (94, "INCONSISTENT_VOTER_SET", false, ""),
-            Self::InvalidUpdateVersion => (95, "INVALID_UPDATE_VERSION", false, ""),
-            Self::FeatureUpdateFailed => (96, "FEATURE_UPDATE_FAILED", false, ""),
-            Self::PrincipalDeserializationFailure => {
-                (97, "PRINCIPAL_DESERIALIZATION_FAILURE", false, "")
+            Self::OffsetMetadataTooLarge => (
+                12,
+                "OFFSET_METADATA_TOO_LARGE",
+                false,
+                "the metadata of a committed offset is too long",
+            ),
+            Self::NetworkException => {
+                (13, "NETWORK_EXCEPTION", true, "the node hung up before it answered")
             }
-            Self::SnapshotNotFound => (98, "SNAPSHOT_NOT_FOUND", false, ""),
-            Self::PositionOutOfRange => (99, "POSITION_OUT_OF_RANGE", false, ""),
-            Self::UnknownTopicId => (100, "UNKNOWN_TOPIC_ID", true, ""),
-            Self::DuplicateBrokerRegistration => (101, "DUPLICATE_BROKER_REGISTRATION", false, ""),
-            Self::BrokerIdNotRegistered => (102, "BROKER_ID_NOT_REGISTERED", false, ""),
-            Self::InconsistentTopicId => (103, "INCONSISTENT_TOPIC_ID", true, ""),
-            Self::InconsistentClusterId => (104, "INCONSISTENT_CLUSTER_ID", false, ""),
-            Self::TransactionalIdNotFound => (105, "TRANSACTIONAL_ID_NOT_FOUND", false, ""),
-            Self::FetchSessionTopicIdError => (106, "FETCH_SESSION_TOPIC_ID_ERROR", true, ""),
-            Self::IneligibleReplica => (107, "INELIGIBLE_REPLICA", false, ""),
-            Self::NewLeaderElected => (108, "NEW_LEADER_ELECTED", false, ""),
-            Self::OffsetMovedToTieredStorage => (109, "OFFSET_MOVED_TO_TIERED_STORAGE", false, ""),
-            Self::FencedMemberEpoch => (110, "FENCED_MEMBER_EPOCH", false, ""),
-            Self::UnreleasedInstanceId => (111, "UNRELEASED_INSTANCE_ID", false, ""),
-            Self::UnsupportedAssignor => (112, "UNSUPPORTED_ASSIGNOR", false, ""),
-            Self::StaleMemberEpoch => (113, "STALE_MEMBER_EPOCH", false, ""),
-            Self::MismatchedEndpointType => (114, "MISMATCHED_ENDPOINT_TYPE", false, ""),
-            Self::UnsupportedEndpointType => (115, "UNSUPPORTED_ENDPOINT_TYPE", false, ""),
-            Self::UnknownControllerId => (116, "UNKNOWN_CONTROLLER_ID", false, ""),
-            Self::UnknownSubscriptionId => (117, "UNKNOWN_SUBSCRIPTION_ID", false, ""),
-            Self::TelemetryTooLarge => (118, "TELEMETRY_TOO_LARGE", false, ""),
-            Self::InvalidRegistration => (119, "INVALID_REGISTRATION", false, ""),
-            Self::TransactionAbortable => (120, "TRANSACTION_ABORTABLE", false, ""),
-            Self::InvalidRecordState => (121, "INVALID_RECORD_STATE", false, ""),
-            Self::ShareSessionNotFound => (122, "SHARE_SESSION_NOT_FOUND", true, ""),
-            Self::InvalidShareSessionEpoch => (123, "INVALID_SHARE_SESSION_EPOCH", true, ""),
-            Self::FencedStateEpoch => (124, "FENCED_STATE_EPOCH", false, ""),
-            Self::InvalidVoterKey => (125, "INVALID_VOTER_KEY", false, ""),
-            Self::DuplicateVoter => (126, "DUPLICATE_VOTER", false, ""),
-            Self::VoterNotFound => (127, "VOTER_NOT_FOUND", false, ""),
-            Self::InvalidRegularExpression => (128, "INVALID_REGULAR_EXPRESSION", false, ""),
-            Self::RebootstrapRequired => (129, "REBOOTSTRAP_REQUIRED", false, ""),
-            Self::StreamsInvalidTopology => (130, "STREAMS_INVALID_TOPOLOGY", false, ""),
-            Self::StreamsInvalidTopologyEpoch => (131, "STREAMS_INVALID_TOPOLOGY_EPOCH", false, ""),
-            Self::StreamsTopologyFenced => (132, "STREAMS_TOPOLOGY_FENCED", false, ""),
-            Self::ShareSessionLimitReached => (133, "SHARE_SESSION_LIMIT_REACHED", true, ""),
+            Self::CoordinatorLoadInProgress => (
+                14,
+                "COORDINATOR_LOAD_IN_PROGRESS",
+                true,
+                "the coordinator is still loading its state",
+            ),
+            Self::CoordinatorNotAvailable => {
+                (15, "COORDINATOR_NOT_AVAILABLE", true, "the coordinator is not available")
+            }
+            Self::NotCoordinator => (
+                16,
+                "NOT_COORDINATOR",
+                true,
+                "this node is not the coordinator of the group or transactional id",
+            ),
+            Self::InvalidTopicException => (
+                17,
+                "INVALID_TOPIC_EXCEPTION",
+                false,
+                "the topic name is invalid, or nobody may write to this topic",
+            ),
+            Self::RecordListTooLarge => {
+                (18, "RECORD_LIST_TOO_LARGE", false, "the batches together exceed the segment size")
+            }
+            Self::NotEnoughReplicas => (
+                19,
+                "NOT_ENOUGH_REPLICAS",
+                true,
+                "fewer replicas are in sync than min.insync.replicas asks for, so nothing was written",
+            ),
+            Self::NotEnoughReplicasAfterAppend => (
+                20,
+                "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+                true,
+                "the batch was written, but to fewer in-sync replicas than min.insync.replicas asks for",
+            ),
+            Self::InvalidRequiredAcks => {
+                (21, "INVALID_REQUIRED_ACKS", false, "acks must be 0, 1 or -1")
+            }
+            Self::IllegalGeneration => {
+                (22, "ILLEGAL_GENERATION", false, "the generation of the group has moved on")
+            }
+            Self::InconsistentGroupProtocol => (
+                23,
+                "INCONSISTENT_GROUP_PROTOCOL",
+                false,
+                "the member supports none of the protocols that the group uses",
+            ),
+            Self::InvalidGroupId => (24, "INVALID_GROUP_ID", false, "the group id is invalid"),
+            Self::UnknownMemberId => {
+                (25, "UNKNOWN_MEMBER_ID", false, "the group does not know this member")
+            }
+            Self::InvalidSessionTimeout => (
+                26,
+                "INVALID_SESSION_TIMEOUT",
+                false,
+                "the session timeout lies outside of the bounds that the broker sets",
+            ),
+            Self::RebalanceInProgress => {
+                (27, "REBALANCE_IN_PROGRESS", false, "the group is rebalancing, join again")
+            }
+            Self::InvalidCommitOffsetSize => (
+                28,
+                "INVALID_COMMIT_OFFSET_SIZE",
+                false,
+                "the committed offset and its metadata are too large together",
+            ),
+            Self::TopicAuthorizationFailed => {
+                (29, "TOPIC_AUTHORIZATION_FAILED", false, "the principal may not access the topic")
+            }
+            Self::GroupAuthorizationFailed => {
+                (30, "GROUP_AUTHORIZATION_FAILED", false, "the principal may not access the group")
+            }
+            Self::ClusterAuthorizationFailed => (
+                31,
+                "CLUSTER_AUTHORIZATION_FAILED",
+                false,
+                "the principal may not do this to the cluster",
+            ),
+            Self::InvalidTimestamp => (
+                32,
+                "INVALID_TIMESTAMP",
+                false,
+                "the timestamp lies outside of what the topic accepts",
+            ),
+            Self::UnsupportedSaslMechanism => {
+                (33, "UNSUPPORTED_SASL_MECHANISM", false, "the SASL mechanism is not enabled here")
+            }
+            Self::IllegalSaslState => (
+                34,
+                "ILLEGAL_SASL_STATE",
+                false,
+                "the request does not fit the state of the SASL exchange",
+            ),
+            Self::UnsupportedVersion => (
+                35,
+                "UNSUPPORTED_VERSION",
+                false,
+                "the node does not serve this version of the API",
+            ),
+            Self::TopicAlreadyExists => {
+                (36, "TOPIC_ALREADY_EXISTS", false, "a topic of this name exists")
+            }
+            Self::InvalidPartitions => {
+                (37, "INVALID_PARTITIONS", false, "the number of partitions is invalid")
+            }
+            Self::InvalidReplicationFactor => (
+                38,
+                "INVALID_REPLICATION_FACTOR",
+                false,
+                "the replication factor is below 1 or above the number of usable brokers",
+            ),
+            Self::InvalidReplicaAssignment => {
+                (39, "INVALID_REPLICA_ASSIGNMENT", false, "the replica assignment is invalid")
+            }
+            Self::InvalidConfig => (40, "INVALID_CONFIG", false, "the configuration is invalid"),
+            Self::NotController => {
+                (41, "NOT_CONTROLLER", true, "this node is not the active controller")
+            }
+            Self::InvalidRequest => (
+                42,
+                "INVALID_REQUEST",
+                false,
+                "the request contradicts itself or does not fit the wire format",
+            ),
+            Self::UnsupportedForMessageFormat => (
+                43,
+                "UNSUPPORTED_FOR_MESSAGE_FORMAT",
+                false,
+                "the stored message format does not support this request",
+            ),
+            Self::PolicyViolation => {
+                (44, "POLICY_VIOLATION", false, "a policy forbids what the request asks for")
+            }
+            Self::OutOfOrderSequenceNumber => (
+                45,
+                "OUT_OF_ORDER_SEQUENCE_NUMBER",
+                false,
+                "the sequence number is not the one that follows the last batch of this producer",
+            ),
+            Self::DuplicateSequenceNumber => {
+                (46, "DUPLICATE_SEQUENCE_NUMBER", false, "the batch was written before")
+            }
+            Self::InvalidProducerEpoch => (
+                47,
+                "INVALID_PRODUCER_EPOCH",
+                false,
+                "a newer incarnation of the producer has taken over its id",
+            ),
+            Self::InvalidTxnState => (
+                48,
+                "INVALID_TXN_STATE",
+                false,
+                "the transaction is not in a state that allows this",
+            ),
+            Self::InvalidProducerIdMapping => (
+                49,
+                "INVALID_PRODUCER_ID_MAPPING",
+                false,
+                "the producer id does not belong to this transactional id",
+            ),
+            Self::InvalidTransactionTimeout => (
+                50,
+                "INVALID_TRANSACTION_TIMEOUT",
+                false,
+                "the transaction timeout exceeds transaction.max.timeout.ms",
+            ),
+            Self::ConcurrentTransactions => (
+                51,
+                "CONCURRENT_TRANSACTIONS",
+                true,
+                "another change of this transaction is still under way",
+            ),
+            Self::TransactionCoordinatorFenced => (
+                52,
+                "TRANSACTION_COORDINATOR_FENCED",
+                false,
+                "another coordinator has taken over this transactional id",
+            ),
+            Self::TransactionalIdAuthorizationFailed => (
+                53,
+                "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+                false,
+                "the principal may not use this transactional id",
+            ),
+            Self::SecurityDisabled => {
+                (54, "SECURITY_DISABLED", false, "security is turned off on this node")
+            }
+            Self::OperationNotAttempted => (
+                55,
+                "OPERATION_NOT_ATTEMPTED",
+                false,
+                "not tried, because another part of the same request failed",
+            ),
+            Self::KafkaStorageError => (56, "KAFKA_STORAGE_ERROR", true, "a log directory failed"),
+            Self::LogDirNotFound => {
+                (57, "LOG_DIR_NOT_FOUND", false, "the log directory does not exist here")
+            }
+            Self::SaslAuthenticationFailed => {
+                (58, "SASL_AUTHENTICATION_FAILED", false, "authentication failed")
+            }
+            Self::UnknownProducerId => {
+                (59, "UNKNOWN_PRODUCER_ID", false, "the broker no longer remembers this producer")
+            }
+            Self::ReassignmentInProgress => {
+                (60, "REASSIGNMENT_IN_PROGRESS", false, "the partition is being moved already")
+            }
+            Self::DelegationTokenAuthDisabled => {
+                (61, "DELEGATION_TOKEN_AUTH_DISABLED", false, "delegation tokens are turned off")
+            }
+            Self::DelegationTokenNotFound => {
+                (62, "DELEGATION_TOKEN_NOT_FOUND", false, "the delegation token does not exist")
+            }
+            Self::DelegationTokenOwnerMismatch => (
+                63,
+                "DELEGATION_TOKEN_OWNER_MISMATCH",
+                false,
+                "the principal does not own the delegation token",
+            ),
+            Self::DelegationTokenRequestNotAllowed => (
+                64,
+                "DELEGATION_TOKEN_REQUEST_NOT_ALLOWED",
+                false,
+                "delegation tokens need an authenticated connection other than by a token",
+            ),
+            Self::DelegationTokenAuthorizationFailed => (
+                65,
+                "DELEGATION_TOKEN_AUTHORIZATION_FAILED",
+                false,
+                "the principal may not access the delegation token",
+            ),
+            Self::DelegationTokenExpired => {
+                (66, "DELEGATION_TOKEN_EXPIRED", false, "the delegation token has expired")
+            }
+            Self::InvalidPrincipalType => {
+                (67, "INVALID_PRINCIPAL_TYPE", false, "the type of the principal is not supported")
+            }
+            Self::NonEmptyGroup => (68, "NON_EMPTY_GROUP", false, "the group still has members"),
+            Self::GroupIdNotFound => (69, "GROUP_ID_NOT_FOUND", false, "the group does not exist"),
+            Self::FetchSessionIdNotFound => (
+                70,
+                "FETCH_SESSION_ID_NOT_FOUND",
+                true,
+                "the broker does not know this fetch session",
+            ),
+            Self::InvalidFetchSessionEpoch => (
+                71,
+                "INVALID_FETCH_SESSION_EPOCH",
+                true,
+                "the epoch of the fetch session is not the one that follows",
+            ),
+            Self::ListenerNotFound => (
+                72,
+                "LISTENER_NOT_FOUND",
+                true,
+                "the listener is missing on the leader that was elected",
+            ),
+            Self::TopicDeletionDisabled => {
+                (73, "TOPIC_DELETION_DISABLED", false, "topic deletion is turned off")
+            }
+            Self::FencedLeaderEpoch => {
+                (74, "FENCED_LEADER_EPOCH", true, "the leader epoch is older than the current one")
+            }
+            Self::UnknownLeaderEpoch => (
+                75,
+                "UNKNOWN_LEADER_EPOCH",
+                true,
+                "the leader epoch is newer than any that this node knows",
+            ),
+            Self::UnsupportedCompressionType => (
+                76,
+                "UNSUPPORTED_COMPRESSION_TYPE",
+                false,
+                "the client's version does not support the compression that the batch uses",
+            ),
+            Self::StaleBrokerEpoch => (
+                77,
+                "STALE_BROKER_EPOCH",
+                false,
+                "the broker has registered again since, with a newer epoch",
+            ),
+            Self::OffsetNotAvailable => (
+                78,
+                "OFFSET_NOT_AVAILABLE",
+                true,
+                "the new leader has not yet committed up to this offset",
+            ),
+            Self::MemberIdRequired => (
+                79,
+                "MEMBER_ID_REQUIRED",
+                false,
+                "the member has to join again with the id that it was given",
+            ),
+            Self::PreferredLeaderNotAvailable => (
+                80,
+                "PREFERRED_LEADER_NOT_AVAILABLE",
+                true,
+                "the preferred leader is not available",
+            ),
+            Self::GroupMaxSizeReached => (81, "GROUP_MAX_SIZE_REACHED", false, "the group is full"),
+            Self::FencedInstanceId => (
+                82,
+                "FENCED_INSTANCE_ID",
+                false,
+                "another member has taken over this group.instance.id",
+            ),
+            Self::EligibleLeadersNotAvailable => {
+                (83, "ELIGIBLE_LEADERS_NOT_AVAILABLE", true, "no eligible leader is available")
+            }
+            Self::ElectionNotNeeded => {
+                (84, "ELECTION_NOT_NEEDED", true, "the leader is the wanted one already")
+            }
+            Self::NoReassignmentInProgress => (
+                85,
+                "NO_REASSIGNMENT_IN_PROGRESS",
+                false,
+                "no reassignment of this partition is under way",
+            ),
+            Self::GroupSubscribedToTopic => (
+                86,
+                "GROUP_SUBSCRIBED_TO_TOPIC",
+                false,
+                "offsets cannot be deleted while the group subscribes to the topic",
+            ),
+            Self::InvalidRecord => {
+                (87, "INVALID_RECORD", false, "a record fails the broker's checks")
+            }
+            Self::UnstableOffsetCommit => (
+                88,
+                "UNSTABLE_OFFSET_COMMIT",
+                true,
+                "some offsets belong to transactions that are still open",
+            ),
+            Self::ThrottlingQuotaExceeded => {
+                (89, "THROTTLING_QUOTA_EXCEEDED", true, "a quota is exhausted")
+            }
+            Self::ProducerFenced => (
+                90,
+                "PRODUCER_FENCED",
+                false,
+                "a newer producer with this transactional id has taken over",
+            ),
+            Self::ResourceNotFound => {
+                (91, "RESOURCE_NOT_FOUND", false, "what the request names does not exist")
+            }
+            Self::DuplicateResource => (
+                92,
+                "DUPLICATE_RESOURCE",
+                false,
+                "what the request names exists already, or is named twice",
+            ),
+            Self::UnacceptableCredential => {
+                (93, "UNACCEPTABLE_CREDENTIAL", false, "the credential is not acceptable")
+            }
+            Self::InconsistentVoterSet => (
+                94,
+                "INCONSISTENT_VOTER_SET",
+                false,
+                "the request and the node name different voters",
+            ),
+            Self::InvalidUpdateVersion => {
+                (95, "INVALID_UPDATE_VERSION", false, "the version of the update is invalid")
+            }
+            Self::FeatureUpdateFailed => (
+                96,
+                "FEATURE_UPDATE_FAILED",
+                false,
+                "the feature could not be finalized at this level",
+            ),
+            Self::PrincipalDeserializationFailure => (
+                97,
+                "PRINCIPAL_DESERIALIZATION_FAILURE",
+                false,
+                "the forwarded principal could not be decoded",
+            ),
+            Self::SnapshotNotFound => {
+                (98, "SNAPSHOT_NOT_FOUND", false, "the snapshot does not exist")
+            }
+            Self::PositionOutOfRange => {
+                (99, "POSITION_OUT_OF_RANGE", false, "the position lies outside of the snapshot")
+            }
+            Self::UnknownTopicId => {
+                (100, "UNKNOWN_TOPIC_ID", true, "no topic with this id is known here")
+            }
+            Self::DuplicateBrokerRegistration => {
+                (101, "DUPLICATE_BROKER_REGISTRATION", false, "a live broker has this node id")
+            }
+            Self::BrokerIdNotRegistered => (
+                102,
+                "BROKER_ID_NOT_REGISTERED",
+                false,
+                "no broker with this node id is registered",
+            ),
+            Self::InconsistentTopicId => (
+                103,
+                "INCONSISTENT_TOPIC_ID",
+                true,
+                "the topic id is not the one that the log was made for",
+            ),
+            Self::InconsistentClusterId => {
+                (104, "INCONSISTENT_CLUSTER_ID", false, "the cluster id is not this cluster's")
+            }
+            Self::TransactionalIdNotFound => {
+                (105, "TRANSACTIONAL_ID_NOT_FOUND", false, "the transactional id does not exist")
+            }
+            Self::FetchSessionTopicIdError => (
+                106,
+                "FETCH_SESSION_TOPIC_ID_ERROR",
+                true,
+                "the fetch session mixes topic names and topic ids",
+            ),
+            Self::IneligibleReplica => {
+                (107, "INELIGIBLE_REPLICA", false, "the replica may not join the in-sync replicas")
+            }
+            Self::NewLeaderElected => (
+                108,
+                "NEW_LEADER_ELECTED",
+                false,
+                "the change was accepted, and made another replica the leader",
+            ),
+            Self::OffsetMovedToTieredStorage => (
+                109,
+                "OFFSET_MOVED_TO_TIERED_STORAGE",
+                false,
+                "the offset lives in tiered storage only",
+            ),
+            Self::FencedMemberEpoch => (
+                110,
+                "FENCED_MEMBER_EPOCH",
+                false,
+                "the member epoch was fenced, the member must give up its partitions and join again",
+            ),
+            Self::UnreleasedInstanceId => (
+                111,
+                "UNRELEASED_INSTANCE_ID",
+                false,
+                "another live member of the group uses this instance id",
+            ),
+            Self::UnsupportedAssignor => (
+                112,
+                "UNSUPPORTED_ASSIGNOR",
+                false,
+                "the assignor, or the version range of it, is not supported",
+            ),
+            Self::StaleMemberEpoch => {
+                (113, "STALE_MEMBER_EPOCH", false, "the member epoch is an old one")
+            }
+            Self::MismatchedEndpointType => (
+                114,
+                "MISMATCHED_ENDPOINT_TYPE",
+                false,
+                "the request went to a listener of the other kind of node",
+            ),
+            Self::UnsupportedEndpointType => (
+                115,
+                "UNSUPPORTED_ENDPOINT_TYPE",
+                false,
+                "this kind of endpoint cannot be asked for yet",
+            ),
+            Self::UnknownControllerId => {
+                (116, "UNKNOWN_CONTROLLER_ID", false, "no controller with this node id is known")
+            }
+            Self::UnknownSubscriptionId => (
+                117,
+                "UNKNOWN_SUBSCRIPTION_ID",
+                false,
+                "the telemetry subscription is not the current one",
+            ),
+            Self::TelemetryTooLarge => {
+                (118, "TELEMETRY_TOO_LARGE", false, "the telemetry is larger than the node takes")
+            }
+            Self::InvalidRegistration => (
+                119,
+                "INVALID_REGISTRATION",
+                false,
+                "the registration of the controller is invalid",
+            ),
+            Self::TransactionAbortable => {
+                (120, "TRANSACTION_ABORTABLE", false, "the transaction failed and must be aborted")
+            }
+            Self::InvalidRecordState => (
+                121,
+                "INVALID_RECORD_STATE",
+                false,
+                "the record is not in a state that allows this",
+            ),
+            Self::ShareSessionNotFound => (
+                122,
+                "SHARE_SESSION_NOT_FOUND",
+                true,
+                "the broker does not know this share session",
+            ),
+            Self::InvalidShareSessionEpoch => (
+                123,
+                "INVALID_SHARE_SESSION_EPOCH",
+                true,
+                "the epoch of the share session is not the one that follows",
+            ),
+            Self::FencedStateEpoch => (
+                124,
+                "FENCED_STATE_EPOCH",
+                false,
+                "the share coordinator has moved to a newer state epoch",
+            ),
+            Self::InvalidVoterKey => (
+                125,
+                "INVALID_VOTER_KEY",
+                false,
+                "the id and directory id do not name the expected voter",
+            ),
+            Self::DuplicateVoter => {
+                (126, "DUPLICATE_VOTER", false, "the voter is part of the quorum already")
+            }
+            Self::VoterNotFound => {
+                (127, "VOTER_NOT_FOUND", false, "the voter is not part of the quorum")
+            }
+            Self::InvalidRegularExpression => {
+                (128, "INVALID_REGULAR_EXPRESSION", false, "the regular expression is invalid")
+            }
+            Self::RebootstrapRequired => (
+                129,
+                "REBOOTSTRAP_REQUIRED",
+                false,
+                "the client has to start over from its bootstrap servers",
+            ),
+            Self::StreamsInvalidTopology => (
+                130,
+                "STREAMS_INVALID_TOPOLOGY",
+                false,
+                "the topology of the streams application is invalid",
+            ),
+            Self::StreamsInvalidTopologyEpoch => (
+                131,
+                "STREAMS_INVALID_TOPOLOGY_EPOCH",
+                false,
+                "the topology epoch of the streams application is invalid",
+            ),
+            Self::StreamsTopologyFenced => (
+                132,
+                "STREAMS_TOPOLOGY_FENCED",
+                false,
+                "a newer topology of the streams application has taken over",
+            ),
+            Self::ShareSessionLimitReached => (
+                133,
+                "SHARE_SESSION_LIMIT_REACHED",
+                true,
+                "the broker holds as many share sessions as it may",
+            ),
         }
     }
 }

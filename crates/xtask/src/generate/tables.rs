@@ -60,8 +60,11 @@ pub(crate) fn api_key(apis: &[Api]) -> String {
 /// `ErrorCode` with its tables.
 pub(crate) fn error_code(errors: &[ErrorLine]) -> String {
     let each = |line: &dyn Fn(&ErrorLine) -> String| errors.iter().map(line).collect::<String>();
-    let variants =
-        each(&|error| format!("/// {} ({}).\n{},\n", error.text, error.code, camel(&error.name)));
+    let variants = each(&|error| {
+        let (first, rest) = error.text.split_at(1);
+        let (first, code) = (first.to_uppercase(), error.code);
+        format!("/// {first}{rest} ({code}).\n{},\n", camel(&error.name))
+    });
     let from = each(&|error| format!("{} => Self::{},\n", error.code, camel(&error.name)));
     let facts = each(&|error| {
         let ErrorLine { code, name, retriable, text } = error;
