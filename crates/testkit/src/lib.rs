@@ -1,1 +1,3 @@
 //! Fixtures for tests: golden vectors, small builders.
+
+pub mod trace;

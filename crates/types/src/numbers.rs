@@ -67,6 +67,10 @@ number! {
     LeaderEpoch(i32)
 }
 number! {
+    /// Counts the changes of a partition's state in the metadata log.
+    PartitionEpoch(i32)
+}
+number! {
     /// A node of the cluster, broker or controller.
     NodeId(i32)
 }
@@ -109,6 +113,14 @@ impl Offset {
 }
 
 impl LeaderEpoch {
+    /// The epoch after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self::new(self.0 + 1)
+    }
+}
+
+impl PartitionEpoch {
     /// The epoch after this one.
     #[must_use]
     pub const fn next(self) -> Self {
