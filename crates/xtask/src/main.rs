@@ -7,6 +7,7 @@
 
 mod check;
 mod command;
+mod generate;
 mod json;
 mod sim;
 mod tidy;
@@ -19,6 +20,7 @@ cargo xtask COMMAND
 
   check [--no-tests]     format, tidy, clippy, tests: yes or no; writes nothing
   fix                    what formatter and clippy can repair by themselves
+  gen [--check]          Rust from crates/wire/schema: write it, or only compare
   tidy                   the rules of the house alone (also a test of this package)
   sim --seed N | --seeds A..B | --minutes M | --planted
                          the node in the simulator";
@@ -45,6 +47,9 @@ fn dispatch(arguments: &[String]) -> Outcome {
     match name.as_str() {
         "check" => check::check(rest),
         "fix" => check::fix(rest),
+        "gen" => {
+            generate::run(rest.iter().any(|flag| flag == "--check")).map_err(|e| e.to_string())
+        }
         "tidy" => tidy::run(rest),
         "sim" => sim::run(rest),
         "help" | "-h" | "--help" => {
