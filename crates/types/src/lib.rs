@@ -6,6 +6,7 @@
 
 pub mod limits;
 mod numbers;
+pub mod planted;
 mod time;
 mod topic;
 mod uuid;
