@@ -7,6 +7,7 @@
 
 mod check;
 mod command;
+mod generate;
 mod interop;
 mod json;
 mod node;
@@ -19,8 +20,9 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  check [--no-tests]     format, tidy, clippy, tests: yes or no; writes nothing
+  check [--no-tests]     format, tidy, gen, clippy, tests: yes or no; writes nothing
   fix                    what formatter and clippy can repair by themselves
+  gen [--check]          Rust from crates/wire/schema: write it, or only compare
   tidy                   the rules of the house alone (also a test of this package)
   sim --seed N | --seeds A..B | --minutes M | --planted
                          the node in the simulator
@@ -42,6 +44,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// `gen`: writes the files that have drifted, or with `--check` names them.
+fn generated(arguments: &[String]) -> Outcome {
+    command::only(arguments, &["--check"])?;
+    generate::run(!arguments.is_empty()).map_err(|error| error.to_string())
+}
+
 fn dispatch(arguments: &[String]) -> Outcome {
     let Some((name, rest)) = arguments.split_first() else {
         println!("{USAGE}");
@@ -50,6 +58,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
     match name.as_str() {
         "check" => check::check(rest),
         "fix" => check::fix(rest),
+        "gen" => generated(rest),
         "tidy" => tidy::run(rest),
         "sim" => sim::run(rest),
         "interop" => interop::run(rest),
