@@ -1,1 +1,24 @@
 //! Record batches: check, read, build, compress.
+//!
+//! A batch (magic 2, KIP-98) is a 61-byte header and records, compressed as one block; wire and
+//! disk hold the same bytes. What a producer sent becomes a [`CheckedBatch`] by [`check_produced`]
+//! and in no other way; its record bytes are never copied and, where they are compressed, not
+//! looked into unless asked. Base offset and leader epoch lie outside the checksum, so a log
+//! assigns both by replacing the header alone.
+
+mod batches;
+mod builder;
+mod check;
+mod compression;
+mod control;
+mod header;
+mod record;
+mod varint;
+
+pub use batches::{Batch, Batches};
+pub use builder::{BatchBuilder, BatchOptions, BuiltBatch, NewRecord};
+pub use check::{BatchError, BatchLimits, CheckedBatch, Inside, TimestampError, check_produced};
+pub use compression::{Compression, InflateError};
+pub use control::{ControlType, EndTransactionMarker, InvalidControlRecord};
+pub use header::{Attributes, BatchHeader, HEADER_BYTES, HeaderError, ProducerStamp, SIZED_BYTES};
+pub use record::{Headers, Record, RecordError, RecordIter, Records};

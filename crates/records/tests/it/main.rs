@@ -1,0 +1,4 @@
+//! Record batches seen from outside.
+
+#[cfg(test)]
+mod checks;
