@@ -1,5 +1,7 @@
 //! The protocol against itself, against an oracle, and against hostile bytes.
 
+mod golden;
+
 use ottla_wire::messages::metadata_request::MetadataRequestTopic;
 use ottla_wire::messages::{FetchRequest, MetadataRequest};
 use ottla_wire::records::{MetadataRecord, TopicRecord};
