@@ -11,6 +11,7 @@ mod generate;
 mod json;
 mod sim;
 mod tidy;
+mod vectors;
 mod workspace;
 
 use std::process::ExitCode;
@@ -23,7 +24,9 @@ cargo xtask COMMAND
   gen [--check]          Rust from crates/wire/schema: write it, or only compare
   tidy                   the rules of the house alone (also a test of this package)
   sim --seed N | --seeds A..B | --minutes M | --planted
-                         the node in the simulator";
+                         the node in the simulator
+  vectors encode | ask | record
+                         golden vectors and answers, made anew from Apache Kafka";
 
 /// What a command ends with: a sentence for the person who called it.
 type Outcome = Result<(), String>;
@@ -52,6 +55,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         }
         "tidy" => tidy::run(rest),
         "sim" => sim::run(rest),
+        "vectors" => vectors::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())
