@@ -4,6 +4,7 @@
 //! clients sent and were sent, `probes/` questions to a broker with Apache Kafka's answers. All of
 //! it is made by `cargo xtask vectors`; nothing of it is written by hand.
 
+pub mod trace;
 mod value;
 mod vectors;
 
