@@ -1,1 +1,3 @@
+//! Load generator and side-by-side runner.
+
 fn main() {}

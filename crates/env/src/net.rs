@@ -154,7 +154,7 @@ impl Outbound {
     }
 }
 
-impl dyn Stream {
+impl dyn Stream + '_ {
     /// Reads some bytes; 0 says that the peer has closed its side.
     ///
     /// # Errors
@@ -177,7 +177,7 @@ impl dyn Stream {
     }
 }
 
-impl dyn Listener {
+impl dyn Listener + '_ {
     /// The next connection.
     ///
     /// # Errors

@@ -12,8 +12,8 @@ mod topic;
 mod uuid;
 
 pub use numbers::{
-    BrokerEpoch, BrokerId, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId,
-    Sequence,
+    BrokerEpoch, BrokerId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionId, ProducerEpoch,
+    ProducerId, Sequence,
 };
 pub use time::{Timestamp, TimestampType};
 pub use topic::{InvalidTopicName, TopicId, TopicName, TopicPartition};

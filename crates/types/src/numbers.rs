@@ -67,6 +67,10 @@ number! {
     LeaderEpoch(i32)
 }
 number! {
+    /// Counts the changes of a partition's state in the metadata log.
+    PartitionEpoch(i32)
+}
+number! {
     /// A node of the cluster, broker or controller.
     NodeId(i32)
 }
@@ -116,9 +120,18 @@ impl LeaderEpoch {
     }
 }
 
+impl PartitionEpoch {
+    /// The epoch after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self::new(self.0 + 1)
+    }
+}
+
 impl Sequence {
     /// The sequence `count` records further on, wrapping as producers do.
     #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "the remainder is below 2^31")]
     pub const fn plus(self, count: i32) -> Self {
         Self((self.0 as i64 + count as i64).rem_euclid(1 << 31) as i32)
     }

@@ -1,1 +1,71 @@
-fn main() {}
+//! The developer's one command.
+//!
+//! `cargo xtask check` says yes or no and writes nothing; what may write is `fix`, `gen` and
+//! `bench`. Continuous integration calls the same commands.
+
+#![allow(clippy::print_stdout, reason = "this is a command line tool: stdout is its answer")]
+
+mod check;
+mod command;
+mod generate;
+mod interop;
+mod json;
+mod node;
+mod sim;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  check [--no-tests]     format, tidy, gen, clippy, tests: yes or no; writes nothing
+  fix                    what formatter and clippy can repair by themselves
+  gen [--check]          Rust from crates/wire/schema: write it, or only compare
+  tidy                   the rules of the house alone (also a test of this package)
+  sim --seed N | --seeds A..B | --minutes M | --planted
+                         the node in the simulator
+  interop [--short] [--bootstrap HOST:PORT [--data FOLDER]] [STEP...]
+                         Kafka's tools, its Java client and kcat against a node, started for it
+                         unless one is named (see tests/acceptance/run)";
+
+/// What a command ends with: a sentence for the person who called it.
+type Outcome = Result<(), String>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `gen`: writes the files that have drifted, or with `--check` names them.
+fn generated(arguments: &[String]) -> Outcome {
+    command::only(arguments, &["--check"])?;
+    generate::run(!arguments.is_empty()).map_err(|error| error.to_string())
+}
+
+fn dispatch(arguments: &[String]) -> Outcome {
+    let Some((name, rest)) = arguments.split_first() else {
+        println!("{USAGE}");
+        return Ok(());
+    };
+    match name.as_str() {
+        "check" => check::check(rest),
+        "fix" => check::fix(rest),
+        "gen" => generated(rest),
+        "tidy" => tidy::run(rest),
+        "sim" => sim::run(rest),
+        "interop" => interop::run(rest),
+        "help" | "-h" | "--help" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("there is no command `{other}`\n\n{USAGE}")),
+    }
+}

@@ -1,0 +1,259 @@
+//! Files.
+
+use std::any::Any;
+use std::fs;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply};
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
+
+use crate::pool::Pool;
+
+/// The machine's files. The Now half runs where it is called, the Later half in the pool.
+#[derive(Debug)]
+pub(crate) struct RealDisk {
+    pool: Pool,
+}
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct RealFile {
+    file: fs::File,
+}
+
+impl RealFile {
+    /// The file behind the port.
+    ///
+    /// # Panics
+    /// If the file is of another world.
+    pub(crate) fn of(file: &Arc<dyn File>) -> &Self {
+        file.as_any().downcast_ref().expect("files are of the world that opened them")
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// The rest of a vectored write that was cut short: at a full disk or a signal, so it is rare
+    /// and may copy the list.
+    fn write_rest(&self, at: u64, parts: &[IoSlice<'_>], mut done: usize) -> io::Result<()> {
+        let mut rest = parts.to_vec();
+        let mut rest = rest.as_mut_slice();
+        IoSlice::advance_slices(&mut rest, done);
+        while !rest.is_empty() {
+            let written = retry_on_intr(|| pwritev(&self.file, rest, at + done as u64))?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            done += written;
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        Ok(())
+    }
+}
+
+impl File for RealFile {
+    fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let written = retry_on_intr(|| pwritev(&self.file, parts, at))?;
+        if written == len { Ok(()) } else { self.write_rest(at, parts, written) }
+    }
+
+    fn read_cached(&self, at: u64, buffer: &mut [u8]) -> io::Result<CachedRead> {
+        let mut flags = ReadWriteFlags::NOWAIT;
+        let mut done = 0;
+        while done < buffer.len() {
+            let mut into = [IoSliceMut::new(&mut buffer[done..])];
+            match preadv2(&self.file, &mut into, at + done as u64, flags) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(Errno::AGAIN) => return Ok(CachedRead::Cold),
+                Err(Errno::INTR) => {}
+                // A file system that cannot tell: read, and hope that its cache is warm.
+                Err(Errno::OPNOTSUPP) if !flags.is_empty() => flags = ReadWriteFlags::empty(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(CachedRead::Ready(done))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The lock of an open file: POSIX ties it to the process and to this descriptor's file, so the
+/// file must not be opened a second time while the lock is held.
+#[derive(Debug)]
+struct RealLock {
+    _file: fs::File,
+}
+
+impl FileLock for RealLock {}
+
+impl RealDisk {
+    pub(crate) fn new() -> Self {
+        Self { pool: Pool::new() }
+    }
+
+    fn later<T: Send + 'static>(
+        &self,
+        to: Reply<io::Result<T>>,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) {
+        self.pool.submit(Box::new(move || to.send(work())));
+    }
+
+    fn on_path<T: Send + 'static>(
+        &self,
+        path: &Path,
+        to: Reply<io::Result<T>>,
+        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    ) {
+        let path = path.to_owned();
+        self.later(to, move || work(&path).map_err(|error| about(&path, error)));
+    }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path, how: Open, to: Reply<io::Result<Arc<dyn File>>>) {
+        self.on_path(path, to, move |path| {
+            let mut options = fs::OpenOptions::new();
+            options.read(true).write(true);
+            match how {
+                Open::Existing => {}
+                Open::New => drop(options.create_new(true)),
+                Open::Ensure => drop(options.create(true)),
+            }
+            Ok(Arc::new(RealFile { file: options.open(path)? }) as Arc<dyn File>)
+        });
+    }
+
+    fn len(&self, file: &Arc<dyn File>, to: Reply<io::Result<u64>>) {
+        let file = Arc::clone(file);
+        self.later(to, move || Ok(RealFile::of(&file).file.metadata()?.len()));
+    }
+
+    fn read(&self, file: &Arc<dyn File>, at: u64, len: usize, to: Reply<io::Result<Vec<u8>>>) {
+        let file = Arc::clone(file);
+        self.later(to, move || read_range(&RealFile::of(&file).file, at, len));
+    }
+
+    fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
+        self.later(to, move || {
+            files.iter().try_for_each(|file| RealFile::of(file).file.sync_data())
+        });
+    }
+
+    fn truncate(&self, file: &Arc<dyn File>, len: u64, to: Reply<io::Result<()>>) {
+        let file = Arc::clone(file);
+        self.later(to, move || RealFile::of(&file).file.set_len(len));
+    }
+
+    fn sync_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
+        self.on_path(path, to, |path| fs::File::open(or_here(path))?.sync_all());
+    }
+
+    fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
+        self.on_path(path, to, |path| fs::create_dir_all(path));
+    }
+
+    fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {
+        self.on_path(path, to, |path| {
+            let mut entries =
+                fs::read_dir(or_here(path))?.map(dir_entry).collect::<io::Result<Vec<_>>>()?;
+            entries.sort();
+            Ok(entries)
+        });
+    }
+
+    fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
+        let onto = onto.to_owned();
+        self.on_path(from, to, move |from| fs::rename(from, onto));
+    }
+
+    fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {
+        self.on_path(path, to, |path| fs::remove_file(path));
+    }
+
+    fn remove_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
+        self.on_path(path, to, |path| fs::remove_dir_all(path));
+    }
+
+    fn lock(&self, path: &Path, to: Reply<io::Result<Box<dyn FileLock>>>) {
+        self.on_path(path, to, |path| {
+            let file = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)?;
+            match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => Ok(Box::new(RealLock { _file: file }) as Box<dyn FileLock>),
+                // POSIX lets a system answer either.
+                Err(Errno::ACCESS | Errno::AGAIN) => Err(io::ErrorKind::WouldBlock.into()),
+                Err(error) => Err(error.into()),
+            }
+        });
+    }
+}
+
+/// The parent of a bare name is spelled `""` by `Path`, which no system call takes.
+fn or_here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
+}
+
+fn dir_entry(found: io::Result<fs::DirEntry>) -> io::Result<DirEntry> {
+    let found = found?;
+    let metadata = found.metadata()?;
+    let is_dir = metadata.is_dir();
+    Ok(DirEntry {
+        // A name that is not UTF-8 is not Kafka's: shown, never matched.
+        name: found.file_name().to_string_lossy().into_owned(),
+        is_dir,
+        len: if is_dir { 0 } else { metadata.len() },
+    })
+}
+
+fn read_range(file: &fs::File, at: u64, len: usize) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt as _;
+
+    // No more memory than the file can fill, whatever was asked for.
+    let there = file.metadata()?.len().saturating_sub(at);
+    let mut bytes = vec![0; len.min(usize::try_from(there).unwrap_or(usize::MAX))];
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.read_at(&mut bytes[done..], at + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(done);
+    Ok(bytes)
+}
+
+/// The same kind of error, with the path that it is about.
+fn about(path: &Path, error: io::Error) -> io::Error {
+    #[derive(Debug)]
+    struct About {
+        path: PathBuf,
+        error: io::Error,
+    }
+    impl std::fmt::Display for About {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "{}: {}", self.path.display(), self.error)
+        }
+    }
+    impl std::error::Error for About {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.error)
+        }
+    }
+    io::Error::new(error.kind(), About { path: path.to_owned(), error })
+}

@@ -1,0 +1,52 @@
+//! The node's own process.
+
+use std::io::Write as _;
+
+use ottla_env::Process;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// This process.
+#[derive(Debug)]
+pub(crate) struct RealProcess;
+
+// Not `std::process::exit`: that runs the exit handlers of the C library, and a thread stuck on a
+// dying disk may hold what they wait for.
+// SAFETY: POSIX declares it so; it takes any status and touches no memory of ours.
+#[expect(unsafe_code, reason = "no safe crate of ours offers it")]
+unsafe extern "C" {
+    safe fn _exit(status: i32) -> !;
+}
+
+impl Process for RealProcess {
+    fn halt(&self, why: &str) {
+        if tracing::enabled!(tracing::Level::ERROR) {
+            tracing::error!(why, "the node halts");
+        } else {
+            // Nobody collects events: the reason must still be found.
+            drop(writeln!(std::io::stderr(), "the node halts: {why}"));
+        }
+        drop(std::io::stderr().flush());
+        _exit(1)
+    }
+}
+
+/// Resolves when the system asks this process to stop: SIGTERM, or SIGINT from a terminal. Meant
+/// for loop 0.
+///
+/// # Errors
+/// When the system refuses the signal handlers.
+pub async fn stop_requested() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    std::future::poll_fn(|cx| {
+        let terminated = terminate.poll_recv(cx).is_ready();
+        let interrupted = interrupt.poll_recv(cx).is_ready();
+        if terminated || interrupted {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    Ok(())
+}
