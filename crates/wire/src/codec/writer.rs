@@ -13,6 +13,11 @@ impl<'b> Writer<'b> {
         Self { out }
     }
 
+    /// The buffer, to patch what was written.
+    pub(crate) const fn into_buffer(self) -> &'b mut Vec<u8> {
+        self.out
+    }
+
     /// Bytes in the buffer, those from before included.
     #[must_use]
     pub const fn position(&self) -> usize {
