@@ -1,1 +1,36 @@
 //! What the cluster is, and who may change it.
+//!
+//! The metadata log is a list of [`Record`]s. A [`MetadataDelta`] replays some of them over a
+//! [`MetadataImage`] and yields the next image; images are immutable and cheap to clone. The
+//! [`Controller`] turns a request into records and a response, and changes nothing by itself: its
+//! host appends the records, and they take effect when they are replayed.
+
+mod codec;
+mod controller;
+mod delta;
+mod features;
+mod image;
+mod record;
+mod replay;
+mod topic_config;
+
+pub use codec::RecordError;
+pub use controller::{
+    AllocateProducerIdsError, Assignment, BrokerRegistrationRequest, ConfigSource, Controller,
+    ControllerConfig, ControllerRegistrationRequest, CreateTopicError, CreateTopics, CreatedTopic,
+    DeleteTopicError, DeleteTopics, DeletedTopic, NewTopic, NewTopicConfig, Outcome,
+    PlacementError, ProducerIdBlock, RegisterBrokerError, TopicOutcome, TopicSelector,
+};
+pub use delta::{MetadataDelta, ReplayError, TopicDelta};
+pub use features::{
+    FeatureRange, KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES,
+};
+pub use image::{
+    BrokerImage, ControllerImage, Endpoint, LeaderRecovery, MetadataImage, PartitionImage,
+    ReplicaAssignment, TopicImage,
+};
+pub use record::{ConfigResource, NewPartition, PartitionChange, Record, RegistrationChange};
+pub use replay::MetadataReplay;
+pub use topic_config::{
+    TOPIC_CONFIGS, TopicConfig, TopicConfigError, TopicConfigProperty, UNSUPPORTED_TOPIC_CONFIGS,
+};

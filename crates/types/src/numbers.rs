@@ -131,6 +131,7 @@ impl PartitionEpoch {
 impl Sequence {
     /// The sequence `count` records further on, wrapping as producers do.
     #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "the remainder is below 2^31")]
     pub const fn plus(self, count: i32) -> Self {
         Self((self.0 as i64 + count as i64).rem_euclid(1 << 31) as i32)
     }

@@ -18,8 +18,8 @@ pub struct TopicName(Arc<str>);
 pub enum InvalidTopicName {
     #[error("Topic name is invalid: the empty string is not allowed")]
     Empty,
-    #[error("Topic name is invalid: '.' or '..' is not allowed")]
-    Dots,
+    #[error("Topic name is invalid: '{0}' is not allowed")]
+    Dots(String),
     #[error(
         "Topic name is invalid: the length of '{0}' is longer than the max allowed length {max}",
         max = limits::TOPIC_NAME_BYTES_MAX
@@ -41,7 +41,7 @@ impl TopicName {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         match text {
             "" => Err(InvalidTopicName::Empty),
-            "." | ".." => Err(InvalidTopicName::Dots),
+            "." | ".." => Err(InvalidTopicName::Dots(text.to_owned())),
             _ if text.len() > limits::TOPIC_NAME_BYTES_MAX => {
                 Err(InvalidTopicName::TooLong(text.to_owned()))
             }

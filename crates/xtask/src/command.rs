@@ -49,7 +49,8 @@ fn cannot_start(command: &Command, error: &std::io::Error) -> String {
 }
 
 fn show(command: &Command) -> String {
-    let mut text = format!("`{}", command.get_program().display());
+    let program = Path::new(command.get_program());
+    let mut text = format!("`{}", program.file_name().unwrap_or_default().display());
     for argument in command.get_args() {
         text.push(' ');
         text.push_str(&argument.to_string_lossy());

@@ -10,6 +10,7 @@
 #[macro_use]
 mod subject;
 mod generated;
+mod golden;
 mod hostile;
 mod hot;
 mod random;

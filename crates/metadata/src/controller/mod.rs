@@ -1,0 +1,68 @@
+//! Who may change the cluster: a request becomes records and a response.
+
+mod activation;
+mod create_topics;
+mod delete_topics;
+mod election;
+mod placement;
+mod producer_ids;
+mod registration;
+
+use crate::record::Record;
+use crate::topic_config::TopicConfig;
+
+pub use create_topics::{
+    Assignment, ConfigSource, CreateTopicError, CreateTopics, CreatedTopic, NewTopic,
+    NewTopicConfig, TopicOutcome,
+};
+pub use delete_topics::{DeleteTopicError, DeleteTopics, DeletedTopic, TopicSelector};
+pub use placement::PlacementError;
+pub use producer_ids::{AllocateProducerIdsError, ProducerIdBlock};
+pub use registration::{
+    BrokerRegistrationRequest, ControllerRegistrationRequest, RegisterBrokerError,
+};
+
+/// `max.records.per.batch` of Kafka's controller: what one request may change at most.
+const RECORDS_PER_REQUEST_MAX: usize = 10_000;
+
+/// What a new topic gets if its creator does not say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerConfig {
+    /// `num.partitions`, at least 1.
+    pub partitions: i32,
+    /// `default.replication.factor`, at least 1.
+    pub replication_factor: i16,
+    /// The settings that the broker's properties give.
+    pub topic_defaults: TopicConfig,
+}
+
+/// What a request leads to. Nothing has changed yet: the host appends the records, which must stay
+/// together, and gives the response once they are committed.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome<R> {
+    /// The records.
+    pub records: Vec<Record>,
+    /// The response.
+    pub response: R,
+}
+
+/// The rules by which the cluster changes. It keeps no state: every decision is made over the image
+/// at the end of the log, committed or not.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    config: ControllerConfig,
+}
+
+impl Controller {
+    /// A controller with these defaults.
+    ///
+    /// # Panics
+    /// If a default number is not positive.
+    #[must_use]
+    pub fn new(config: ControllerConfig) -> Self {
+        assert!(config.partitions > 0, "num.partitions is positive");
+        assert!(config.replication_factor > 0, "default.replication.factor is positive");
+        Self { config }
+    }
+}

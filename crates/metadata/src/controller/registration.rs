@@ -1,0 +1,202 @@
+//! Nodes that join the cluster.
+
+use ottla_types::{BrokerEpoch, BrokerId, NodeId, Offset, Uuid};
+
+use crate::features::{FeatureRange, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES};
+use crate::image::{BrokerImage, ControllerImage, Endpoint, MetadataImage};
+use crate::record::{Record, RegistrationChange};
+
+use super::election::elect_returning;
+use super::{Controller, Outcome};
+
+/// Directory ids that mean "unassigned", "lost" and the like: the first hundred.
+const RESERVED_DIRECTORIES: u128 = 100;
+
+/// What a broker tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerRegistrationRequest {
+    /// `node.id`.
+    pub id: BrokerId,
+    /// Random for each run of the process.
+    pub incarnation: Uuid,
+    /// The advertised listeners.
+    pub endpoints: Vec<Endpoint>,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// The ids of the log directories.
+    pub directories: Vec<Uuid>,
+}
+
+/// What a controller tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerRegistrationRequest {
+    /// `node.id`.
+    pub id: NodeId,
+    /// Random for each run of the process.
+    pub incarnation: Uuid,
+    /// The controller listeners.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Why a broker cannot join. The words are Kafka's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterBrokerError {
+    /// The log has no bootstrap records yet.
+    #[error("the cluster has no metadata.version yet")]
+    NoMetadataVersion,
+    /// The cluster uses a feature at a level that the broker does not support.
+    #[error(
+        "Unable to register because the broker does not support finalized version {level} of \
+         {name}. The broker wants a version between {min} and {max}, inclusive."
+    )]
+    UnsupportedFeature {
+        /// The feature.
+        name: String,
+        /// Its finalized level.
+        level: i16,
+        /// The lowest level that the broker supports.
+        min: i16,
+        /// The highest.
+        max: i16,
+    },
+    /// A broker without directories can keep nothing.
+    #[error("No directories specified in request")]
+    NoDirectories,
+    /// A directory has one of the ids that mean something else.
+    #[error("Reserved directory ID in request")]
+    ReservedDirectory,
+    /// Two directories have one id.
+    #[error("Duplicate directory ID in request")]
+    DuplicateDirectory,
+    /// The disk was in another broker before, and that broker still claims it.
+    #[error("Broker {broker} is already registered with directory {directory}")]
+    DirectoryOfAnother {
+        /// The other broker.
+        broker: BrokerId,
+        /// The directory.
+        directory: Uuid,
+    },
+}
+
+/// What a node of this build supports, by name.
+fn supported() -> Vec<FeatureRange> {
+    let range =
+        |&(name, min, max): &(&str, i16, i16)| FeatureRange { name: name.to_owned(), min, max };
+    SUPPORTED_FEATURES.iter().map(range).collect()
+}
+
+impl Controller {
+    /// Registers a controller; `None` while `metadata.version` has no record for that.
+    #[must_use]
+    pub fn register_controller(
+        image: &MetadataImage,
+        request: &ControllerRegistrationRequest,
+    ) -> Option<Record> {
+        if image.metadata_version()? < MetadataVersion::CONTROLLER_REGISTRATION {
+            return None;
+        }
+        Some(Record::RegisterController(ControllerImage {
+            id: request.id,
+            incarnation: request.incarnation,
+            endpoints: request.endpoints.clone(),
+            features: supported(),
+        }))
+    }
+
+    /// Registers a broker of this build, fenced; a former incarnation of it is superseded. The
+    /// record must be appended at `next`, because a broker's epoch is the offset of its record.
+    ///
+    /// # Errors
+    /// When the broker cannot be part of this cluster.
+    pub fn register_broker(
+        image: &MetadataImage,
+        request: &BrokerRegistrationRequest,
+        next: Offset,
+    ) -> Result<Outcome<BrokerEpoch>, RegisterBrokerError> {
+        check_features(image)?;
+        check_directories(image, request)?;
+        let epoch = BrokerEpoch::new(next.get());
+        let mut directories = request.directories.clone();
+        directories.sort_unstable();
+        let record = Record::RegisterBroker(BrokerImage {
+            id: request.id,
+            epoch,
+            incarnation: request.incarnation,
+            endpoints: request.endpoints.clone(),
+            features: supported(),
+            rack: request.rack.clone(),
+            fenced: true,
+            in_controlled_shutdown: false,
+            directories,
+            cordoned: None,
+        });
+        Ok(Outcome { records: vec![record], response: epoch })
+    }
+
+    /// Lets a registered broker in, and makes it the leader of what it may lead. The records need
+    /// not stay together: a crash between them leaves old leader epochs, which the next
+    /// registration replaces.
+    ///
+    /// # Panics
+    /// If the broker is not registered.
+    #[must_use]
+    pub fn unfence_broker(image: &MetadataImage, broker: BrokerId) -> Vec<Record> {
+        let registration = image.broker(broker).expect("it was registered by this controller");
+        let change = RegistrationChange::fence(broker, registration.epoch, false);
+        let mut records = vec![Record::BrokerRegistrationChange(change)];
+        records.extend(elect_returning(image, broker));
+        records
+    }
+
+    /// Sees a broker off that has closed its logs: whoever starts this folder next, Apache Kafka
+    /// included, need not wait for a session to end.
+    #[must_use]
+    pub fn fence_broker(image: &MetadataImage, broker: BrokerId) -> Option<Record> {
+        let registration = image.broker(broker).filter(|registration| !registration.fenced)?;
+        let change = RegistrationChange::fence(broker, registration.epoch, true);
+        Some(Record::BrokerRegistrationChange(change))
+    }
+}
+
+/// Every finalized level must be supported, those of features that this build has never heard of
+/// included.
+fn check_features(image: &MetadataImage) -> Result<(), RegisterBrokerError> {
+    if image.metadata_version().is_none() {
+        return Err(RegisterBrokerError::NoMetadataVersion);
+    }
+    for (name, level) in image.finalized_features() {
+        let range = SUPPORTED_FEATURES.iter().find(|(supported, ..)| *supported == name);
+        let (min, max) = range.map_or((0, 0), |(_, min, max)| (*min, *max));
+        if !(min..=max).contains(&level) {
+            let name = name.to_owned();
+            return Err(RegisterBrokerError::UnsupportedFeature { name, level, min, max });
+        }
+    }
+    debug_assert!(image.finalized_features().any(|(name, _)| name == METADATA_VERSION));
+    Ok(())
+}
+
+fn check_directories(
+    image: &MetadataImage,
+    request: &BrokerRegistrationRequest,
+) -> Result<(), RegisterBrokerError> {
+    if request.directories.is_empty() {
+        return Err(RegisterBrokerError::NoDirectories);
+    }
+    for (at, directory) in request.directories.iter().enumerate() {
+        if u128::from_be_bytes(*directory.as_bytes()) < RESERVED_DIRECTORIES {
+            return Err(RegisterBrokerError::ReservedDirectory);
+        }
+        if request.directories[..at].contains(directory) {
+            return Err(RegisterBrokerError::DuplicateDirectory);
+        }
+        let claims = |broker: &&std::sync::Arc<BrokerImage>| {
+            broker.id != request.id && broker.directories.contains(directory)
+        };
+        if let Some(other) = image.brokers().find(claims) {
+            let (broker, directory) = (other.id, *directory);
+            return Err(RegisterBrokerError::DirectoryOfAnother { broker, directory });
+        }
+    }
+    Ok(())
+}
