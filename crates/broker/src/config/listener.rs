@@ -27,9 +27,9 @@ impl Listener {
         let host = match self.host.as_str() {
             "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            host => host
-                .parse()
-                .map_err(|_| format!("`{host}` is not an IP address or `localhost`"))?,
+            host => {
+                host.parse().map_err(|_| format!("`{host}` is not an IP address or `localhost`"))?
+            }
         };
         Ok(SocketAddr::new(host, self.port))
     }
@@ -67,7 +67,10 @@ mod tests {
     #[test]
     fn listeners_are_read_as_kafka_spells_them() {
         check("PLAINTEXT://127.0.0.1:9092", Ok("PLAINTEXT://127.0.0.1:9092"));
-        check("plaintext://:9092, CONTROLLER://[::1]:0", Ok("PLAINTEXT://:9092 CONTROLLER://::1:0"));
+        check(
+            "plaintext://:9092, CONTROLLER://[::1]:0",
+            Ok("PLAINTEXT://:9092 CONTROLLER://::1:0"),
+        );
         check("A://:1,A://:2", Err("Each listener must have a different name, A"));
         check("9092", Err("`9092` is not NAME://host:port"));
         check("A://h:70000", Err("`A://h:70000` is not NAME://host:port"));

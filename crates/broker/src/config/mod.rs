@@ -193,7 +193,10 @@ impl NodeConfig {
     ///
     /// # Errors
     /// Every value that cannot be.
-    pub fn parse(properties: &Properties, cluster_id: Option<String>) -> Result<Self, ConfigErrors> {
+    pub fn parse(
+        properties: &Properties,
+        cluster_id: Option<String>,
+    ) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(properties);
         let config = Self::read(&mut reader, cluster_id);
         reader.finish(config)
