@@ -64,7 +64,8 @@ pub enum Record {
         /// The first id that nobody was given yet.
         next: ProducerId,
     },
-    /// The eligible leader replicas of a topic's partitions are forgotten; of all topics' if `None`.
+    /// The eligible leader replicas of a topic's partitions are forgotten; of all topics' if
+    /// `None`.
     ClearElr {
         /// The topic.
         topic: Option<TopicName>,

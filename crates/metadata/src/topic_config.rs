@@ -40,7 +40,11 @@ pub const TOPIC_CONFIGS: [TopicConfigProperty; 6] = [
         words: &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"],
         served: &["producer"],
     }),
-    TopicConfigProperty { name: INTERNAL_SEGMENT_BYTES, kind: Kind::Int { min: 1 }, internal: true },
+    TopicConfigProperty {
+        name: INTERNAL_SEGMENT_BYTES,
+        kind: Kind::Int { min: 1 },
+        internal: true,
+    },
     property(MAX_MESSAGE_BYTES, Kind::Int { min: 0 }),
     property(TIMESTAMP_TYPE, Kind::Word {
         words: &["CreateTime", "LogAppendTime"],

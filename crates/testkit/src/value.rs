@@ -42,8 +42,8 @@ impl FromStr for Value {
 }
 
 impl Value {
-    /// Where `ours` says something else than `self`, which is what Apache Kafka said; `None` if they
-    /// agree. Fields that only we have are passed over: a struct of ours has the fields of all
+    /// Where `ours` says something else than `self`, which is what Apache Kafka said; `None` if
+    /// they agree. Fields that only we have are passed over: a struct of ours has the fields of all
     /// versions, while JSON shows those of one.
     #[must_use]
     pub fn difference(&self, ours: &Self) -> Option<String> {

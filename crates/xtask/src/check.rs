@@ -19,6 +19,7 @@ pub(crate) fn check(arguments: &[String]) -> Outcome {
     };
     step("format", &|| cargo(&["fmt", "--all", "--", "--check"]));
     step("tidy", &|| tidy::run(&[]));
+    step("gen", &|| crate::generated(&["--check".to_owned()]));
     step("clippy", &clippy);
     if arguments.is_empty() {
         step("tests", &|| cargo(&["test", "--workspace", "--locked", "--quiet"]));
@@ -31,11 +32,12 @@ fn clippy() -> Outcome {
     cargo(&[&scope[..], &["--", "-D", "warnings"]].concat())
 }
 
-/// Repairs what tools can repair by themselves.
+/// Repairs what tools can repair by themselves, and writes what is generated.
 pub(crate) fn fix(arguments: &[String]) -> Outcome {
     command::only(arguments, &[])?;
     let scope = ["clippy", "--workspace", "--all-targets", "--fix"];
     cargo(&[&scope[..], &["--allow-dirty", "--allow-staged"]].concat())?;
+    crate::generated(&[])?;
     cargo(&["fmt", "--all"])
 }
 

@@ -8,9 +8,12 @@
 mod check;
 mod command;
 mod generate;
+mod interop;
 mod json;
+mod node;
 mod sim;
 mod tidy;
+mod vectors;
 mod workspace;
 
 use std::process::ExitCode;
@@ -18,12 +21,17 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  check [--no-tests]     format, tidy, clippy, tests: yes or no; writes nothing
+  check [--no-tests]     format, tidy, gen, clippy, tests: yes or no; writes nothing
   fix                    what formatter and clippy can repair by themselves
   gen [--check]          Rust from crates/wire/schema: write it, or only compare
   tidy                   the rules of the house alone (also a test of this package)
   sim --seed N | --seeds A..B | --minutes M | --planted
-                         the node in the simulator";
+                         the node in the simulator
+  interop [--short] [--bootstrap HOST:PORT [--data FOLDER]] [STEP...]
+                         Kafka's tools, its Java client and kcat against a node, started for it
+                         unless one is named (see tests/acceptance/run)
+  vectors encode | ask | record
+                         golden vectors and answers, made anew from Apache Kafka";
 
 /// What a command ends with: a sentence for the person who called it.
 type Outcome = Result<(), String>;
@@ -39,6 +47,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// `gen`: writes the files that have drifted, or with `--check` names them.
+fn generated(arguments: &[String]) -> Outcome {
+    command::only(arguments, &["--check"])?;
+    generate::run(!arguments.is_empty()).map_err(|error| error.to_string())
+}
+
 fn dispatch(arguments: &[String]) -> Outcome {
     let Some((name, rest)) = arguments.split_first() else {
         println!("{USAGE}");
@@ -47,11 +61,11 @@ fn dispatch(arguments: &[String]) -> Outcome {
     match name.as_str() {
         "check" => check::check(rest),
         "fix" => check::fix(rest),
-        "gen" => {
-            generate::run(rest.iter().any(|flag| flag == "--check")).map_err(|e| e.to_string())
-        }
+        "gen" => generated(rest),
         "tidy" => tidy::run(rest),
         "sim" => sim::run(rest),
+        "interop" => interop::run(rest),
+        "vectors" => vectors::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())

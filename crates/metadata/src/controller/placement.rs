@@ -53,8 +53,8 @@ impl Placement {
         Ok(())
     }
 
-    /// The replicas of a partition, the preferred leader first: the next broker of the circle leads,
-    /// and the ones after it follow, so that leaders and followers spread evenly.
+    /// The replicas of a partition, the preferred leader first: the next broker of the circle
+    /// leads, and the ones after it follow, so that leaders and followers spread evenly.
     pub(super) fn replicas_of(&self, partition: usize, replicas: usize) -> Vec<BrokerId> {
         assert!(!self.active.is_empty(), "somebody can lead");
         let circle = |brokers: &[BrokerId], count: usize| -> Vec<BrokerId> {

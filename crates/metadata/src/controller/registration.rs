@@ -134,8 +134,8 @@ impl Controller {
     }
 
     /// Lets a registered broker in, and makes it the leader of what it may lead. The records need
-    /// not stay together: a crash between them leaves old leader epochs, which the next registration
-    /// replaces.
+    /// not stay together: a crash between them leaves old leader epochs, which the next
+    /// registration replaces.
     ///
     /// # Panics
     /// If the broker is not registered.

@@ -88,7 +88,9 @@ impl<'a, T: Element<'a>> List<'a, T> {
         writer.length_of_bytes(list.map(Self::len), layout)?;
         match list.map(|list| &list.0) {
             None => Ok(()),
-            Some(Items::Encoded { bytes, layout: own, .. }) if *own == layout => {
+            Some(Items::Encoded { bytes, layout: own, .. })
+                if *own == layout && writer.copies_lists() =>
+            {
                 writer.raw(bytes);
                 Ok(())
             }

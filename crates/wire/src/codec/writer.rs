@@ -5,12 +5,29 @@ use ottla_types::Uuid;
 #[derive(Debug)]
 pub struct Writer<'b> {
     out: &'b mut Vec<u8>,
+    copies_lists: bool,
 }
 
 impl<'b> Writer<'b> {
     /// Appends behind what the buffer holds already.
     pub const fn new(out: &'b mut Vec<u8>) -> Self {
-        Self { out }
+        Self { out, copies_lists: true }
+    }
+
+    /// As [`Self::new`], but a list that was decoded is written element by element instead of
+    /// copied: tests of the elements' own encoders want that.
+    pub const fn spelling_out_lists(out: &'b mut Vec<u8>) -> Self {
+        Self { out, copies_lists: false }
+    }
+
+    /// Whether the bytes of a decoded list may be copied.
+    pub(crate) const fn copies_lists(&self) -> bool {
+        self.copies_lists
+    }
+
+    /// The buffer, to patch what was written.
+    pub(crate) const fn into_buffer(self) -> &'b mut Vec<u8> {
+        self.out
     }
 
     /// Bytes in the buffer, those from before included.

@@ -318,17 +318,6 @@ impl Emitter<'_> {
         })
     }
 
-    /// Condition under which the field is on the wire; none when it always is.
-    fn presence(&self, field: &Field) -> Option<String> {
-        let (own, within) = (field.versions, self.item.versions);
-        match (own.low > within.low, own.high < within.high) {
-            (false, false) => None,
-            (true, false) => Some(format!("version >= {}", own.low)),
-            (false, true) => Some(format!("version <= {}", own.high)),
-            (true, true) => Some(format!("({}..={}).contains(&version)", own.low, own.high)),
-        }
-    }
-
     /// Condition under which the field is not on the wire.
     fn absence(&self, field: &Field) -> Option<String> {
         let (own, within) = (field.versions, self.item.versions);
@@ -363,7 +352,7 @@ impl Emitter<'_> {
         }
         for field in self.item.fields.iter().filter(|field| field.tag.is_none()) {
             let value = read_value(field, "reader");
-            let _ = match self.presence(field) {
+            let _ = match presence(self.item, field) {
                 None => writeln!(out, "let {} = {value};", field.name),
                 Some(when) => writeln!(
                     out,
@@ -403,7 +392,7 @@ impl Emitter<'_> {
         for field in &tagged {
             let tag = field.tag.expect("filtered by it");
             let value = read_value(field, "&mut field").replace("&mut field.", "field.");
-            let when = self.presence(field).filter(|_| !self.as_old_as_tags(field));
+            let when = presence(self.item, field).filter(|_| !self.as_old_as_tags(field));
             let guard = when.as_ref().map(|when| format!(" if {when}")).unwrap_or_default();
             let _ = writeln!(out, "{tag}{guard} => {{ {} = {value}; }}", field.name);
             younger.extend(when.map(|_| tag));
@@ -433,7 +422,7 @@ impl Emitter<'_> {
         }
         for field in self.item.fields.iter().filter(|field| field.tag.is_none()) {
             let value = write_value(&self.item.name, field);
-            let _ = match self.presence(field) {
+            let _ = match presence(self.item, field) {
                 None => writeln!(out, "{value}"),
                 Some(when) => {
                     writeln!(out, "if {when} {{ {value} }} {}", self.refusal(field))
@@ -489,7 +478,7 @@ impl Emitter<'_> {
             known.join(", ")
         );
         for field in &tagged {
-            let when = self.presence(field).filter(|_| !self.as_old_as_tags(field));
+            let when = presence(self.item, field).filter(|_| !self.as_old_as_tags(field));
             let when = when.map(|when| format!("{when} && ")).unwrap_or_default();
             let tag = field.tag.expect("filtered by it");
             let _ = writeln!(
@@ -500,6 +489,17 @@ impl Emitter<'_> {
             );
         }
         out.push_str("tags.close(writer);\n");
+    }
+}
+
+/// Condition under which the field is on the wire; none when it always is.
+pub(crate) fn presence(item: &Struct, field: &Field) -> Option<String> {
+    let (own, within) = (field.versions, item.versions);
+    match (own.low > within.low, own.high < within.high) {
+        (false, false) => None,
+        (true, false) => Some(format!("version >= {}", own.low)),
+        (false, true) => Some(format!("version <= {}", own.high)),
+        (true, true) => Some(format!("({}..={}).contains(&version)", own.low, own.high)),
     }
 }
 
@@ -601,7 +601,8 @@ fn scalar_word(kind: &FieldKind) -> &'static str {
     }
 }
 
-fn default_value(field: &Field) -> String {
+/// An expression: what the field holds unless it is set.
+pub(crate) fn default_value(field: &Field) -> String {
     let plain = match (&field.kind, field.default.as_deref()) {
         (_, Some("null")) | (FieldKind::Records, None) if field.nullable.is_some() => {
             return "None".into();

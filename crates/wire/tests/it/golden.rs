@@ -1,0 +1,135 @@
+//! Every message against what Apache Kafka's own classes wrote.
+
+use ottla_testkit::{Vector, messages, vectors_of};
+use ottla_wire::records::MetadataRecord;
+use ottla_wire::{Reader, Writer};
+use std::collections::BTreeSet;
+
+/// How one message is taken apart and put together again.
+struct Codec {
+    name: &'static str,
+    newest: i16,
+    again: fn(&[u8], i16) -> Result<Again, String>,
+}
+
+/// What became of a message.
+struct Again {
+    /// Encoded with its lists copied.
+    copied: Vec<u8>,
+    /// Encoded with every element of its lists written anew.
+    written: Vec<u8>,
+    debug: String,
+}
+
+macro_rules! codecs {
+    ($($module:ident: $($name:ident)*;)*) => {
+        &[$($(Codec {
+            name: stringify!($name),
+            newest: *ottla_wire::$module::$name::VERSIONS.end(),
+            again: |bytes, version| {
+                let mut reader = Reader::new(bytes);
+                let message = ottla_wire::$module::$name::decode(&mut reader, version)
+                    .map_err(|error| error.to_string())?;
+                reader.finish().map_err(|error| error.to_string())?;
+                let (mut copied, mut written) = (Vec::new(), Vec::new());
+                message.encode(&mut Writer::new(&mut copied), version)
+                    .map_err(|error| error.to_string())?;
+                message.encode(&mut Writer::spelling_out_lists(&mut written), version)
+                    .map_err(|error| error.to_string())?;
+                Ok(Again { copied, written, debug: format!("{message:?}") })
+            },
+        }),*),*]
+    };
+}
+
+#[rustfmt::skip]
+const CODECS: &[Codec] = codecs! {
+    messages:
+        ApiVersionsRequest ApiVersionsResponse CreateTopicsRequest CreateTopicsResponse
+        DeleteTopicsRequest DeleteTopicsResponse DescribeClusterRequest DescribeClusterResponse
+        DescribeConfigsRequest DescribeConfigsResponse DescribeQuorumRequest DescribeQuorumResponse
+        DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse FetchRequest FetchResponse
+        FindCoordinatorRequest FindCoordinatorResponse InitProducerIdRequest InitProducerIdResponse
+        ListOffsetsRequest ListOffsetsResponse MetadataRequest MetadataResponse ProduceRequest
+        ProduceResponse RequestHeader ResponseHeader;
+    records:
+        AbortTransactionRecord AccessControlEntryRecord BeginTransactionRecord
+        BrokerRegistrationChangeRecord ClearElrRecord ClientQuotaRecord ConfigRecord
+        DelegationTokenRecord EndTransactionRecord EndTxnMarker FeatureLevelRecord
+        FenceBrokerRecord KRaftVersionRecord LeaderChangeMessage NoOpRecord PartitionChangeRecord
+        PartitionRecord ProducerIdsRecord RegisterBrokerRecord RegisterControllerRecord
+        RemoveAccessControlEntryRecord RemoveDelegationTokenRecord RemoveTopicRecord
+        RemoveUserScramCredentialRecord SnapshotFooterRecord SnapshotHeaderRecord TopicRecord
+        UnfenceBrokerRecord UnregisterBrokerRecord UserScramCredentialRecord VotersRecord
+        ZkMigrationStateRecord;
+};
+
+/// Vectors of stored values rather than of one message.
+const FRAMED: &str = "MetadataRecord";
+
+#[test]
+fn every_message_is_written_as_apache_kafka_writes_it() {
+    for codec in CODECS {
+        for vector in vectors_of(codec.name) {
+            let what = || format!("{} v{} {}", codec.name, vector.version, vector.variant);
+            let again = (codec.again)(&vector.bytes, vector.version)
+                .unwrap_or_else(|error| panic!("{}: {error}", what()));
+            assert_eq!(again.copied, vector.bytes, "{}", what());
+            assert_eq!(again.written, vector.bytes, "{}, element by element", what());
+        }
+    }
+}
+
+#[test]
+fn every_field_means_what_it_means_to_apache_kafka() {
+    let mut told = 0;
+    for codec in CODECS {
+        for Vector { version, variant, bytes, meaning } in vectors_of(codec.name) {
+            let Some(apache) = meaning else { continue };
+            let Again { debug, .. } = (codec.again)(&bytes, version).unwrap();
+            let ours = debug.parse().unwrap_or_else(|error| panic!("{debug}: {error:?}"));
+            let difference = apache.difference(&ours);
+            assert_eq!(difference, None, "{} v{version} {variant}: {debug}", codec.name);
+            told += 1;
+        }
+    }
+    assert!(told > 300, "only {told} vectors tell what they mean");
+}
+
+#[test]
+fn every_vector_is_tested_and_every_newest_version_has_one() {
+    let tested: BTreeSet<&str> = CODECS.iter().map(|codec| codec.name).chain([FRAMED]).collect();
+    let names = messages();
+    assert_eq!(names.iter().map(String::as_str).collect::<BTreeSet<_>>(), tested);
+    for codec in CODECS {
+        let newest = vectors_of(codec.name).into_iter().map(|vector| vector.version).max();
+        assert_eq!(newest, Some(codec.newest), "{}", codec.name);
+    }
+}
+
+#[test]
+fn every_prefix_of_a_message_is_refused_without_a_panic() {
+    for codec in CODECS {
+        for vector in vectors_of(codec.name) {
+            // All the cuts of a large message would take minutes and say nothing new.
+            let step = 1 + vector.bytes.len() / 200;
+            for length in (0..vector.bytes.len()).step_by(step) {
+                let again = (codec.again)(&vector.bytes[..length], vector.version);
+                assert!(again.is_err(), "{} v{} cut at {length}", codec.name, vector.version);
+            }
+        }
+    }
+}
+
+#[test]
+fn metadata_records_are_framed_as_apache_kafka_frames_them() {
+    for Vector { version, variant, bytes, .. } in vectors_of(FRAMED) {
+        let record = MetadataRecord::decode(&bytes)
+            .unwrap_or_else(|error| panic!("{variant} v{version}: {error}"));
+        let name = format!("{record:?}");
+        assert!(name.contains(&variant), "{variant} became {name}");
+        let mut again = Vec::new();
+        record.encode(&mut again, version).unwrap();
+        assert_eq!(again, bytes, "{variant} v{version}");
+    }
+}
