@@ -41,8 +41,10 @@ impl World {
             "activate" => self.activate(),
             "register" => self.register(rest),
             "unfence" => self.append(&Controller::unfence_broker(self.image(), node(rest))),
-            "fence" => self
-                .append(Controller::fence_broker(self.image(), node(rest)).into_iter().collect()),
+            "fence" => {
+                let record = Controller::fence_broker(self.image(), node(rest));
+                self.append(record.as_slice())
+            }
             "create" => self.create(rest),
             "delete" => self.delete(rest),
             "producer-ids" => self.producer_ids(rest),
