@@ -74,6 +74,20 @@ impl SegmentIndex {
         }
     }
 
+    /// The largest timestamp of the batches in front of a position, which lies below `bound` and
+    /// not far from it.
+    pub(crate) fn max_before(&self, bound: Offset) -> (Option<MaxTimestamp>, u64) {
+        let below = u64::try_from(bound.get() - self.base.get()).unwrap_or(0);
+        let len = self.offsets.len();
+        let after = self.offsets.partition_point(len, |[entry]| entry >> 32 < below);
+        let Some(at) = after.checked_sub(1) else { return (None, 0) };
+        let [entry] = self.offsets.get(at);
+        // Time entries are made with offset entries: these cover all that lies in front.
+        let len = self.times.len();
+        let times = self.times.partition_point(len, |[_, relative]| relative <= entry >> 32);
+        (times.checked_sub(1).map(|at| self.time_at(at)), entry & u64::from(u32::MAX))
+    }
+
     /// The newest time entry.
     pub(crate) fn newest_time(&self) -> Option<MaxTimestamp> {
         self.times.len().checked_sub(1).map(|last| self.time_at(last))

@@ -13,6 +13,7 @@ mod epochs;
 mod files;
 mod index;
 mod log;
+mod lookup;
 mod open;
 mod producers;
 mod recovery;
@@ -27,6 +28,7 @@ pub use files::{
     LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, ParseFileError, PartitionMetadata, segment_name,
 };
 pub use log::{AppendError, Appended, Log, LogPosition, Unsynced};
+pub use lookup::{FoundRecord, LookupError};
 pub use open::{OpenLogError, RecoveryReport, TornTail};
 pub use producers::{Admission, ProducerError, ProducerState, RECENT_BATCHES, RecentBatch};
 pub use recovery::Fault;

@@ -9,4 +9,6 @@ mod reading;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod times;
+#[cfg(test)]
 mod writing;
