@@ -40,9 +40,11 @@ impl World {
         match verb {
             "activate" => self.activate(),
             "register" => self.register(rest),
-            "unfence" => self.append(Controller::unfence_broker(self.image(), node(rest))),
-            "fence" => self
-                .append(Controller::fence_broker(self.image(), node(rest)).into_iter().collect()),
+            "unfence" => self.append(&Controller::unfence_broker(self.image(), node(rest))),
+            "fence" => {
+                let record = Controller::fence_broker(self.image(), node(rest));
+                self.append(record.as_slice())
+            }
             "create" => self.create(rest),
             "delete" => self.delete(rest),
             "producer-ids" => self.producer_ids(rest),
@@ -62,10 +64,10 @@ impl World {
     }
 
     /// What a host does: append, replay, publish.
-    fn append(&mut self, records: Vec<Record>) -> String {
+    fn append(&mut self, records: &[Record]) -> String {
         let mut said = String::new();
         let mut offset = self.end();
-        for record in &records {
+        for record in records {
             writeln!(said, "{offset} {}", text::of_record(record)).unwrap();
             if let Err(error) = self.replay.record(offset, record) {
                 writeln!(said, "refused: {error}").unwrap();
@@ -82,14 +84,14 @@ impl World {
         self.replay.leader_change(NodeId::new(1));
         let open = self.replay.open_transaction();
         let bootstrap = Controller::bootstrap_records();
-        let mut said = self.append(Controller::activation_records(self.image(), open, &bootstrap));
+        let mut said = self.append(&Controller::activation_records(self.image(), open, &bootstrap));
         let request = ControllerRegistrationRequest {
             id: NodeId::new(1),
             incarnation: self.draw(),
             endpoints: vec![endpoint("CONTROLLER", 9093)],
         };
         let record = Controller::register_controller(self.image(), &request);
-        said.push_str(&self.append(record.into_iter().collect()));
+        said.push_str(&self.append(record.as_slice()));
         said
     }
 
@@ -106,7 +108,7 @@ impl World {
         };
         match Controller::register_broker(self.image(), &request, self.end()) {
             Ok(outcome) => {
-                let said = self.append(outcome.records);
+                let said = self.append(&outcome.records);
                 assert_eq!(self.image().broker(request.id).unwrap().epoch, outcome.response);
                 said
             }
@@ -126,7 +128,7 @@ impl World {
         let Outcome { records, response } =
             self.controller.create_topics(self.replay.image(), &request, &mut draw);
         self.drawn = drawn;
-        let mut said = self.append(records);
+        let mut said = self.append(&records);
         for topic in response {
             let outcome = match topic.outcome {
                 Ok(created) => of_created(&created),
@@ -140,7 +142,7 @@ impl World {
     fn delete(&mut self, request: &str) -> String {
         let request = DeleteTopics { topics: request.split(' ').map(selector).collect() };
         let Outcome { records, response } = Controller::delete_topics(self.image(), &request);
-        let mut said = self.append(records);
+        let mut said = self.append(&records);
         for topic in response {
             let outcome = match topic.outcome {
                 Ok(()) => "goes".to_owned(),
@@ -157,7 +159,7 @@ impl World {
         let epoch = ottla_types::BrokerEpoch::new(epoch);
         match Controller::allocate_producer_ids(self.image(), NodeId::new(1), epoch) {
             Ok(Outcome { records, response }) => {
-                let said = self.append(records);
+                let said = self.append(&records);
                 format!("{said}{} from {}", response.count, response.first)
             }
             Err(error) => format!("refused: {error}"),
@@ -171,13 +173,13 @@ impl World {
         let line = vectors.lines().filter(|line| !line.starts_with('#')).nth(nth - 1).unwrap();
         let byte = |at| u8::from_str_radix(&line[at..at + 2], 16).unwrap();
         let bytes: Vec<u8> = (0..line.len()).step_by(2).map(byte).collect();
-        self.append(vec![Record::decode(&bytes).unwrap()])
+        self.append(&[Record::decode(&bytes).unwrap()])
     }
 
     fn record(&mut self, command: &str) -> String {
         let (kind, rest) = command.split_once(' ').unwrap_or((command, ""));
         let id = |key| uuid(argument(rest, key).map_or(1, |text| text.parse().unwrap()));
-        self.append(vec![match kind {
+        self.append(&[match kind {
             "begin" => Record::BeginTransaction { name: rest.into() },
             "end" => Record::EndTransaction,
             "abort" => Record::AbortTransaction { reason: rest.into() },
