@@ -10,7 +10,7 @@ mod errors;
 pub(crate) mod fetch;
 mod fetch_answer;
 mod init_producer_id;
-
+mod list_offsets;
 mod metadata;
 pub(crate) mod produce;
 
@@ -79,6 +79,7 @@ const fn api(key: ApiKey, versions: RangeInclusive<i16>, handler: Handler) -> Ap
 pub(crate) static TABLE: &[Api] = &[
     api(ApiKey::Produce, 3..=13, Handler::Produce),
     api(ApiKey::Fetch, 4..=18, Handler::Fetch),
+    api(ApiKey::ListOffsets, 1..=11, Handler::Plain(list_offsets::handle)),
     api(ApiKey::Metadata, 0..=13, Handler::Plain(metadata::handle)),
     Api {
         key: ApiKey::ApiVersions,

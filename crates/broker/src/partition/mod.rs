@@ -175,6 +175,14 @@ impl Partition {
         (!self.is_gone()).then_some(self.epoch)
     }
 
+    /// The leader epoch that an offset was written in, or will be; `None` where nothing was.
+    pub(crate) fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
+        let state = self.state.lock();
+        let end = state.log.end().offset;
+        let current = (offset == end).then_some(self.epoch);
+        state.log.leader_epochs().epoch_of(offset, end).or(current)
+    }
+
     pub(crate) fn settings(&self) -> &PartitionSettings {
         &self.settings
     }
@@ -227,9 +235,10 @@ impl Partition {
 
     fn on_appended(self: &Arc<Self>, state: &mut State, bytes: u64) {
         if self.directory.durability() == Durability::PageCache || ack_before_sync() {
-            state.advance_high_watermark(state.log.end());
+            self.advance_high_watermark(state, state.log.end());
+        } else {
+            self.publish(state);
         }
-        self.publish(state);
         let newly_dirty = !std::mem::replace(&mut state.dirty, true);
         self.directory.on_appended(self, bytes, newly_dirty);
     }
@@ -263,9 +272,22 @@ impl Partition {
         let mut state = self.state.lock();
         state.log.on_synced(upto);
         if state.high_watermark.offset < upto.offset {
-            state.advance_high_watermark(upto);
-            self.publish(&state);
+            self.advance_high_watermark(&mut state, upto);
         }
+    }
+
+    /// Moves the high watermark, shows it, and only then wakes: whoever is woken on another loop
+    /// looks at once, takes no lock, and must not find the old one.
+    fn advance_high_watermark(&self, state: &mut State, to: LogPosition) {
+        let from = state.high_watermark;
+        assert!(from.offset <= to.offset, "the high watermark went backwards");
+        assert!(to.offset <= state.log.end().offset, "the high watermark passed the log's end");
+        state.high_watermark = to;
+        self.publish(state);
+        // Across segments the difference is not known cheaply; whoever waits looks again.
+        let same_segment = from.segment_base == to.segment_base;
+        let bytes = if same_segment { to.position - from.position } else { u64::MAX };
+        state.waiters.on_high_watermark(to.offset, bytes);
     }
 
     fn spawn_roll(self: &Arc<Self>, env: &Env, state: &State) {
@@ -334,17 +356,6 @@ impl State {
     fn park(&mut self, waker: &Waker) -> Admission {
         self.waiters.add_append(waker);
         Admission::Parked
-    }
-
-    fn advance_high_watermark(&mut self, to: LogPosition) {
-        let from = self.high_watermark;
-        assert!(from.offset <= to.offset, "the high watermark went backwards");
-        assert!(to.offset <= self.log.end().offset, "the high watermark passed the log's end");
-        self.high_watermark = to;
-        // Across segments the difference is not known cheaply; whoever waits looks again.
-        let same_segment = from.segment_base == to.segment_base;
-        let bytes = if same_segment { to.position - from.position } else { u64::MAX };
-        self.waiters.on_high_watermark(to.offset, bytes);
     }
 }
 

@@ -75,12 +75,17 @@ impl Waiters {
     pub(crate) fn on_high_watermark(&mut self, to: Offset, bytes: u64) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.fetches.retain(|fetch| !fetch.on_visible(bytes));
+        let mut woken: Option<Waker> = None;
         self.produces.retain(|(needed, waker)| {
-            let waits = *needed > to;
-            if !waits {
-                waker.wake_by_ref();
+            if *needed > to {
+                return true;
             }
-            waits
+            // A connection with several requests in flight is woken once for all of them.
+            if woken.as_ref().is_none_or(|woken| !woken.will_wake(waker)) {
+                waker.wake_by_ref();
+                woken = Some(waker.clone());
+            }
+            false
         });
     }
 
@@ -129,10 +134,14 @@ mod tests {
     fn a_produce_is_woken_when_the_high_watermark_reaches_it() {
         let count = Arc::new(Count::default());
         let mut waiters = Waiters::default();
+        let waker: Waker = Arc::clone(&count).into();
         for needed in [5, 7, 9] {
-            waiters.add_produce(Offset::new(needed), &Arc::clone(&count).into());
+            waiters.add_produce(Offset::new(needed), &waker);
         }
-        for (to, woken) in [(4, 0), (5, 1), (8, 2), (8, 2), (9, 3)] {
+        for needed in [10, 11] {
+            waiters.add_produce(Offset::new(needed), &waker);
+        }
+        for (to, woken) in [(4, 0), (5, 1), (8, 2), (8, 2), (9, 3), (11, 4)] {
             waiters.on_high_watermark(Offset::new(to), 1);
             assert_eq!(count.0.load(Ordering::Relaxed), woken, "at {to}");
         }
