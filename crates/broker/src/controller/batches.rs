@@ -8,7 +8,7 @@ use ottla_records::{
     Batch, BatchBuilder, BatchOptions, BuiltBatch, ControlType, HeaderError, InflateError,
     InvalidControlRecord, NewRecord, RecordError as FramingError,
 };
-use ottla_types::{NodeId, Offset, Timestamp, Uuid};
+use ottla_types::{LeaderEpoch, NodeId, Offset, Timestamp, Uuid};
 use ottla_wire::records::{
     KRaftVersionRecord, LeaderChangeMessage, SnapshotFooterRecord, SnapshotHeaderRecord,
     VotersRecord, leader_change_message, voters_record,
@@ -21,6 +21,10 @@ const CONTROL_VERSION: i16 = 0;
 /// Bytes that a compressed batch may inflate to: Kafka's controllers write none above 8 MiB, and
 /// none compressed.
 const INFLATED_BYTES_MAX: usize = 64 << 20;
+
+/// The leader epoch of a batch in a formatting snapshot, as Kafka writes it. A log puts its own
+/// epoch in the place.
+const NO_EPOCH: Option<LeaderEpoch> = Some(LeaderEpoch::ZERO);
 
 /// A control record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +80,8 @@ pub(super) fn metadata_batch(
     version: MetadataVersion,
     now: Timestamp,
 ) -> BuiltBatch {
-    let mut builder = BatchBuilder::new(BatchOptions { base_offset, ..BatchOptions::default() });
+    let options = BatchOptions { base_offset, leader_epoch: NO_EPOCH, ..BatchOptions::default() };
+    let mut builder = BatchBuilder::new(options);
     let mut value = Vec::new();
     for record in records {
         value.clear();
@@ -95,7 +100,9 @@ pub(super) fn control_batch(
     records: &[Control],
     now: Timestamp,
 ) -> BuiltBatch {
-    let options = BatchOptions { base_offset, control: true, ..BatchOptions::default() };
+    let leader_epoch = NO_EPOCH;
+    let options =
+        BatchOptions { base_offset, leader_epoch, control: true, ..BatchOptions::default() };
     let mut builder = BatchBuilder::new(options);
     let mut value = Vec::new();
     for record in records {

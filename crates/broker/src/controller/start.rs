@@ -213,20 +213,20 @@ async fn register(
     identity: &Identity,
     listeners: &[Listener],
 ) -> Result<BrokerEpoch, HostError> {
-    let incarnation = quorum.env().rng.uuid();
+    let rng = Arc::clone(&quorum.env().rng);
     let endpoints = |role| {
         bound(role, listeners).map(|l| metadata_endpoint(&config.advertised(l))).collect::<Vec<_>>()
     };
     let controller = ControllerRegistrationRequest {
         id: config.node_id,
-        incarnation,
+        incarnation: rng.uuid(),
         endpoints: endpoints(&config.controller_listeners),
     };
     let record = Controller::register_controller(quorum.image(), &controller);
     quorum.append(record.as_slice()).await?;
     let broker = BrokerRegistrationRequest {
         id: config.node_id,
-        incarnation,
+        incarnation: rng.uuid(),
         endpoints: endpoints(&config.broker_listeners),
         rack: None,
         directories: vec![identity.directory],
