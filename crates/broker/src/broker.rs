@@ -41,10 +41,9 @@ pub(crate) struct Broker {
 impl Broker {
     /// Makes topics that a client asked for by name, with the broker's defaults.
     pub(crate) async fn create_missing(&self, names: Vec<TopicName>) {
-        let topics = names.into_iter().map(|name| NewTopic {
-            name: name.as_str().to_owned(),
-            ..NewTopic::default()
-        });
+        let topics = names
+            .into_iter()
+            .map(|name| NewTopic { name: name.as_str().to_owned(), ..NewTopic::default() });
         let request = CreateTopics { topics: topics.collect(), validate_only: false };
         let refused = self.controller.create_topics(request).await;
         if !matches!(refused, Ok(Ok(_))) {

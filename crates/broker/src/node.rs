@@ -98,7 +98,8 @@ impl Node {
         env.spawn.spawn("syncer", Box::pin(run_syncer(env.clone(), Arc::clone(&directory))));
         let publisher = PartitionHost::start(&env, &config, Arc::clone(&partitions));
         let (host, controller, metadata) =
-            ControllerHost::start(&env, &config, &identity, &listeners, Box::new(publisher)).await?;
+            ControllerHost::start(&env, &config, &identity, &listeners, Box::new(publisher))
+                .await?;
         let broker = Arc::new(Broker {
             env,
             config,

@@ -12,8 +12,9 @@ use ottla_metadata::SUPPORTED_FEATURES;
 
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let request = ApiVersionsRequest::decode(&mut call.body, call.version)?;
-    if call.version >= 3 && !(is_software_name(&request.client_software_name)
-        && is_software_name(&request.client_software_version))
+    if call.version >= 3
+        && !(is_software_name(&request.client_software_name)
+            && is_software_name(&request.client_software_version))
     {
         return answer(call.version, &refusal(ErrorCode::InvalidRequest));
     }
@@ -59,7 +60,8 @@ fn refusal(error: ErrorCode) -> ApiVersionsResponse<'static> {
 
 /// The one answer that every client understands, whatever version it asked in.
 pub(super) fn unsupported_version() -> Result<Vec<u8>, Refused> {
-    let own = keys(Role::Broker).into_iter().filter(|key| key.api_key == ApiKey::ApiVersions.to_wire());
+    let own =
+        keys(Role::Broker).into_iter().filter(|key| key.api_key == ApiKey::ApiVersions.to_wire());
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion.code(),
         api_keys: own.collect(),
@@ -99,9 +101,13 @@ mod tests {
 
     #[test]
     fn software_names_are_plain() {
-        for (text, legal) in
-            [("apache-kafka-java", true), ("4.3.1", true), ("", false), ("-a", false), ("a b", false)]
-        {
+        for (text, legal) in [
+            ("apache-kafka-java", true),
+            ("4.3.1", true),
+            ("", false),
+            ("-a", false),
+            ("a b", false),
+        ] {
             assert_eq!(is_software_name(text), legal, "{text}");
         }
     }

@@ -1,5 +1,6 @@
 //! CreateTopics: to the controller, and back once the topics can be used.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ottla_metadata::{
@@ -23,7 +24,8 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     };
     // Kafka looks at the time first: no time left, nothing is made.
     if timeout_ms <= 0 {
-        let late = request.topics.iter().map(|t| refusal(&t.name, ErrorCode::RequestTimedOut, None));
+        let late =
+            request.topics.iter().map(|t| refusal(&t.name, ErrorCode::RequestTimedOut, None));
         return Ok(Answer::Now(answer(late.collect(), version)?));
     }
     let broker = Arc::clone(call.broker);
@@ -56,7 +58,7 @@ fn new_topic(topic: &CreatableTopic<'_>) -> NewTopic {
         configs: topic
             .configs
             .iter()
-            .map(|config| (config.name.into_owned(), config.value.map(|v| v.into_owned())))
+            .map(|config| (config.name.into_owned(), config.value.map(Cow::into_owned)))
             .collect(),
     }
 }

@@ -37,10 +37,8 @@ struct Detail {
 
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let request = DescribeConfigsRequest::decode(&mut call.body, call.version)?;
-    let detail = Detail {
-        synonyms: request.include_synonyms,
-        documentation: request.include_documentation,
-    };
+    let detail =
+        Detail { synonyms: request.include_synonyms, documentation: request.include_documentation };
     let resources: Vec<_> = request.resources.iter().collect();
     let found = resources.iter().map(|resource| (resource, settings(call.broker, resource)));
     let response = DescribeConfigsResponse {
@@ -108,9 +106,8 @@ fn of_broker(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
         return Ok(Vec::new());
     }
     if name.parse() != Ok(own.get()) {
-        let words = format!(
-            "Unexpected broker id, expected {own} or empty string, but received {name}"
-        );
+        let words =
+            format!("Unexpected broker id, expected {own} or empty string, but received {name}");
         return Err((ErrorCode::InvalidRequest, words));
     }
     let settings = broker.config.effective.iter().map(|effective| Setting {

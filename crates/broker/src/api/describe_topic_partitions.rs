@@ -96,7 +96,11 @@ fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic<'_> {
     }
 }
 
-fn found(topic: &TopicImage, first: usize, count: usize) -> DescribeTopicPartitionsResponseTopic<'_> {
+fn found(
+    topic: &TopicImage,
+    first: usize,
+    count: usize,
+) -> DescribeTopicPartitionsResponseTopic<'_> {
     let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.get()).collect::<Vec<_>>().into();
     let partitions = topic.partitions.iter().enumerate().skip(first).take(count);
     DescribeTopicPartitionsResponseTopic {

@@ -83,8 +83,9 @@ pub(super) fn create_topic_code(error: &CreateTopicError) -> ErrorCode {
         CreateTopicError::DuplicateName | CreateTopicError::ClusterMetadata => {
             ErrorCode::InvalidRequest
         }
-        CreateTopicError::InvalidName(_)
-        | CreateTopicError::Collides { .. } => ErrorCode::InvalidTopicException,
+        CreateTopicError::InvalidName(_) | CreateTopicError::Collides { .. } => {
+            ErrorCode::InvalidTopicException
+        }
         CreateTopicError::Exists(_) => ErrorCode::TopicAlreadyExists,
         CreateTopicError::Config(_) => ErrorCode::InvalidConfig,
         CreateTopicError::AssignmentAndReplicationFactor

@@ -93,7 +93,8 @@ pub(super) fn handle(
     }
     channel.fetch_waiter.arm(missing, cx.waker());
     let waiter = &channel.fetch_waiter;
-    let moved = pass.seen.iter().any(|seen| !seen.partition.park_fetch(seen.high_watermark, waiter));
+    let moved =
+        pass.seen.iter().any(|seen| !seen.partition.park_fetch(seen.high_watermark, waiter));
     if moved {
         cx.waker().wake_by_ref();
     }

@@ -47,10 +47,10 @@ pub(super) fn write_answer(
         writer.topic(name, topic.partitions.len())?;
         for read in reads.by_ref().take(topic.partitions.len()) {
             let committed = request.isolation_level == READ_COMMITTED;
-            let (partition, records) = describe(read, committed);
-            let length = records.as_ref().map_or(0, |records| records.len() as usize);
+            let (partition, slice) = describe(read, committed);
+            let length = slice.as_ref().map_or(0, |slice| slice.len as usize);
             let hole = writer.partition(&partition, Some(length))?;
-            holes.extend(records.map(|records| (hole, records)));
+            holes.extend(slice.map(|slice| (hole, part(slice))));
         }
     }
     writer.finish(&[])?;
@@ -58,7 +58,10 @@ pub(super) fn write_answer(
     Ok(())
 }
 
-fn describe(read: PartitionRead, committed: bool) -> (FetchResponsePartition<'static>, Option<Part>) {
+fn describe(
+    read: PartitionRead,
+    committed: bool,
+) -> (FetchResponsePartition<'static>, Option<RecordSlice>) {
     let index = read.index;
     match read.found {
         Ok(found) => {
@@ -72,7 +75,7 @@ fn describe(read: PartitionRead, committed: bool) -> (FetchResponsePartition<'st
                 aborted_transactions: committed.then_some(&[]),
                 ..Default::default()
             };
-            (partition, found.slice.map(part))
+            (partition, found.slice)
         }
         Err(error) => {
             let unknown =

@@ -26,9 +26,11 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
 
 fn answer(id: Result<ProducerId, ErrorCode>, version: i16) -> Result<Vec<u8>, Refused> {
     let response = match id {
-        Ok(id) => {
-            InitProducerIdResponse { producer_id: id.get(), producer_epoch: 0, ..Default::default() }
-        }
+        Ok(id) => InitProducerIdResponse {
+            producer_id: id.get(),
+            producer_epoch: 0,
+            ..Default::default()
+        },
         Err(error) => InitProducerIdResponse {
             error_code: error.code(),
             producer_epoch: -1,

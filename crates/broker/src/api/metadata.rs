@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use ottla_metadata::{MetadataImage, TopicImage};
 use ottla_types::{TopicName, Uuid};
+use ottla_wire::ErrorCode;
 use ottla_wire::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use ottla_wire::messages::{MetadataRequest, MetadataResponse};
-use ottla_wire::ErrorCode;
 
 use super::{Answer, Call, Refused, encode};
 use crate::broker::{Broker, Listening};

@@ -7,8 +7,8 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_topic_partitions;
 mod errors;
-mod fetch_answer;
 pub(crate) mod fetch;
+mod fetch_answer;
 mod init_producer_id;
 
 mod metadata;
@@ -37,8 +37,6 @@ pub(crate) enum Refused {
     Answer(#[from] EncodeError),
     #[error("an append without acknowledgement failed")]
     SilentAppendFailed,
-    #[error("the node is stopping")]
-    Stopping,
 }
 
 /// The body of an answer that is not there yet.
@@ -81,7 +79,6 @@ const fn api(key: ApiKey, versions: RangeInclusive<i16>, handler: Handler) -> Ap
 pub(crate) static TABLE: &[Api] = &[
     api(ApiKey::Produce, 3..=13, Handler::Produce),
     api(ApiKey::Fetch, 4..=18, Handler::Fetch),
-
     api(ApiKey::Metadata, 0..=13, Handler::Plain(metadata::handle)),
     Api {
         key: ApiKey::ApiVersions,
@@ -127,7 +124,7 @@ pub(crate) fn handle(
                 Some(Blocked::Produce(progress)) => progress,
                 _ => produce::Progress::default(),
             };
-            produce::handle(channel, header, version, reader, progress, now, cx)
+            produce::handle(channel, header, version, reader.remaining(), progress, now, cx)
         }
         Handler::Fetch => {
             let deadline = match resumed {
@@ -145,9 +142,7 @@ pub(crate) fn handle(
                     channel.answer_body(header, &body);
                     Handled::Done
                 }
-                Answer::Later(answer) => {
-                    Handled::Blocked(Blocked::Elsewhere { header, answer })
-                }
+                Answer::Later(answer) => Handled::Blocked(Blocked::Elsewhere { header, answer }),
             })
         }
     }

@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use ottla_env::Mono;
 use ottla_records::{BatchLimits, CheckedBatch, Compression, Inside, check_produced};
-use ottla_types::{Offset, TimestampType, Uuid};
-use ottla_wire::messages::produce_request::PartitionProduceData;
-use ottla_wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use ottla_wire::messages::{ProduceRequest, ProduceResponse};
-use ottla_wire::{ErrorCode, Reader, Writer};
+use ottla_types::{Offset, TimestampType};
+use ottla_wire::ErrorCode;
+use ottla_wire::hot::{
+    ProducePartition, ProduceRequest, ProduceResponsePartition, ProduceResponseWriter, TopicRef,
+};
 
 use super::Refused;
 use super::errors::Refusal;
-use crate::connection::{
-    AnswerHeader, Blocked, Channel, Handled, Outbox, ParkedProduce, Wait,
-};
+use crate::connection::{AnswerHeader, Blocked, Channel, Handled, ParkedProduce, Wait, WaitCodes};
 use crate::partition::{Admission, Partition, TopicEntry, legal_timestamps};
 
 /// When a producer wants its answer: `acks`.
@@ -44,100 +42,24 @@ impl Acks {
 /// How far a request has come: it is kept while an append waits for room.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    topics: Vec<TopicResult>,
-    waits: Vec<Wait>,
-    /// Partitions that are done with.
-    done: usize,
-}
-
-#[derive(Debug)]
-struct TopicResult {
-    name: String,
-    id: Uuid,
-    partitions: Vec<PartitionResult>,
+    /// In the order of the request.
+    results: Vec<PartitionResult>,
 }
 
 #[derive(Debug)]
 struct PartitionResult {
     index: i32,
-    /// Counted over all partitions of the request.
-    place: usize,
     appended: Result<AppendedAt, Refusal>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct AppendedAt {
+    partition: Arc<Partition>,
     base_offset: Offset,
+    /// The high watermark that says that it is committed.
+    committed_at: Offset,
     log_start: Offset,
     log_append_time: i64,
-}
-
-/// An answer that nobody has been given yet.
-#[derive(Debug)]
-pub(crate) struct Unanswered {
-    header: AnswerHeader,
-    version: i16,
-    topics: Vec<TopicResult>,
-}
-
-/// How waiting for a commit can end badly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WaitEnd {
-    TimedOut,
-    /// The topic was deleted.
-    Gone,
-}
-
-impl Unanswered {
-    /// The append at `place` will not be known to be committed.
-    pub(crate) fn end_wait(&mut self, place: usize, end: WaitEnd) {
-        let code = match end {
-            WaitEnd::TimedOut => ErrorCode::RequestTimedOut,
-            WaitEnd::Gone => ErrorCode::NotLeaderOrFollower,
-        };
-        let mut results = self.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-        let result = results.find(|result| result.place == place);
-        result.expect("a wait is for a partition of the request").appended = Err(code.into());
-    }
-
-    /// Encodes the answer.
-    pub(crate) fn write(self, outbox: &mut Outbox) -> Result<(), Refused> {
-        let (header, version) = (self.header, self.version);
-        let response = ProduceResponse {
-            responses: self.topics.iter().map(topic_response).collect(),
-            ..Default::default()
-        };
-        outbox.answer(header, |buffer| Ok(response.encode(&mut Writer::new(buffer), version)?))
-    }
-}
-
-fn topic_response(topic: &TopicResult) -> TopicProduceResponse<'_> {
-    TopicProduceResponse {
-        name: topic.name.as_str().into(),
-        topic_id: topic.id,
-        partition_responses: topic.partitions.iter().map(partition_response).collect(),
-        ..Default::default()
-    }
-}
-
-fn partition_response(result: &PartitionResult) -> PartitionProduceResponse<'_> {
-    let index = result.index;
-    match &result.appended {
-        Ok(appended) => PartitionProduceResponse {
-            index,
-            base_offset: appended.base_offset.get(),
-            log_append_time_ms: appended.log_append_time,
-            log_start_offset: appended.log_start.get(),
-            ..Default::default()
-        },
-        Err(refusal) => PartitionProduceResponse {
-            index,
-            error_code: refusal.code.code(),
-            base_offset: -1,
-            error_message: refusal.message.as_deref().map(Into::into),
-            ..Default::default()
-        },
-    }
 }
 
 /// Handles a Produce request, from where `progress` left it.
@@ -145,83 +67,155 @@ pub(super) fn handle(
     channel: &mut Channel,
     header: AnswerHeader,
     version: i16,
-    mut body: Reader<'_>,
+    body: &[u8],
     mut progress: Progress,
     now: Mono,
     cx: &mut Context<'_>,
 ) -> Result<Handled, Refused> {
-    let request = ProduceRequest::decode(&mut body, version)?;
+    let request = ProduceRequest::decode(body, version)?;
     let acks = Acks::from_wire(request.acks);
-    let mut place = 0;
-    for topic in &request.topic_data {
-        let entry = if version >= 13 {
-            channel.broker.partitions.topic_by_id(topic.topic_id)
-        } else {
-            channel.broker.partitions.topic(&topic.name)
+    let mut topic = TopicCursor::default();
+    let done = progress.results.len();
+    for entry in request.partitions.clone().skip(done) {
+        let entry_topic = topic.seek(channel, entry.topic);
+        let index = entry.partition.index;
+        let appended = match append(channel, acks, version, entry_topic, &entry.partition, cx) {
+            Ok(Some(appended)) => Ok(appended),
+            Ok(None) => return Ok(Handled::Kept(Blocked::Produce(progress))),
+            Err(refusal) => Err(refusal),
         };
-        for data in &topic.partition_data {
-            place += 1;
-            if place <= progress.done {
-                continue;
-            }
-            let index = data.index;
-            let appended = match append(channel, acks, version, entry.as_deref(), &data, cx) {
-                Ok(Some((appended, wait))) => {
-                    let waits = (acks == Some(Acks::All)).then_some(wait);
-                    progress.waits.extend(waits.map(|(partition, needed)| {
-                        Wait { partition, needed, place }
-                    }));
-                    Ok(appended)
-                }
-                Ok(None) => return Ok(Handled::Kept(Blocked::Produce(progress))),
-                Err(refusal) => Err(refusal),
+        progress.results.push(PartitionResult { index, appended });
+    }
+    let results = progress.results;
+    let answer = Answered { version, correlation_id: header.correlation_id, request, results };
+    match acks {
+        Some(Acks::None) => answer.without_acknowledgement(),
+        Some(Acks::Leader) | None => answer.now(channel),
+        Some(Acks::All) => answer.once_committed(channel, now, cx),
+    }
+}
+
+/// The topic of the last partition: the next one's, more often than not.
+#[derive(Default)]
+struct TopicCursor<'a> {
+    last: Option<(TopicRef<'a>, Option<Arc<TopicEntry>>)>,
+}
+
+impl<'a> TopicCursor<'a> {
+    fn seek(&mut self, channel: &Channel, topic: TopicRef<'a>) -> Option<&TopicEntry> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != topic) {
+            let partitions = &channel.broker.partitions;
+            let found = match topic {
+                TopicRef::Name(name) => partitions.topic(name),
+                TopicRef::Id(id) => partitions.topic_by_id(id),
             };
-            progress.record(&topic.name, topic.topic_id, PartitionResult { index, place, appended });
+            self.last = Some((topic, found));
         }
-    }
-    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-    finish(channel, header, version, acks, progress, now.after(timeout), cx)
-}
-
-impl Progress {
-    fn record(&mut self, name: &str, id: Uuid, result: PartitionResult) {
-        self.done = result.place;
-        match self.topics.last_mut().filter(|last| last.name == name && last.id == id) {
-            Some(last) => last.partitions.push(result),
-            None => {
-                self.topics.push(TopicResult { name: name.to_owned(), id, partitions: vec![result] });
-            }
-        }
+        self.last.as_ref()?.1.as_deref()
     }
 }
 
-fn finish(
-    channel: &mut Channel,
-    header: AnswerHeader,
+/// A request with all its results.
+struct Answered<'a> {
     version: i16,
-    acks: Option<Acks>,
-    progress: Progress,
-    deadline: Mono,
-    cx: &mut Context<'_>,
-) -> Result<Handled, Refused> {
-    let Progress { topics, mut waits, .. } = progress;
-    if acks == Some(Acks::None) {
-        let failed = topics.iter().flat_map(|topic| &topic.partitions).any(|p| p.appended.is_err());
+    correlation_id: i32,
+    request: ProduceRequest<'a>,
+    results: Vec<PartitionResult>,
+}
+
+impl Answered<'_> {
+    fn without_acknowledgement(self) -> Result<Handled, Refused> {
         // acks=0 has no answer that could carry the error. Closing is the only signal left:
         // clients refresh their metadata on disconnect and find the new leader.
-        return if failed { Err(Refused::SilentAppendFailed) } else { Ok(Handled::Done) };
+        match self.results.iter().any(|result| result.appended.is_err()) {
+            true => Err(Refused::SilentAppendFailed),
+            false => Ok(Handled::Done),
+        }
     }
-    waits.retain(|wait| wait.partition.bounds().high_watermark.offset < wait.needed);
-    let answer = Unanswered { header, version, topics };
-    if !waits.is_empty() {
-        channel.park(ParkedProduce::new(answer, waits, deadline, cx.waker()));
-    } else {
-        channel.answer(|outbox| answer.write(outbox))?;
+
+    fn now(self, channel: &mut Channel) -> Result<Handled, Refused> {
+        channel.answer(|outbox| outbox.frame(|buffer| self.encode(buffer).map(drop)))?;
+        Ok(Handled::Done)
     }
-    Ok(Handled::Done)
+
+    /// Answers when the high watermark has passed every append, or the request's time is over.
+    fn once_committed(
+        self,
+        channel: &mut Channel,
+        now: Mono,
+        cx: &Context<'_>,
+    ) -> Result<Handled, Refused> {
+        let is_committed = |appended: &AppendedAt| {
+            appended.partition.bounds().high_watermark.offset >= appended.committed_at
+        };
+        if self.results.iter().flat_map(|result| &result.appended).all(is_committed) {
+            return self.now(channel);
+        }
+        let timeout_ms = u64::try_from(self.request.timeout_ms).unwrap_or(0);
+        let deadline = now.after(Duration::from_millis(timeout_ms));
+        let mut answer = Vec::with_capacity(128);
+        let places = self.encode(&mut answer)?;
+        let waits = self.results.into_iter().zip(places).filter_map(|(result, error_at)| {
+            let appended = result.appended.ok()?;
+            let AppendedAt { partition, committed_at: needed, .. } = appended;
+            Some(Wait { partition, needed, error_at })
+        });
+        let codes = WaitCodes {
+            timed_out: ErrorCode::RequestTimedOut.code(),
+            gone: ErrorCode::NotLeaderOrFollower.code(),
+        };
+        channel.park(ParkedProduce::new(answer, waits.collect(), deadline, codes, cx.waker()));
+        Ok(Handled::Done)
+    }
+
+    /// Appends the whole answer, and tells where each partition's error code stands in it.
+    fn encode(&self, buffer: &mut Vec<u8>) -> Result<Vec<usize>, Refused> {
+        let entries = || self.request.partitions.clone();
+        let starts = || {
+            let mut last = None;
+            entries().filter(move |entry| last.replace(entry.topic) != Some(entry.topic))
+        };
+        let (version, correlation_id) = (self.version, self.correlation_id);
+        let mut writer =
+            ProduceResponseWriter::begin(buffer, version, correlation_id, starts().count())?;
+        let mut places = Vec::with_capacity(self.results.len());
+        let mut results = self.results.iter();
+        let mut rest = entries().peekable();
+        while let Some(first) = rest.peek().map(|entry| entry.topic) {
+            let count = rest.clone().take_while(|entry| entry.topic == first).count();
+            writer.topic(first, count)?;
+            for result in results.by_ref().take(count) {
+                rest.next();
+                places.push(writer.next_error_at());
+                writer.partition(&result.describe())?;
+            }
+        }
+        writer.finish(0, &[])?;
+        Ok(places)
+    }
 }
 
-type Committed = (Arc<Partition>, Offset);
+impl PartitionResult {
+    fn describe(&self) -> ProduceResponsePartition<'_> {
+        let index = self.index;
+        match &self.appended {
+            Ok(appended) => ProduceResponsePartition {
+                index,
+                base_offset: appended.base_offset.get(),
+                log_append_time_ms: appended.log_append_time,
+                log_start_offset: appended.log_start.get(),
+                ..Default::default()
+            },
+            Err(refusal) => ProduceResponsePartition {
+                index,
+                error_code: refusal.code.code(),
+                base_offset: -1,
+                error_message: refusal.message.as_deref(),
+                ..Default::default()
+            },
+        }
+    }
+}
 
 /// Appends one partition's batch. `None`: no room just now; the connection will be woken.
 fn append(
@@ -229,9 +223,9 @@ fn append(
     acks: Option<Acks>,
     version: i16,
     entry: Option<&TopicEntry>,
-    data: &PartitionProduceData<'_>,
+    data: &ProducePartition<'_>,
     cx: &Context<'_>,
-) -> Result<Option<(AppendedAt, Committed)>, Refusal> {
+) -> Result<Option<AppendedAt>, Refusal> {
     if acks.is_none() {
         return Err(ErrorCode::InvalidRequiredAcks.into());
     }
@@ -242,7 +236,7 @@ fn append(
     let partition = entry.and_then(|entry| entry.partition(data.index)).ok_or_else(unknown)?;
     let settings = partition.settings();
     let limits = BatchLimits { size_max: settings.message_bytes_max, inside: Inside::Header };
-    let records = data.records.as_deref().unwrap_or_default();
+    let records = data.records.unwrap_or_default();
     let mut batch = check_produced(records, limits)?;
     admit(&batch, version)?;
     let wall = channel.broker.env.clock.wall();
@@ -261,8 +255,14 @@ fn append(
         Admission::Parked => Ok(None),
         Admission::Accepted { base_offset, committed_at } => {
             let log_start = partition.bounds().log_start;
-            let appended = AppendedAt { base_offset, log_start, log_append_time };
-            Ok(Some((appended, (Arc::clone(partition), committed_at))))
+            let partition = Arc::clone(partition);
+            Ok(Some(AppendedAt {
+                partition,
+                base_offset,
+                committed_at,
+                log_start,
+                log_append_time,
+            }))
         }
     }
 }

@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
 /// A whole number between two bounds.
 pub(crate) fn number<T>(text: &str, min: T, max: T) -> Result<T, String>
 where
-    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+    T: Copy + std::str::FromStr + PartialOrd + std::fmt::Display,
 {
     let parsed: T = text.parse().map_err(|_| "Not a number of the right size".to_owned())?;
     match parsed {

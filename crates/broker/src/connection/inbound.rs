@@ -131,6 +131,7 @@ mod tests {
         check(b"\x06\x40\0\x01", Err(FrameLength(0x0640_0001)));
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "rows read better without borrows")]
     fn check(bytes: &[u8], found: Result<Front<'_>, FrameLength>) {
         assert_eq!(front(bytes), found, "{bytes:?}");
     }

@@ -25,10 +25,10 @@ use ottla_types::limits::PARKED_PRODUCE_MAX;
 use crate::api::{self, Refused};
 use crate::broker::{Broker, Listening};
 use crate::partition::FetchWaiter;
-use inbound::{Front, FrameLength, Inbound, frame_end, front};
+use inbound::{FrameLength, Front, Inbound, frame_end, front};
 
 pub(crate) use outbox::{AnswerHeader, Outbox};
-pub(crate) use parked::{ParkedProduce, Wait};
+pub(crate) use parked::{ParkedProduce, Wait, WaitCodes};
 
 /// Reads into one buffer per loop go through this many bytes: about what fits a core's cache.
 pub(crate) const LOOP_BUFFER_BYTES: usize = 1024 * 1024;
@@ -139,13 +139,13 @@ impl Channel {
     }
 
     /// Moves answers that are ready to the outbox.
-    fn settle(&mut self, now: Mono) -> Result<bool, Refused> {
+    fn settle(&mut self, now: Mono) -> bool {
         let before = self.slots.len();
         while let Some(slot) = self.slots.pop_front() {
             match slot {
                 Slot::Ready(answer) => self.outbox.append(answer),
                 Slot::Waiting(parked) => match parked.settle(now) {
-                    Ok(answer) => answer.write(&mut self.outbox)?,
+                    Ok(answer) => self.outbox.push(answer),
                     Err(parked) => {
                         self.slots.push_front(Slot::Waiting(parked));
                         break;
@@ -153,7 +153,7 @@ impl Channel {
                 },
             }
         }
-        Ok(before != self.slots.len())
+        before != self.slots.len()
     }
 
     /// When the oldest waiting answer is due, committed or not.
@@ -205,7 +205,7 @@ impl Connection {
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
         for _ in 0..PASSES_MAX {
             let now = self.channel.broker.env.clock.mono();
-            let mut moved = self.channel.settle(now)?;
+            let mut moved = self.channel.settle(now);
             moved |= self.resume(now, cx)?;
             moved |= self.write(cx)?;
             moved |= self.read(cx)?;

@@ -25,6 +25,20 @@ impl Outbox {
         Ok(())
     }
 
+    /// Adds an answer whose length and header `write` appends itself.
+    pub(crate) fn frame<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        write(&mut self.buffer)
+    }
+
+    /// Adds a whole answer.
+    pub(crate) fn push(&mut self, answer: Vec<u8>) {
+        self.flush_buffer();
+        self.outbound.push(Part::Bytes(answer.into()));
+    }
+
     /// Adds answers that were encoded elsewhere.
     pub(crate) fn append(&mut self, mut later: Self) {
         self.flush_buffer();

@@ -92,10 +92,10 @@ impl LogDirectory {
         let batch = std::mem::take(&mut *self.dirty_set());
         let (mut files, mut synced, mut total) = (Vec::new(), Vec::new(), 0);
         for partition in batch {
-            if let Some((unsynced, upto, bytes)) = partition.take_unsynced() {
-                files.extend(unsynced);
-                total += bytes;
-                synced.push((partition, upto));
+            if let Some(unsynced) = partition.take_unsynced() {
+                files.extend(unsynced.files);
+                total += unsynced.bytes;
+                synced.push((partition, unsynced.upto));
             }
         }
         if !files.is_empty() {
@@ -106,9 +106,8 @@ impl LogDirectory {
         }
         let before = self.dirty_bytes.fetch_sub(total, Ordering::Relaxed);
         assert!(before >= total, "more synced than was dirty");
-        let parked = std::mem::take(
-            &mut *self.parked.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let parked =
+            std::mem::take(&mut *self.parked.lock().unwrap_or_else(PoisonError::into_inner));
         parked.into_iter().for_each(Waker::wake);
         Ok(())
     }

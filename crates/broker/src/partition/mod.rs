@@ -14,8 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
 use arc_swap::ArcSwap;
-use ottla_env::{Env, File};
-use ottla_log::{AppendError as LogAppendError, Appended, Log, LogPosition, LogView, RollError};
+use ottla_env::Env;
+use ottla_log::{
+    AppendError as LogAppendError, Appended, Log, LogPosition, LogView, RollError, Unsynced,
+};
 use ottla_records::CheckedBatch;
 use ottla_types::{LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
 
@@ -250,11 +252,10 @@ impl Partition {
     }
 
     /// What the syncer has to make durable, and up to where that reaches.
-    fn take_unsynced(&self) -> Option<(Vec<Arc<dyn File>>, LogPosition, u64)> {
+    fn take_unsynced(&self) -> Option<Unsynced> {
         let mut state = self.state.lock();
         state.dirty = false;
-        let unsynced = state.log.take_unsynced()?;
-        Some((unsynced.files, unsynced.upto, unsynced.bytes))
+        state.log.take_unsynced()
     }
 
     /// Everything below `upto` is durable now.

@@ -1,12 +1,13 @@
 //! The partitions of this node, by topic name and by topic id.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use ottla_env::{DiskExt, Env};
-use ottla_log::{Log, LogConfig, OpenLogError};
+use ottla_log::{Log, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata};
 use ottla_types::{LeaderEpoch, PartitionId, TopicId, TopicName, TopicPartition};
 
 use super::{LogDirectory, Partition, PartitionSettings};
@@ -68,7 +69,14 @@ impl Partitions {
         (config, settings): (LogConfig, PartitionSettings),
     ) -> Result<Arc<Partition>, OpenLogError> {
         let path = place.join(name.to_string());
+        let known = identity_of(env, &path).await?;
+        if let Some(other) = known.filter(|known| *known != topic_id) {
+            set_stray_aside(env, &path, other).await?;
+        }
         let log = Log::open(Arc::clone(&env.disk), &path, config).await?;
+        if known != Some(topic_id) {
+            PartitionMetadata { topic_id }.write(&env.disk, &path).await?;
+        }
         let directory = Arc::clone(&self.directory);
         let partition = Partition::new(name, topic_id, path, directory, log, epoch, settings);
         let partition = Arc::new(partition);
@@ -109,7 +117,7 @@ impl Partitions {
     }
 
     /// Moves a removed partition's directory out of the way of a namesake, durably.
-    pub(crate) async fn set_aside(env: &Env, partition: &Partition) -> std::io::Result<PathBuf> {
+    pub(crate) async fn set_aside(env: &Env, partition: &Partition) -> io::Result<PathBuf> {
         let aside = Self::aside_path(env, partition);
         env.disk.move_to(partition.path(), &aside).await?;
         if let Some(directory) = aside.parent() {
@@ -128,4 +136,27 @@ impl Partitions {
         name.truncate(255 - suffix.len());
         partition.path().with_file_name(name + &suffix)
     }
+}
+
+/// Whose directory this is; `None` if it is not there, or nobody's yet.
+async fn identity_of(env: &Env, path: &Path) -> io::Result<Option<TopicId>> {
+    let text = match env.disk.read_whole(&path.join(PARTITION_METADATA)).await {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let parsed = PartitionMetadata::parse(&String::from_utf8_lossy(&text));
+    parsed.map(|metadata| Some(metadata.topic_id)).map_err(io::Error::other)
+}
+
+/// Another topic of the same name left its directory here: kept, under Kafka's name for such, for
+/// a person to decide.
+async fn set_stray_aside(env: &Env, path: &Path, id: TopicId) -> io::Result<()> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut name = name.unwrap_or_default();
+    let suffix = format!(".{:032x}-stray", u128::from_be_bytes(*id.as_bytes()));
+    name.truncate(255 - suffix.len());
+    let aside = path.with_file_name(name + &suffix);
+    tracing::warn!(from = %path.display(), to = %aside.display(), "stray partition set aside");
+    env.disk.move_to(path, &aside).await
 }

@@ -94,6 +94,12 @@ impl<'b> ProduceResponseWriter<'b> {
         partition.write(&mut self.0.writer, self.0.layout)
     }
 
+    /// Where the error code of the next partition will stand in the buffer.
+    #[must_use]
+    pub const fn next_error_at(&self) -> usize {
+        self.0.writer.position() + size_of::<i32>()
+    }
+
     /// Appends what follows the last topic, and writes the length of the frame.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod generated;
 mod golden;
 mod hostile;
 mod hot;
+mod oracle;
 mod random;
 mod round_trip;
 

@@ -91,7 +91,8 @@ impl Random {
             let tag: &[u8] = match at {
                 0 => &[100],
                 1 => &[0xe8, 7],
-                _ => &[0xff, 0xff, 0xff, 0xff, 0x0f],
+                // The largest tag that a signed number holds: the oracle knows no larger ones.
+                _ => &[0xff, 0xff, 0xff, 0xff, 7],
             };
             header.extend_from_slice(tag);
             header.push(value_length);

@@ -66,7 +66,7 @@ fn structure(out: &mut String, message: &Message, item: &Struct) {
             Some(name) if default == format!("{name}::default()") => format!("{module}{default}"),
             _ => default.replace("List::", "ottla_wire::List::"),
         };
-        let _ = match presence(item, field) {
+        let _ = match presence(item, field).map(|when| when.replace("layout.", "")) {
             None => writeln!(values, "{}: {value},", field.name),
             Some(when) => {
                 writeln!(values, "{}: if {when} {{ {value} }} else {{ {default} }},", field.name)

@@ -323,9 +323,11 @@ impl Emitter<'_> {
         let (own, within) = (field.versions, self.item.versions);
         match (own.low > within.low, own.high < within.high) {
             (false, false) => None,
-            (true, false) => Some(format!("version < {}", own.low)),
-            (false, true) => Some(format!("version > {}", own.high)),
-            (true, true) => Some(format!("!({}..={}).contains(&version)", own.low, own.high)),
+            (true, false) => Some(format!("layout.version < {}", own.low)),
+            (false, true) => Some(format!("layout.version > {}", own.high)),
+            (true, true) => {
+                Some(format!("!({}..={}).contains(&layout.version)", own.low, own.high))
+            }
         }
     }
 
@@ -347,9 +349,6 @@ impl Emitter<'_> {
             out,
             "fn read(reader: &mut Reader<'a>, {layout}) -> Result<Self, DecodeError> {{"
         );
-        if self.needs_version() {
-            out.push_str("let version = layout.version;\n");
-        }
         for field in self.item.fields.iter().filter(|field| field.tag.is_none()) {
             let value = read_value(field, "reader");
             let _ = match presence(self.item, field) {
@@ -399,7 +398,8 @@ impl Emitter<'_> {
         }
         if !younger.is_empty() {
             let tags = pattern(&younger);
-            let refusal = "return Err(DecodeError::TagNotInVersion { tag, version })";
+            let refusal =
+                "return Err(DecodeError::TagNotInVersion { tag, version: layout.version })";
             let _ = writeln!(out, "{tags} => {refusal},");
         }
         out.push_str("_ => { tags.unknown(reader); continue; }\n}\nfield.finish()?;\n}\n");
@@ -417,9 +417,6 @@ impl Emitter<'_> {
             out,
             "fn write(&self, {writer}: &mut Writer<'_>, {layout}) -> Result<(), EncodeError> {{"
         );
-        if self.needs_version() {
-            out.push_str("let version = layout.version;\n");
-        }
         for field in self.item.fields.iter().filter(|field| field.tag.is_none()) {
             let value = write_value(&self.item.name, field);
             let _ = match presence(self.item, field) {
@@ -439,7 +436,7 @@ impl Emitter<'_> {
             return String::new();
         }
         format!(
-            "else if {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version }}); }}",
+            "else if {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version: layout.version }}); }}",
             is_set(field),
             format!("{}.{}", self.item.name, field.name)
         )
@@ -459,7 +456,7 @@ impl Emitter<'_> {
             if let (Some(when), false) = (self.absence(field), field.ignorable) {
                 let _ = writeln!(
                     out,
-                    "if {when} && {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version }}); }}",
+                    "if {when} && {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version: layout.version }}); }}",
                     is_set(field),
                     format!("{}.{}", self.item.name, field.name)
                 );
@@ -497,9 +494,9 @@ pub(crate) fn presence(item: &Struct, field: &Field) -> Option<String> {
     let (own, within) = (field.versions, item.versions);
     match (own.low > within.low, own.high < within.high) {
         (false, false) => None,
-        (true, false) => Some(format!("version >= {}", own.low)),
-        (false, true) => Some(format!("version <= {}", own.high)),
-        (true, true) => Some(format!("({}..={}).contains(&version)", own.low, own.high)),
+        (true, false) => Some(format!("layout.version >= {}", own.low)),
+        (false, true) => Some(format!("layout.version <= {}", own.high)),
+        (true, true) => Some(format!("({}..={}).contains(&layout.version)", own.low, own.high)),
     }
 }
 
@@ -521,7 +518,7 @@ fn read_value(field: &Field, reader: &str) -> String {
         _ => format!("{reader}.nullable_struct({layout})?"),
     };
     if first > field.versions.low {
-        format!("if version >= {first} {{ {null} }} else {{ Some({plain}) }}")
+        format!("if layout.version >= {first} {{ {null} }} else {{ Some({plain}) }}")
     } else {
         null
     }
@@ -559,7 +556,7 @@ fn write_value(owner: &str, field: &Field) -> String {
         return null;
     }
     let refused = format!(
-        "if version < {first} && self.{name}.is_none() {{ return Err(EncodeError::NullNotInVersion {{ field: {:?}, version }}); }}",
+        "if layout.version < {first} && self.{name}.is_none() {{ return Err(EncodeError::NullNotInVersion {{ field: {:?}, version: layout.version }}); }}",
         format!("{owner}.{name}")
     );
     format!("{refused} {null}")
