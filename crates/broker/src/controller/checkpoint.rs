@@ -94,3 +94,66 @@ impl Checkpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_metadata::Controller;
+    use ottla_raft::{Endpoint, Voter};
+    use ottla_types::NodeId;
+
+    /// The snapshot at offset 0 that `kafka-storage format --standalone` of Apache Kafka 4.3.1 left.
+    const APACHE: &str = "\
+        00000000000000000000009a0000000002fc8853b1002000000002000001a1fe141640000001a1fe141640ff\
+        ffffffffffffffffffffffffff000000032a0000000800000003160000000001a1fe14163800001e00000208\
+        000000050a000000010000820100000408000000066e000002000000010062700968ac41d1ae63d8481b366b\
+        cc020b434f4e54524f4c4c45520a3132372e302e302e315a3500000000010000000000000000000000030000\
+        003f000000000292942f3c002000000000000001a1fe14164e000001a1fe14164effffffffffffffffffffff\
+        ffffff000000011a00000008000000040600000000";
+
+    fn apache() -> Vec<u8> {
+        let digits: Vec<u32> = APACHE.chars().filter_map(|c| c.to_digit(16)).collect();
+        let byte = |pair: &[u32]| u8::try_from(pair[0] * 16 + pair[1]).unwrap();
+        digits.chunks(2).map(byte).collect()
+    }
+
+    fn formatted() -> Checkpoint {
+        let endpoint =
+            Endpoint { listener: "CONTROLLER".into(), host: "127.0.0.1".into(), port: 23_093 };
+        let directory = "AGJwCWisQdGuY9hIGzZrzA".parse().ok();
+        let voter = Voter { directory, endpoints: vec![endpoint] };
+        Checkpoint {
+            last_contained: Some(Timestamp::from_millis(1_795_264_091_704)),
+            version: Some(KRaftVersion::Reconfigurable),
+            voters: Some(VoterSet::from([(NodeId::new(1), voter)])),
+            records: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_first_voters_are_read_and_written_as_kafka_does() {
+        let bytes = apache();
+        assert_eq!(Checkpoint::decode(&bytes), Ok(formatted()));
+        let ours = formatted().encode(Timestamp::from_millis(1_795_264_091_712));
+        // Kafka's clock went on before the footer, which begins at byte 166.
+        assert_eq!(ours[..166], bytes[..166]);
+        assert_eq!(ours.len(), bytes.len());
+    }
+
+    #[test]
+    fn snapshots_survive_and_halves_of_them_are_refused() {
+        let now = Timestamp::from_millis(1_000);
+        let whole = Checkpoint { records: Controller::bootstrap_records(), ..formatted() };
+        let bytes = whole.encode(now);
+        assert_eq!(Checkpoint::decode(&bytes), Ok(whole));
+        assert_eq!(Checkpoint::decode(&[]), Err(CheckpointError::Incomplete));
+        let footer = bytes.len() - 75;
+        assert_eq!(Checkpoint::decode(&bytes[..footer]), Err(CheckpointError::Incomplete));
+        let cut = Checkpoint::decode(&bytes[..footer + 7]);
+        assert_eq!(cut, Err(CheckpointError::Cut { bytes: 7 }));
+        let mut flipped = bytes;
+        flipped[100] ^= 1;
+        let error = BatchReadError::Checksum;
+        assert_eq!(Checkpoint::decode(&flipped), Err(CheckpointError::Batch { nth: 0, error }));
+    }
+}

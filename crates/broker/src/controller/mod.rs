@@ -11,6 +11,8 @@ mod checkpoint;
 mod host;
 mod quorum;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;
