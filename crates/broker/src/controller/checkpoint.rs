@@ -102,7 +102,7 @@ mod tests {
     use ottla_raft::{Endpoint, Voter};
     use ottla_types::NodeId;
 
-    /// The snapshot at offset 0 that `kafka-storage format --standalone` of Apache Kafka 4.3.1 left.
+    /// What `kafka-storage format --standalone` of Apache Kafka 4.3.1 left at offset 0.
     const APACHE: &str = "\
         00000000000000000000009a0000000002fc8853b1002000000002000001a1fe141640000001a1fe141640ff\
         ffffffffffffffffffffffffff000000032a0000000800000003160000000001a1fe14163800001e00000208\

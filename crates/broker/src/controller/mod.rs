@@ -2,9 +2,9 @@
 //!
 //! One task on the loop that started the node owns the metadata log, its raft node and the
 //! controller. A request is decided over the state at the end of the log, its records are appended
-//! to the page cache, and the answer is parked. While a sync runs, further requests append and share
-//! the next one. What a sync has made durable is committed: its image is swapped in, the publisher
-//! is told, and once the publisher is done the parked answers go out, in order.
+//! to the page cache, and the answer is parked. While a sync runs, further requests append and
+//! share the next one. What a sync has made durable is committed: its image is swapped in, the
+//! publisher is told, and once the publisher is done the parked answers go out, in order.
 
 mod batches;
 mod checkpoint;
