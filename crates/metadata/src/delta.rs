@@ -131,6 +131,23 @@ impl MetadataDelta {
         }
     }
 
+    /// What leads from nothing to an image: every topic is new.
+    #[must_use]
+    pub fn from_nothing(image: &MetadataImage) -> Self {
+        let all = |topic: &TopicImage| Touched {
+            created: true,
+            configs: !topic.configs.is_empty(),
+            partitions: topic.numbered().map(|(partition, _)| partition).collect(),
+        };
+        Self {
+            image: image.clone(),
+            touched: image.topics().map(|topic| (topic.id, all(topic))).collect(),
+            removed: BTreeMap::new(),
+            brokers_changed: true,
+            features_changed: true,
+        }
+    }
+
     /// The topics that are new or changed, by id.
     pub fn topics(&self) -> impl Iterator<Item = TopicDelta<'_>> {
         self.touched.iter().map(|(id, touched)| TopicDelta {

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ottla_raft::{Endpoint, Voter, VoterSet};
+use ottla_types::NodeId;
+
 /// A listener's name, security protocol and address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -47,6 +50,25 @@ pub(crate) fn parse_listeners(text: &str) -> Result<Vec<Listener>, String> {
     Ok(listeners)
 }
 
+/// Reads the voters of a static quorum: `id@host:port`, comma-separated. Kafka names their only
+/// listener after the first of `controller.listener.names`; the name is not stored anywhere.
+pub(crate) fn parse_voters(text: &str) -> Result<VoterSet, String> {
+    let mut voters = VoterSet::new();
+    for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+        let shape = || format!("`{one}` is not id@host:port");
+        let (id, address) = one.split_once('@').ok_or_else(shape)?;
+        let (host, port) = address.rsplit_once(':').ok_or_else(shape)?;
+        let id = id.parse().ok().and_then(NodeId::from_wire).ok_or_else(shape)?;
+        let port = port.parse().map_err(|_| shape())?;
+        let endpoint = Endpoint { listener: "CONTROLLER".into(), host: host.to_owned(), port };
+        let voter = Voter { directory: None, endpoints: vec![endpoint] };
+        if voters.insert(id, voter).is_some() {
+            return Err(format!("voter {id} is named twice"));
+        }
+    }
+    if voters.is_empty() { Err("a quorum needs a voter".to_owned()) } else { Ok(voters) }
+}
+
 fn parse_listener(text: &str) -> Result<Listener, String> {
     let shape = || format!("`{text}` is not NAME://host:port");
     let (name, address) = text.split_once("://").ok_or_else(shape)?;
@@ -81,5 +103,23 @@ mod tests {
             listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         });
         assert_eq!(read.as_deref().map_err(String::as_str), expected);
+    }
+
+    #[test]
+    fn voters_are_read_as_kafka_spells_them() {
+        voters("1@a:9093, 2@[::1]:9094", Ok(&[(1, "a", 9093), (2, "[::1]", 9094)]));
+        voters("1@a", Err("`1@a` is not id@host:port"));
+        voters("x@a:1", Err("`x@a:1` is not id@host:port"));
+        voters("1@a:1,1@b:1", Err("voter 1 is named twice"));
+        voters("", Err("a quorum needs a voter"));
+    }
+
+    fn voters(text: &str, expected: Result<&[(i32, &str, u16)], &str>) {
+        let read = parse_voters(text);
+        let read = read.as_ref().map(|set| {
+            let endpoints = set.iter().map(|(id, voter)| (id.get(), &voter.endpoints[0]));
+            endpoints.map(|(id, at)| (id, at.host.as_str(), at.port)).collect::<Vec<_>>()
+        });
+        assert_eq!(read.as_deref().map_err(|why| why.as_str()), expected);
     }
 }

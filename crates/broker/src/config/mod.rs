@@ -6,6 +6,7 @@ mod property;
 use std::path::PathBuf;
 
 use ottla_metadata::TopicConfig;
+use ottla_raft::VoterSet;
 use ottla_types::BrokerId;
 
 pub use listener::Listener;
@@ -14,7 +15,7 @@ pub use property::{
 };
 
 use crate::partition::Durability;
-use listener::parse_listeners;
+use listener::{parse_listeners, parse_voters};
 use property::{Reader, boolean, number};
 
 /// The settings of one node. Holding one means that they are valid.
@@ -28,6 +29,8 @@ pub struct NodeConfig {
     /// What clients are told to connect to, by listener name; the listener itself where absent.
     pub advertised_listeners: Vec<Listener>,
     pub log_dir: PathBuf,
+    /// The voters of a static quorum (`kraft.version` 0); where absent, they are in the log.
+    pub quorum_voters: Option<VoterSet>,
     pub durability: Durability,
     pub auto_create_topics: bool,
     pub partitions_default: i32,
@@ -117,6 +120,16 @@ static LOG_DIRS: Property<PathBuf> = Property {
         text if text.contains(',') => Err("only one folder is supported yet".to_owned()),
         text => Ok(PathBuf::from(text)),
     },
+};
+
+static QUORUM_VOTERS: Property<VoterSet> = Property {
+    name: "controller.quorum.voters",
+    synonym: None,
+    default: None,
+    kind: Kind::List,
+    doc: "The voters of the metadata quorum, the same on every node: id@host:port. Where absent, \
+          the metadata log names them.",
+    parse: parse_voters,
 };
 
 static DURABILITY: Property<Durability> = Property {
@@ -210,6 +223,7 @@ impl NodeConfig {
         let listeners = reader.read(&LISTENERS);
         let advertised_listeners = reader.read(&ADVERTISED_LISTENERS).unwrap_or_default();
         let log_dir = reader.read(&LOG_DIRS);
+        let quorum_voters = reader.read(&QUORUM_VOTERS);
         let durability = reader.read(&DURABILITY);
         let auto_create_topics = reader.read(&AUTO_CREATE_TOPICS);
         let partitions_default = reader.read(&NUM_PARTITIONS);
@@ -227,6 +241,7 @@ impl NodeConfig {
             controller_listeners,
             advertised_listeners,
             log_dir: log_dir?,
+            quorum_voters,
             durability: durability?,
             auto_create_topics: auto_create_topics?,
             partitions_default: partitions_default?,

@@ -40,7 +40,7 @@ const TABLE: &[Row] = &[
         "broker",
         &["types", "env", "wire", "records", "log", "raft", "metadata"],
         &["arc-swap", "bytes", "thiserror", "tracing"],
-        &[],
+        &["ottla-sim"],
     ),
     // worlds
     row("runtime", &["types", "env"], &["bytes", "rustix", "socket2", "tokio", "tracing"], &[]),

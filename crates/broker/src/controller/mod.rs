@@ -1,0 +1,227 @@
+//! The controller, hosted: who changes the cluster's metadata, and where everybody reads it.
+//!
+//! One task on the loop that started the node owns the metadata log, its raft node and the
+//! controller. A request is decided over the state at the end of the log, its records are appended
+//! to the page cache, and the answer is parked. While a sync runs, further requests append and
+//! share the next one. What a sync has made durable is committed: its image is swapped in, the
+//! publisher is told, and once the publisher is done the parked answers go out, in order.
+
+mod batches;
+mod checkpoint;
+mod host;
+mod quorum;
+mod start;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ottla_env::{Answer, Env, Full, Reply, Sender, reply};
+use ottla_log::{AppendError, OpenLogError, ReadError, RollError};
+use ottla_metadata::{
+    AllocateProducerIdsError, CreateTopics, DeleteTopics, DeletedTopic, MetadataImage,
+    ProducerIdBlock, RegisterBrokerError, ReplayError, TopicOutcome,
+};
+use ottla_raft::{NotElectable, QuorumStateError};
+use ottla_types::Offset;
+
+use crate::config::{Listener, NodeConfig};
+use crate::identity::Identity;
+use crate::publisher::MetadataPublisher;
+
+pub(crate) use batches::BatchReadError;
+pub(crate) use checkpoint::{Checkpoint, CheckpointError};
+
+/// The directory of the metadata log.
+pub(crate) const METADATA_DIRECTORY: &str = "__cluster_metadata-0";
+/// The file with the first records, which formatting leaves in every log directory.
+pub(crate) const BOOTSTRAP_CHECKPOINT: &str = "bootstrap.checkpoint";
+
+/// Requests that may wait for the controller. A request holds what its frame held, and frames are
+/// bounded by the memory permits of their connections.
+const MAILBOX_MAX: usize = 256;
+
+/// The metadata as of the last commit. Reading it takes no lock.
+pub(crate) struct Metadata {
+    image: ArcSwap<MetadataImage>,
+}
+
+impl Metadata {
+    fn new(image: Arc<MetadataImage>) -> Self {
+        Self { image: ArcSwap::new(image) }
+    }
+
+    /// The image of this moment; it never changes.
+    pub(crate) fn image(&self) -> Arc<MetadataImage> {
+        self.image.load_full()
+    }
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metadata").field("end", &self.image().end()).finish_non_exhaustive()
+    }
+}
+
+/// The controller took no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unavailable {
+    #[error("the controller is behind")]
+    Behind,
+    #[error("the controller has ended")]
+    Ended,
+}
+
+/// Asks the controller, from any loop.
+#[derive(Clone, Debug)]
+pub(crate) struct ControllerHandle {
+    requests: Sender<Request>,
+}
+
+type Answered<T> = Result<T, Unavailable>;
+
+#[derive(Debug)]
+enum Request {
+    CreateTopics(CreateTopics, Reply<Answered<Vec<TopicOutcome>>>),
+    DeleteTopics(DeleteTopics, Reply<Answered<Vec<DeletedTopic>>>),
+    AllocateProducerIds(Reply<Result<ProducerIdBlock, AllocationRefused>>),
+}
+
+/// Why there are no producer ids.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AllocationRefused {
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error(transparent)]
+    Refused(#[from] AllocateProducerIdsError),
+}
+
+impl ControllerHandle {
+    /// Creates topics. The answer comes when those that come into being can be used.
+    pub(crate) fn create_topics(
+        &self,
+        request: CreateTopics,
+    ) -> Answer<Answered<Vec<TopicOutcome>>> {
+        let (to, answer) = reply();
+        self.ask(Request::CreateTopics(request, to));
+        answer
+    }
+
+    /// Deletes topics. The answer comes when they are gone for everybody.
+    pub(crate) fn delete_topics(
+        &self,
+        request: DeleteTopics,
+    ) -> Answer<Answered<Vec<DeletedTopic>>> {
+        let (to, answer) = reply();
+        self.ask(Request::DeleteTopics(request, to));
+        answer
+    }
+
+    /// Gets a block of producer ids for this node.
+    pub(crate) fn allocate_producer_ids(
+        &self,
+    ) -> Answer<Result<ProducerIdBlock, AllocationRefused>> {
+        let (to, answer) = reply();
+        self.ask(Request::AllocateProducerIds(to));
+        answer
+    }
+
+    fn ask(&self, request: Request) {
+        match self.requests.try_send(request) {
+            Ok(()) => {}
+            Err(Full::Behind(request)) => request.refuse(Unavailable::Behind),
+            Err(Full::Gone(request)) => request.refuse(Unavailable::Ended),
+        }
+    }
+}
+
+impl Request {
+    fn refuse(self, why: Unavailable) {
+        match self {
+            Self::CreateTopics(_, to) => to.send(Err(why)),
+            Self::DeleteTopics(_, to) => to.send(Err(why)),
+            Self::AllocateProducerIds(to) => to.send(Err(why.into())),
+        }
+    }
+}
+
+/// Why a node cannot be a controller.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("{what}: {error}")]
+    Storage { what: &'static str, error: io::Error },
+    #[error("open the metadata log: {0}")]
+    Open(#[from] OpenLogError),
+    #[error("read the metadata log: {0}")]
+    Read(#[from] ReadError),
+    #[error("the metadata log at offset {at}: {error}")]
+    Batch { at: Offset, error: BatchReadError },
+    #[error("the metadata log at offset {at}: {error}")]
+    Replay { at: Offset, error: ReplayError },
+    #[error("{name}: {error}")]
+    Checkpoint { name: String, error: CheckpointError },
+    #[error("the metadata log begins at offset {start}, and no snapshot ends there or later")]
+    MissingSnapshot { start: Offset },
+    #[error("quorum-state: {0}")]
+    QuorumState(#[from] QuorumStateError),
+    #[error("the folder was formatted for voters in the log, but no snapshot names them")]
+    NoVoters,
+    #[error(transparent)]
+    NotElectable(#[from] NotElectable),
+    #[error(transparent)]
+    Register(#[from] RegisterBrokerError),
+    #[error("append to the metadata log: {0}")]
+    Append(#[from] AppendError),
+    #[error("roll the metadata log: {0}")]
+    Roll(#[from] RollError),
+    #[error("the task that opens partitions has ended")]
+    PublisherEnded,
+}
+
+/// The running controller; the node that started it stops it.
+#[derive(Debug)]
+pub(crate) struct ControllerHost {
+    stop: Reply<()>,
+    stopped: Answer<()>,
+}
+
+impl ControllerHost {
+    /// Opens the metadata log, leads its quorum, registers this node and publishes the first image.
+    /// `listeners` are all that this node has bound. The controller runs on the calling task's loop
+    /// from here on.
+    ///
+    /// # Errors
+    /// When the log cannot be followed, or this node cannot be part of its cluster.
+    pub(crate) async fn start(
+        env: &Env,
+        config: &NodeConfig,
+        identity: &Identity,
+        listeners: &[Listener],
+        publisher: Box<dyn MetadataPublisher>,
+    ) -> Result<(Self, ControllerHandle, Arc<Metadata>), HostError> {
+        let (requests, mailbox) = ottla_env::mailbox(MAILBOX_MAX);
+        let (stop, told_to_stop) = reply();
+        let (done, stopped) = reply();
+        let leading = start::lead(env, config, identity, listeners).await?;
+        let metadata = Arc::new(Metadata::new(Arc::clone(leading.quorum.image())));
+        let mut host = host::Host::new(leading, Arc::clone(&metadata), publisher, mailbox);
+        host.publish_all().await?;
+        let task = async move {
+            host.run(told_to_stop).await;
+            done.send(());
+        };
+        env.spawn.spawn("controller", Box::pin(task));
+        Ok((Self { stop, stopped }, ControllerHandle { requests }, metadata))
+    }
+
+    /// Sees this node off in the metadata, so that its next incarnation, or an Apache Kafka in its
+    /// place, need not wait for a session to end. Requests are refused from here on.
+    pub(crate) async fn stop(self) {
+        self.stop.send(());
+        // The host's loop may be gone already: there is nothing left to wait for then.
+        let _ended = self.stopped.await;
+    }
+}
