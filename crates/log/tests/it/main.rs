@@ -5,6 +5,8 @@ mod crash;
 #[cfg(test)]
 mod memory_disk;
 #[cfg(test)]
+mod producers;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod support;
