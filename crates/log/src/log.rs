@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_env::File;
-use ottla_records::{BatchHeader, CheckedBatch};
+use ottla_records::{BatchHeader, CheckedBatch, EndTransactionMarker};
 use ottla_types::planted::{self, Bug};
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
 
@@ -197,6 +197,13 @@ impl Log {
         self.producers.expire(now, idle);
     }
 
+    /// How far a consumer may read that wants committed records only, when every consumer may
+    /// read up to `high_watermark`.
+    pub fn last_stable_offset(&mut self, high_watermark: Offset) -> Offset {
+        self.producers.on_high_watermark(high_watermark);
+        self.producers.last_stable_offset(high_watermark)
+    }
+
     /// What opening it found.
     #[must_use]
     pub const fn recovery(&self) -> &RecoveryReport {
@@ -252,7 +259,7 @@ impl Log {
         let base_offset = self.end_offset;
         self.write(batch, epoch)?;
         let header = BatchHeader { base_offset, leader_epoch: Some(epoch), ..*batch.header() };
-        self.on_written(&header, epoch);
+        self.on_written(&header, epoch, batch.marker());
         Ok(Appended::New { base_offset, last_offset: header.last_offset() })
     }
 
@@ -266,7 +273,12 @@ impl Log {
         written
     }
 
-    fn on_written(&mut self, header: &BatchHeader, epoch: LeaderEpoch) {
+    fn on_written(
+        &mut self,
+        header: &BatchHeader,
+        epoch: LeaderEpoch,
+        marker: Option<EndTransactionMarker>,
+    ) {
         let active = self.view.active();
         if self.durability.dirty.is_empty() {
             self.durability.dirty.push(Arc::clone(&active.file));
@@ -275,7 +287,7 @@ impl Log {
         self.end_offset = header.last_offset().next();
         self.durability.appended += u64::from(header.size);
         self.epochs.assign(epoch, header.base_offset).expect("an older epoch was refused");
-        self.producers.on_appended(header, None);
+        active.on_ended(self.producers.on_appended(header, marker));
     }
 
     /// Kafka's reasons to roll before a batch.

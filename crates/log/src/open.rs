@@ -152,7 +152,7 @@ async fn scan(
         disk.open_file(&directory.join(segment_name(base)), Open::Ensure).await?;
     let file_len = disk.len_of(&file).await?;
     let segment = Segment::new(base, file);
-    let mut scan = RecoveryScan::new(base, &segment.index, file_len, config);
+    let mut scan = RecoveryScan::new(&segment, file_len, config);
     let mut at = 0;
     while at < file_len {
         let chunk = disk.read_at(&segment.file, at, SCAN_CHUNK_BYTES).await?;

@@ -8,6 +8,7 @@ use ottla_records::HeaderError;
 use ottla_types::Offset;
 
 use crate::LogPosition;
+use crate::aborted::AbortedTransaction;
 use crate::segment::Segment;
 use crate::walk::{CHUNK_BYTES, HeaderWalk, WalkedBatch};
 
@@ -157,6 +158,23 @@ impl LogView {
             Found::End => Located::End,
             Found::Cold(cold) => Located::Cold(cold),
         })
+    }
+
+    /// The aborted transactions with records in `from..upto`, in the order of their markers. A
+    /// reader asks with the end of its slice, below the last stable offset: by then the markers
+    /// of all of them are there.
+    #[must_use]
+    pub fn aborted(&self, from: Offset, upto: Offset) -> Vec<AbortedTransaction> {
+        let Shape { sealed, active, .. } = &*self.0;
+        let later = sealed.partition_point(|sealed| sealed.segment.base <= from);
+        let sealed = sealed[later.saturating_sub(1)..].iter().map(|sealed| &sealed.segment);
+        let mut found = Vec::new();
+        for segment in sealed.chain(std::iter::once(active)) {
+            if segment.aborted.collect(from, upto, &mut found) {
+                break;
+            }
+        }
+        found
     }
 
     fn find(&self, from: Offset, upto: LogPosition) -> Result<Found<'_>, ReadError> {

@@ -6,7 +6,8 @@ use crate::batches::crc_of;
 use crate::header::at;
 use crate::record::RecordIter;
 use crate::{
-    Batch, BatchHeader, Compression, HEADER_BYTES, HeaderError, InflateError, RecordError,
+    Batch, BatchHeader, Compression, EndTransactionMarker, HEADER_BYTES, HeaderError, InflateError,
+    RecordError,
 };
 
 /// What a topic takes.
@@ -176,6 +177,12 @@ impl<'a> CheckedBatch<'a> {
     #[must_use]
     pub const fn section(&self) -> &'a [u8] {
         self.section
+    }
+
+    /// What it says of a transaction, if it is a control batch that ends one.
+    #[must_use]
+    pub fn marker(&self) -> Option<EndTransactionMarker> {
+        EndTransactionMarker::of(&self.header, self.section)
     }
 
     /// Gives every record the leader's time (`message.timestamp.type=LogAppendTime`): two fields

@@ -4,6 +4,8 @@
 mod crash;
 #[cfg(test)]
 mod memory_disk;
+#[cfg(all(test, feature = "planted"))]
+mod planted;
 #[cfg(test)]
 mod producers;
 #[cfg(test)]
@@ -12,5 +14,7 @@ mod reading;
 mod support;
 #[cfg(test)]
 mod times;
+#[cfg(test)]
+mod transactions;
 #[cfg(test)]
 mod writing;
