@@ -1,3 +1,114 @@
 //! Load generator and side-by-side runner.
+//!
+//! Sends frames that were encoded beforehand and reads the broker's clock from outside, so that a
+//! broker is measured and not a client. `cargo xtask bench` starts the systems, calls this program
+//! for each half of each pair, and records what it prints: one `name value` a line.
 
-fn main() {}
+#![allow(clippy::print_stdout, reason = "this is a command line tool: stdout is its answer")]
+
+mod connection;
+mod frames;
+mod load;
+mod options;
+mod process;
+mod start;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use connection::Connection;
+use load::{FetchLoad, Load, ProduceLoad, drive};
+use options::Options;
+use process::{CpuClock, back_memory};
+
+const USAGE: &str = "\
+ottla-bench produce --address HOST:PORT --pid PID [--requests N] [--connections N] [--in-flight N]
+                    [--partitions N] [--records N] [--record-bytes N] [--acks 0|1|-1] [--fetch]
+    one batch of N records in each request; --fetch reads everything back afterwards
+ottla-bench start --address HOST:PORT -- COMMAND...
+    milliseconds from starting COMMAND to its first answer to ApiVersions; leaves it running";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((case, rest)) if case == "produce" => Options::parse(rest).and_then(|o| produce(&o)),
+        Some((case, rest)) if case == "start" => start::run(rest),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("ottla-bench: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Produces, and with `--fetch` reads back: each measured by itself.
+fn produce(options: &Options) -> Result<(), String> {
+    let topic = frames::fresh_topic();
+    let mut control = Connection::open(options.address).map_err(|error| error.to_string())?;
+    create_topic(&mut control, &topic, options.partitions)?;
+    let mut load = ProduceLoad::new(options, &topic);
+    settle(&mut control, &load)?;
+    let bytes = load.bytes_left();
+    back_memory(bytes);
+    let mut connections = open(options.address, options.connections)?;
+    measure("produce", options, &mut connections, options.in_flight, &mut load)?;
+    println!("produce.bytes {bytes}");
+    println!("produce.requests {}", options.requests);
+    if options.fetch {
+        let mut load = FetchLoad::new(options, &topic);
+        measure("fetch", options, &mut connections, 1, &mut load)?;
+        println!("fetch.bytes {}", load.bytes());
+        println!("fetch.requests {}", load.requests());
+    }
+    for (name, value) in process::memory(options.pid).map_err(|error| error.to_string())? {
+        println!("{name} {value}");
+    }
+    Ok(())
+}
+
+fn measure(
+    name: &str,
+    options: &Options,
+    connections: &mut [Connection],
+    in_flight: usize,
+    load: &mut dyn Load,
+) -> Result<(), String> {
+    let clocks = [CpuClock::of(options.pid)?, CpuClock::of(std::process::id())?];
+    let before = clocks.map(CpuClock::seconds);
+    let started = Instant::now();
+    drive(connections, in_flight, load)?;
+    println!("{name}.wall_s {:.6}", started.elapsed().as_secs_f64());
+    let [broker, generator] = [0, 1].map(|at| clocks[at].seconds() - before[at]);
+    println!("{name}.broker_cpu_s {broker:.6}");
+    println!("{name}.generator_cpu_s {generator:.6}");
+    Ok(())
+}
+
+fn open(address: SocketAddr, count: usize) -> Result<Vec<Connection>, String> {
+    (0..count).map(|_| Connection::open(address).map_err(|error| error.to_string())).collect()
+}
+
+fn create_topic(control: &mut Connection, topic: &str, partitions: i32) -> Result<(), String> {
+    let answer =
+        control.ask(&frames::create_topic(topic, partitions)).map_err(|error| error.to_string())?;
+    frames::topic_created(&answer)
+}
+
+/// Waits until every partition takes a batch: a topic is created before its partitions are open.
+fn settle(control: &mut Connection, load: &ProduceLoad) -> Result<(), String> {
+    let deadline = Instant::now() + std::time::Duration::from_secs(30);
+    for frame in load.frames() {
+        loop {
+            match frames::produced(&control.ask(frame).map_err(|error| error.to_string())?) {
+                Ok(()) => break,
+                Err(why) if Instant::now() > deadline => return Err(why),
+                Err(_) => std::thread::sleep(std::time::Duration::from_millis(10)),
+            }
+        }
+    }
+    Ok(())
+}

@@ -13,6 +13,7 @@ mod json;
 mod node;
 mod sim;
 mod tidy;
+mod vectors;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,7 +29,9 @@ cargo xtask COMMAND
                          the node in the simulator
   interop [--short] [--bootstrap HOST:PORT [--data FOLDER]] [STEP...]
                          Kafka's tools, its Java client and kcat against a node, started for it
-                         unless one is named (see tests/acceptance/run)";
+                         unless one is named (see tests/acceptance/run)
+  vectors encode | ask | record
+                         golden vectors and answers, made anew from Apache Kafka";
 
 /// What a command ends with: a sentence for the person who called it.
 type Outcome = Result<(), String>;
@@ -62,6 +65,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "tidy" => tidy::run(rest),
         "sim" => sim::run(rest),
         "interop" => interop::run(rest),
+        "vectors" => vectors::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())

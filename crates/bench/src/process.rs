@@ -1,0 +1,103 @@
+//! A process seen from outside: its CPU clock and its memory.
+
+use std::io;
+
+/// The CPU time of a process, all its threads with those that have ended: nanoseconds, exact, and
+/// the same for every runtime, unlike what a program says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CpuClock(i32);
+
+/// `struct timespec` where `time_t` and `long` have 64 bits.
+#[repr(C)]
+#[derive(Default)]
+struct Timespec {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+// The C library that std links anyway; rustix offers clocks of its own process only.
+#[allow(unsafe_code, reason = "the clock of another process has no safe wrapper")]
+unsafe extern "C" {
+    fn clock_getcpuclockid(pid: i32, clock: *mut i32) -> i32;
+    fn clock_gettime(clock: i32, time: *mut Timespec) -> i32;
+}
+
+impl CpuClock {
+    /// # Errors
+    /// When there is no such process.
+    pub(crate) fn of(pid: u32) -> Result<Self, String> {
+        let pid = i32::try_from(pid).map_err(|_| format!("{pid} is no process"))?;
+        let mut clock = 0;
+        // SAFETY: `clock` is a valid place for the one number that is written.
+        #[allow(unsafe_code, reason = "see the declaration")]
+        let failed = unsafe { clock_getcpuclockid(pid, &raw mut clock) };
+        if failed == 0 { Ok(Self(clock)) } else { Err(format!("process {pid} has no CPU clock")) }
+    }
+
+    /// CPU seconds so far.
+    ///
+    /// # Panics
+    /// If the process has ended: what was measured is worthless then.
+    pub(crate) fn seconds(self) -> f64 {
+        let mut time = Timespec::default();
+        // SAFETY: `time` has the layout of the platform's timespec (64-bit Linux) and is written
+        // before the call returns.
+        #[allow(unsafe_code, reason = "see the declaration")]
+        let failed = unsafe { clock_gettime(self.0, &raw mut time) };
+        assert_eq!(failed, 0, "the measured process has ended");
+        #[allow(clippy::cast_precision_loss, reason = "seconds of CPU time are small")]
+        let seconds = time.seconds as f64 + time.nanoseconds as f64 / 1e9;
+        seconds
+    }
+}
+
+/// Resident memory now and at its highest, as `name value`, in KiB.
+pub(crate) fn memory(pid: u32) -> io::Result<Vec<(String, String)>> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    Ok(fields(&status))
+}
+
+fn fields(status: &str) -> Vec<(String, String)> {
+    let wanted = [("VmRSS:", "rss_kib"), ("VmHWM:", "rss_highest_kib")];
+    let found = wanted.iter().filter_map(|(field, name)| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        Some(((*name).to_owned(), line.split_whitespace().next()?.to_owned()))
+    });
+    found.collect()
+}
+
+/// Touches as much memory as a run will fill with page cache, and frees it at once. Where free
+/// memory of a guest is given back to its host, the next writes would pay for getting it again.
+pub(crate) fn back_memory(bytes: u64) {
+    const PAGE: usize = 4096;
+    let mut memory = vec![0_u8; usize::try_from(bytes).expect("64 bits")];
+    for page in memory.chunks_mut(PAGE) {
+        page[0] = 1;
+    }
+    std::hint::black_box(&memory);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_clock_goes_on() {
+        let clock = CpuClock::of(std::process::id()).unwrap();
+        let before = clock.seconds();
+        let mut sum = 0_u64;
+        while clock.seconds() <= before {
+            sum = std::hint::black_box(sum + 1);
+        }
+        assert!(clock.seconds() > before);
+        assert!(CpuClock::of(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn memory_is_read_from_the_kernels_words() {
+        let text = "Name:\tx\nVmHWM:\t  300 kB\nVmRSS:\t  200 kB\n";
+        let expected = [("rss_kib", "200"), ("rss_highest_kib", "300")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(fields(text), expected);
+    }
+}
