@@ -20,6 +20,7 @@ mod producers;
 mod recovery;
 mod roll;
 mod segment;
+mod truncate;
 mod view;
 mod walk;
 
@@ -37,4 +38,5 @@ pub use producers::{
 };
 pub use recovery::Fault;
 pub use roll::{FreshSegment, RollError, RollPlan};
+pub use truncate::TruncateError;
 pub use view::{ColdRange, Located, LogView, ReadError, ReadOutcome, RecordSlice};

@@ -1,7 +1,7 @@
 //! The one writer of a partition.
 
 use std::io::{self, IoSlice};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,6 +144,18 @@ impl Log {
             },
             recovery: from.report,
         }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) const fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    pub(crate) const fn is_syncing(&self) -> bool {
+        self.durability.in_flight.is_some()
     }
 
     /// The oldest offset.
@@ -317,6 +329,7 @@ impl Log {
             directory: self.directory.clone(),
             base: self.end_offset,
             sealed: Arc::clone(&self.view.active().file),
+            epochs: self.epochs.clone(),
         }
     }
 

@@ -157,7 +157,7 @@ async fn first_in(
 }
 
 /// The batches of a span, one header after another.
-struct Headers<'a> {
+pub(crate) struct Headers<'a> {
     disk: &'a Arc<dyn Disk>,
     span: Span<'a>,
     walk: HeaderWalk,
@@ -166,12 +166,12 @@ struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    fn new(disk: &'a Arc<dyn Disk>, span: Span<'a>, at: u64) -> Self {
+    pub(crate) fn new(disk: &'a Arc<dyn Disk>, span: Span<'a>, at: u64) -> Self {
         let walk = HeaderWalk { at, end: span.end };
         Self { disk, span, walk, chunk_at: at, chunk: Vec::new() }
     }
 
-    async fn next(&mut self) -> Result<Option<WalkedBatch>, LookupError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<WalkedBatch>, LookupError> {
         while self.walk.at < self.walk.end {
             if let Some(batch) = self.walk.next_in(self.chunk_at, &self.chunk) {
                 let position = self.walk.at;

@@ -110,6 +110,12 @@ impl LogView {
         &self.0.sealed
     }
 
+    /// All segments, the oldest first.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        let sealed = self.0.sealed.iter().map(|sealed| &sealed.segment);
+        sealed.chain(std::iter::once(&self.0.active))
+    }
+
     /// The oldest offset that may be read.
     #[must_use]
     pub fn start_offset(&self) -> Offset {
@@ -165,11 +171,9 @@ impl LogView {
     /// of all of them are there.
     #[must_use]
     pub fn aborted(&self, from: Offset, upto: Offset) -> Vec<AbortedTransaction> {
-        let Shape { sealed, active, .. } = &*self.0;
-        let later = sealed.partition_point(|sealed| sealed.segment.base <= from);
-        let sealed = sealed[later.saturating_sub(1)..].iter().map(|sealed| &sealed.segment);
+        let later = self.0.sealed.partition_point(|sealed| sealed.segment.base <= from);
         let mut found = Vec::new();
-        for segment in sealed.chain(std::iter::once(active)) {
+        for segment in self.segments().skip(later.saturating_sub(1)) {
             if segment.aborted.collect(from, upto, &mut found) {
                 break;
             }

@@ -17,4 +17,6 @@ mod times;
 #[cfg(test)]
 mod transactions;
 #[cfg(test)]
+mod truncation;
+#[cfg(test)]
 mod writing;
