@@ -13,6 +13,7 @@ mod compression;
 mod control;
 mod header;
 mod record;
+mod skim;
 mod stream;
 mod varint;
 
