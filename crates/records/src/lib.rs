@@ -22,6 +22,8 @@ pub use builder::{BatchBuilder, BatchOptions, BuiltBatch, NewRecord};
 pub use check::{BatchError, BatchLimits, CheckedBatch, Inside, TimestampError, check_produced};
 pub use compression::{Compression, InflateError};
 pub use control::{ControlType, EndTransactionMarker, InvalidControlRecord};
-pub use header::{Attributes, BatchHeader, HEADER_BYTES, HeaderError, ProducerStamp, SIZED_BYTES};
+pub use header::{
+    Attributes, BatchHeader, BatchSpan, HEADER_BYTES, HeaderError, ProducerStamp, SIZED_BYTES,
+};
 pub use record::{Headers, Record, RecordError, RecordIter, Records};
 pub use stream::{BatchStream, StreamError, StreamedBatch};
