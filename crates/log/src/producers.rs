@@ -58,7 +58,8 @@ pub struct EndedTransaction {
 /// The producers of one partition. A replay of the log's headers rebuilds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerState {
-    producers: BTreeMap<ProducerId, Producer>,
+    /// Boxed, since a map makes room for eleven at once, and most partitions have one.
+    producers: BTreeMap<ProducerId, Box<Producer>>,
     /// First offset of each open transaction.
     open_transactions: BTreeMap<Offset, ProducerId>,
     /// First and last offset of each ended transaction whose marker is not committed yet: until
@@ -110,8 +111,7 @@ impl ProducerState {
         if batch.attributes.is_control() {
             return self.on_marker(batch, stamp, marker?);
         }
-        let producer = self.producers.entry(stamp.id).or_insert_with(|| Producer::new(stamp.epoch));
-        producer.enter_epoch(stamp.epoch);
+        let producer = self.enter(stamp);
         producer.last_timestamp = batch.max_timestamp;
         if let (Some(first_sequence), Some(last_sequence)) =
             (stamp.base_sequence, batch.last_sequence())
@@ -131,6 +131,14 @@ impl ProducerState {
         None
     }
 
+    /// The state of a batch's producer, in the batch's epoch.
+    fn enter(&mut self, stamp: ProducerStamp) -> &mut Producer {
+        let fresh = || Box::new(Producer::new(stamp.epoch));
+        let producer = self.producers.entry(stamp.id).or_insert_with(fresh);
+        producer.enter_epoch(stamp.epoch);
+        producer
+    }
+
     /// A marker for a transaction without records here ends nothing.
     fn on_marker(
         &mut self,
@@ -138,8 +146,7 @@ impl ProducerState {
         stamp: ProducerStamp,
         marker: EndTransactionMarker,
     ) -> Option<EndedTransaction> {
-        let producer = self.producers.entry(stamp.id).or_insert_with(|| Producer::new(stamp.epoch));
-        producer.enter_epoch(stamp.epoch);
+        let producer = self.enter(stamp);
         producer.last_timestamp = batch.max_timestamp;
         producer.coordinator_epoch = Some(marker.coordinator_epoch);
         let first_offset = producer.transaction_start.take()?;

@@ -12,6 +12,7 @@ mod check;
 mod compression;
 mod control;
 mod header;
+mod old_format;
 mod record;
 mod skim;
 mod stream;
@@ -25,5 +26,6 @@ pub use control::{ControlType, EndTransactionMarker, InvalidControlRecord};
 pub use header::{
     Attributes, BatchHeader, BatchSpan, HEADER_BYTES, HeaderError, ProducerStamp, SIZED_BYTES,
 };
+pub use old_format::{is_old_message, old_message_size};
 pub use record::{Headers, Record, RecordError, RecordIter, Records};
 pub use stream::{BatchStream, StreamError, StreamedBatch};

@@ -13,13 +13,13 @@ const TIME: i64 = 1_700_000_000_000;
 const FULL: BatchLimits =
     BatchLimits { size_max: 1 << 20, inside: Inside::Full { inflated_max: 1 << 20 } };
 
-struct Vector {
+pub(crate) struct Vector {
     codec: Compression,
     variant: &'static str,
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
-fn vectors() -> impl Iterator<Item = Vector> {
+pub(crate) fn vectors() -> impl Iterator<Item = Vector> {
     VECTORS.lines().filter(|line| !line.starts_with('#')).map(|line| {
         let fields: Vec<&str> = line.split(' ').collect();
         let codec = Compression::ALL.into_iter().find(|codec| codec.name() == fields[0]);

@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod checks;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod golden;
