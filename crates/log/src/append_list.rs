@@ -121,21 +121,4 @@ mod tests {
         }
         assert_eq!(place(FIRST * ((1 << BUCKETS) - 1)).0, BUCKETS);
     }
-
-    #[test]
-    fn a_reader_sees_whole_entries_only() {
-        let list = AppendList::<2>::new();
-        std::thread::scope(|scope| {
-            scope.spawn(|| (1..20_000).for_each(|n| list.push([n, !n])));
-            scope.spawn(|| {
-                while list.len() < 19_999 {
-                    if let Some(last) = list.len().checked_sub(1) {
-                        let [a, b] = list.get(last);
-                        assert_eq!(a, !b);
-                    }
-                    std::hint::spin_loop();
-                }
-            });
-        });
-    }
 }

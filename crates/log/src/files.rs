@@ -99,6 +99,15 @@ impl LeaderEpochCache {
         text
     }
 
+    /// Writes the file, durably. A log writes it when it rolls; its host should when it stops.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn write(&self, disk: &Arc<dyn Disk>, directory: &Path) -> std::io::Result<()> {
+        let path = directory.join(LEADER_EPOCH_CHECKPOINT);
+        disk.replace_file(&path, self.encode().as_bytes()).await
+    }
+
     /// Reads the file's text.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! name is not. So a crash can tear the last segment only, and a bad batch anywhere else is
 //! corruption, which is reported and never cut away.
 
+mod aborted;
 mod append_list;
 mod config;
 mod epochs;
@@ -19,9 +20,11 @@ mod producers;
 mod recovery;
 mod roll;
 mod segment;
+mod truncate;
 mod view;
 mod walk;
 
+pub use aborted::AbortedTransaction;
 pub use config::LogConfig;
 pub use epochs::{EpochEnd, EpochEntry, LeaderEpochCache, StaleEpoch};
 pub use files::{
@@ -30,7 +33,10 @@ pub use files::{
 pub use log::{AppendError, Appended, Log, LogPosition, Unsynced};
 pub use lookup::{FoundRecord, LookupError};
 pub use open::{OpenLogError, RecoveryReport, TornTail};
-pub use producers::{Admission, ProducerError, ProducerState, RECENT_BATCHES, RecentBatch};
+pub use producers::{
+    Admission, EndedTransaction, ProducerError, ProducerState, RECENT_BATCHES, RecentBatch,
+};
 pub use recovery::Fault;
 pub use roll::{FreshSegment, RollError, RollPlan};
+pub use truncate::TruncateError;
 pub use view::{ColdRange, Located, LogView, ReadError, ReadOutcome, RecordSlice};

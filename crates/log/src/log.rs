@@ -1,12 +1,12 @@
 //! The one writer of a partition.
 
 use std::io::{self, IoSlice};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_env::File;
-use ottla_records::{BatchHeader, CheckedBatch};
+use ottla_records::{BatchHeader, CheckedBatch, EndTransactionMarker};
 use ottla_types::planted::{self, Bug};
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
 
@@ -96,7 +96,7 @@ struct Durability {
     synced_end: LogPosition,
     appended: u64,
     synced: u64,
-    /// The active file has bytes that no sync has been asked for.
+    /// Files with bytes that no sync has been asked for; the active one last.
     dirty: Vec<Arc<dyn File>>,
     in_flight: Option<InFlight>,
 }
@@ -144,6 +144,18 @@ impl Log {
             },
             recovery: from.report,
         }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) const fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    pub(crate) const fn is_syncing(&self) -> bool {
+        self.durability.in_flight.is_some()
     }
 
     /// The oldest offset.
@@ -195,6 +207,13 @@ impl Log {
     /// Forgets producers that wrote nothing for `idle`: `producer.id.expiration.ms`.
     pub fn expire_producers(&mut self, now: Timestamp, idle: Duration) {
         self.producers.expire(now, idle);
+    }
+
+    /// How far a consumer may read that wants committed records only, when every consumer may
+    /// read up to `high_watermark`.
+    pub fn last_stable_offset(&mut self, high_watermark: Offset) -> Offset {
+        self.producers.on_high_watermark(high_watermark);
+        self.producers.last_stable_offset(high_watermark)
     }
 
     /// What opening it found.
@@ -252,7 +271,7 @@ impl Log {
         let base_offset = self.end_offset;
         self.write(batch, epoch)?;
         let header = BatchHeader { base_offset, leader_epoch: Some(epoch), ..*batch.header() };
-        self.on_written(&header, epoch);
+        self.on_written(&header, epoch, batch.marker());
         Ok(Appended::New { base_offset, last_offset: header.last_offset() })
     }
 
@@ -266,16 +285,23 @@ impl Log {
         written
     }
 
-    fn on_written(&mut self, header: &BatchHeader, epoch: LeaderEpoch) {
+    fn on_written(
+        &mut self,
+        header: &BatchHeader,
+        epoch: LeaderEpoch,
+        marker: Option<EndTransactionMarker>,
+    ) {
         let active = self.view.active();
-        if self.durability.dirty.is_empty() {
+        // After a roll during a sync, the old file may be listed still.
+        let newest = self.durability.dirty.last();
+        if !newest.is_some_and(|file| Arc::ptr_eq(file, &active.file)) {
             self.durability.dirty.push(Arc::clone(&active.file));
         }
         self.tail.push(&active.index, header, self.config.index_interval_bytes);
         self.end_offset = header.last_offset().next();
         self.durability.appended += u64::from(header.size);
         self.epochs.assign(epoch, header.base_offset).expect("an older epoch was refused");
-        self.producers.on_appended(header, None);
+        active.on_ended(self.producers.on_appended(header, marker));
     }
 
     /// Kafka's reasons to roll before a batch.
@@ -305,6 +331,7 @@ impl Log {
             directory: self.directory.clone(),
             base: self.end_offset,
             sealed: Arc::clone(&self.view.active().file),
+            epochs: self.epochs.clone(),
         }
     }
 

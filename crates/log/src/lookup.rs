@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use ottla_env::{CachedRead, Disk, DiskExt, File};
-use ottla_records::{Batches, InflateError, Record, RecordError};
+use ottla_records::{BatchHeader, Batches, InflateError, Record, RecordError};
 use ottla_types::limits::INFLATED_BATCH_BYTES_MAX;
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
 
 use crate::index::MaxTimestamp;
 use crate::view::{SealedSegment, Span, damaged};
-use crate::walk::{CHUNK_BYTES, HeaderWalk, WalkedBatch};
+use crate::walk::{CHUNK_BYTES, HeaderWalk};
 use crate::{LogPosition, LogView, ReadError};
 
 /// A record that was looked for.
@@ -156,8 +156,15 @@ async fn first_in(
     Ok(None)
 }
 
+/// A batch in a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WalkedBatch {
+    pub(crate) at: u64,
+    pub(crate) header: BatchHeader,
+}
+
 /// The batches of a span, one header after another.
-struct Headers<'a> {
+pub(crate) struct Headers<'a> {
     disk: &'a Arc<dyn Disk>,
     span: Span<'a>,
     walk: HeaderWalk,
@@ -166,16 +173,19 @@ struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    fn new(disk: &'a Arc<dyn Disk>, span: Span<'a>, at: u64) -> Self {
+    pub(crate) fn new(disk: &'a Arc<dyn Disk>, span: Span<'a>, at: u64) -> Self {
         let walk = HeaderWalk { at, end: span.end };
         Self { disk, span, walk, chunk_at: at, chunk: Vec::new() }
     }
 
-    async fn next(&mut self) -> Result<Option<WalkedBatch>, LookupError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<WalkedBatch>, LookupError> {
         while self.walk.at < self.walk.end {
-            if let Some(batch) = self.walk.next_in(self.chunk_at, &self.chunk) {
-                let position = self.walk.at;
-                return Ok(Some(batch.map_err(|error| damaged(self.span, position, error))?));
+            if let Some(head) = self.walk.head_in(self.chunk_at, &self.chunk) {
+                let header = BatchHeader::parse(head)
+                    .and_then(|header| Ok((self.walk.step(header.size)?, header)));
+                let (at, header) =
+                    header.map_err(|error| damaged(self.span, self.walk.at, error))?;
+                return Ok(Some(WalkedBatch { at, header }));
             }
             self.chunk_at = self.walk.at;
             let len = self.walk.wanted(CHUNK_BYTES);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ottla_env::{Disk, DiskExt, File, Open};
+use ottla_records::{HEADER_BYTES, is_old_message, old_message_size};
 use ottla_types::Offset;
 use ottla_types::planted::{self, Bug};
 
@@ -47,6 +48,9 @@ pub enum OpenLogError {
     /// cut: a person, or a replica, has to decide.
     #[error("segment {segment_base} is corrupt at byte {position}: {fault}")]
     Corrupt { segment_base: Offset, position: u64, fault: Fault },
+    /// Written by a Kafka before 0.11. It is no torn tail, so it is not cut.
+    #[error("segment {segment_base} has a message of an old format at byte {position}")]
+    OldFormat { segment_base: Offset, position: u64 },
     #[error("segment {segment_base} begins before offset {expected}, where the one before it ends")]
     Overlap { segment_base: Offset, expected: Offset },
 }
@@ -117,6 +121,7 @@ async fn recover(
     let (active, mut scanned, file_len) =
         scan(disk, directory, *last, config, &mut rebuilt).await?;
     if let Some(fault) = scanned.fault.take() {
+        refuse_old_format(disk, &active, scanned.tail.position, file_len).await?;
         report.torn_tail = cut(disk, &active, &mut scanned, file_len, fault).await?;
     }
     report.bytes += scanned.tail.position;
@@ -152,7 +157,7 @@ async fn scan(
         disk.open_file(&directory.join(segment_name(base)), Open::Ensure).await?;
     let file_len = disk.len_of(&file).await?;
     let segment = Segment::new(base, file);
-    let mut scan = RecoveryScan::new(base, &segment.index, file_len, config);
+    let mut scan = RecoveryScan::new(&segment, file_len, config);
     let mut at = 0;
     while at < file_len {
         let chunk = disk.read_at(&segment.file, at, SCAN_CHUNK_BYTES).await?;
@@ -166,6 +171,23 @@ async fn scan(
     }
     let scanned = scan.finish();
     Ok((segment, scanned, file_len))
+}
+
+async fn refuse_old_format(
+    disk: &Arc<dyn Disk>,
+    active: &Segment,
+    position: u64,
+    file_len: u64,
+) -> Result<(), OpenLogError> {
+    let head = disk.read_at(&active.file, position, HEADER_BYTES).await?;
+    let size = old_message_size(&head).map(u64::from);
+    let Some(size) = size.filter(|size| *size <= file_len - position) else { return Ok(()) };
+    let size = usize::try_from(size).expect("a u32 fits");
+    let message = disk.read_at(&active.file, position, size).await?;
+    if is_old_message(&message) {
+        return Err(OpenLogError::OldFormat { segment_base: active.base, position });
+    }
+    Ok(())
 }
 
 /// Cuts the last segment behind its good batches. The caller syncs it before anything is

@@ -42,12 +42,29 @@ pub enum Admission {
     Duplicate(RecentBatch),
 }
 
+/// A transaction that a marker has ended in this partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedTransaction {
+    pub producer: ProducerId,
+    pub first_offset: Offset,
+    /// The marker's.
+    pub last_offset: Offset,
+    pub committed: bool,
+    /// Where the oldest transaction begins that was still open then, or else what follows the
+    /// marker.
+    pub last_stable_offset: Offset,
+}
+
 /// The producers of one partition. A replay of the log's headers rebuilds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerState {
-    producers: BTreeMap<ProducerId, Producer>,
+    /// Boxed, since a map makes room for eleven at once, and most partitions have one.
+    producers: BTreeMap<ProducerId, Box<Producer>>,
     /// First offset of each open transaction.
     open_transactions: BTreeMap<Offset, ProducerId>,
+    /// First and last offset of each ended transaction whose marker is not committed yet: until
+    /// then a change of leaders can undo it.
+    ending_transactions: BTreeMap<Offset, Offset>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,15 +100,18 @@ impl ProducerState {
     }
 
     /// Takes note of a batch that is in the log, with its final offsets; `marker` if it is a
-    /// control batch that ends a transaction. Nothing is checked: the leader has done so.
-    pub fn on_appended(&mut self, batch: &BatchHeader, marker: Option<EndTransactionMarker>) {
-        let Some(stamp) = batch.producer else { return };
+    /// control batch that ends a transaction. Nothing is checked: the leader has done so. Says
+    /// which transaction has ended, if one has.
+    pub fn on_appended(
+        &mut self,
+        batch: &BatchHeader,
+        marker: Option<EndTransactionMarker>,
+    ) -> Option<EndedTransaction> {
+        let stamp = batch.producer?;
         if batch.attributes.is_control() {
-            marker.into_iter().for_each(|marker| self.on_marker(batch, stamp, marker));
-            return;
+            return self.on_marker(batch, stamp, marker?);
         }
-        let producer = self.producers.entry(stamp.id).or_insert_with(|| Producer::new(stamp.epoch));
-        producer.enter_epoch(stamp.epoch);
+        let producer = self.enter(stamp);
         producer.last_timestamp = batch.max_timestamp;
         if let (Some(first_sequence), Some(last_sequence)) =
             (stamp.base_sequence, batch.last_sequence())
@@ -108,28 +128,56 @@ impl ProducerState {
             producer.transaction_start = Some(batch.base_offset);
             self.open_transactions.insert(batch.base_offset, stamp.id);
         }
+        None
     }
 
+    /// The state of a batch's producer, in the batch's epoch.
+    fn enter(&mut self, stamp: ProducerStamp) -> &mut Producer {
+        let fresh = || Box::new(Producer::new(stamp.epoch));
+        let producer = self.producers.entry(stamp.id).or_insert_with(fresh);
+        producer.enter_epoch(stamp.epoch);
+        producer
+    }
+
+    /// A marker for a transaction without records here ends nothing.
     fn on_marker(
         &mut self,
         batch: &BatchHeader,
         stamp: ProducerStamp,
         marker: EndTransactionMarker,
-    ) {
-        let producer = self.producers.entry(stamp.id).or_insert_with(|| Producer::new(stamp.epoch));
-        producer.enter_epoch(stamp.epoch);
+    ) -> Option<EndedTransaction> {
+        let producer = self.enter(stamp);
         producer.last_timestamp = batch.max_timestamp;
         producer.coordinator_epoch = Some(marker.coordinator_epoch);
-        if let Some(start) = producer.transaction_start.take() {
-            let opened = self.open_transactions.remove(&start);
-            assert_eq!(opened, Some(stamp.id), "every open transaction is listed once");
-        }
+        let first_offset = producer.transaction_start.take()?;
+        let opened = self.open_transactions.remove(&first_offset);
+        assert_eq!(opened, Some(stamp.id), "every open transaction is listed once");
+        let last_offset = batch.last_offset();
+        self.ending_transactions.insert(first_offset, last_offset);
+        Some(EndedTransaction {
+            producer: stamp.id,
+            first_offset,
+            last_offset,
+            committed: marker.committed,
+            last_stable_offset: self.first_open_transaction().unwrap_or_else(|| last_offset.next()),
+        })
     }
 
-    /// The first offset of the oldest open transaction: no consumer that reads committed records
-    /// may pass it.
+    /// What lies below `high_watermark` cannot be undone any more.
+    pub fn on_high_watermark(&mut self, high_watermark: Offset) {
+        self.ending_transactions.retain(|_, last_offset| *last_offset >= high_watermark);
+    }
+
+    /// How far a consumer may read that wants committed records only: no further than the first
+    /// transaction that is open, or ended by a marker that is not committed.
     #[must_use]
-    pub fn first_open_transaction(&self) -> Option<Offset> {
+    pub fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
+        let ending = self.ending_transactions.keys().next().copied();
+        let first = [self.first_open_transaction(), ending].into_iter().flatten().min();
+        first.map_or(high_watermark, |first| first.min(high_watermark))
+    }
+
+    fn first_open_transaction(&self) -> Option<Offset> {
         self.open_transactions.keys().next().copied()
     }
 

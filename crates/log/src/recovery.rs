@@ -3,8 +3,7 @@
 use ottla_records::{BatchStream, StreamError, StreamedBatch};
 use ottla_types::Offset;
 
-use crate::index::SegmentIndex;
-use crate::segment::SegmentTail;
+use crate::segment::{Segment, SegmentTail};
 use crate::{LeaderEpochCache, LogConfig, ProducerState};
 
 /// What is wrong at the first byte of a segment that cannot be used.
@@ -31,8 +30,7 @@ pub(crate) struct Rebuilt {
 /// The scan of one segment.
 #[derive(Debug)]
 pub(crate) struct RecoveryScan<'a> {
-    index: &'a SegmentIndex,
-    base: Offset,
+    segment: &'a Segment,
     file_len: u64,
     interval: u32,
     next_offset: Offset,
@@ -52,19 +50,13 @@ pub(crate) struct ScannedSegment {
 }
 
 impl<'a> RecoveryScan<'a> {
-    /// A scan of a segment of `file_len` bytes that begins with `base`.
-    pub(crate) fn new(
-        base: Offset,
-        index: &'a SegmentIndex,
-        file_len: u64,
-        config: &LogConfig,
-    ) -> Self {
+    /// A scan of a segment of `file_len` bytes, whose indexes are empty yet.
+    pub(crate) fn new(segment: &'a Segment, file_len: u64, config: &LogConfig) -> Self {
         Self {
-            index,
-            base,
+            segment,
             file_len,
             interval: config.index_interval_bytes,
-            next_offset: base,
+            next_offset: segment.base,
             stream: BatchStream::new(),
             tail: SegmentTail::default(),
             fault: None,
@@ -90,11 +82,11 @@ impl<'a> RecoveryScan<'a> {
             return Err(Fault::Offset { found, expected });
         }
         let found = header.last_offset();
-        if found.get() - self.base.get() > i64::from(i32::MAX) {
+        if found.get() - self.segment.base.get() > i64::from(i32::MAX) {
             return Err(Fault::OutOfReach { found });
         }
         assert_eq!(batch.position, self.tail.position, "batches lie end to end");
-        self.tail.push(self.index, header, self.interval);
+        self.tail.push(&self.segment.index, header, self.interval);
         self.next_offset = found.next();
         // Epochs grow with offsets in every log that Kafka or we write; where they do not, the
         // newest stands, as in Kafka.
@@ -102,7 +94,9 @@ impl<'a> RecoveryScan<'a> {
         if let Some(epoch) = header.leader_epoch.filter(newer) {
             rebuilt.epochs.assign(epoch, header.base_offset).expect("the epoch is newer");
         }
-        rebuilt.producers.on_appended(header, batch.marker);
+        self.segment.on_ended(rebuilt.producers.on_appended(header, batch.marker));
+        // What is being read again was committed, or will be when it is durable.
+        rebuilt.producers.on_high_watermark(self.next_offset);
         rebuilt.batches += 1;
         Ok(())
     }

@@ -9,7 +9,7 @@ use ottla_types::Offset;
 use ottla_types::planted::{self, Bug};
 
 use crate::segment::Segment;
-use crate::segment_name;
+use crate::{LeaderEpochCache, segment_name};
 
 /// What has to be done on the disk before a log can go on in a fresh segment. Appends are refused
 /// until then.
@@ -18,6 +18,7 @@ pub struct RollPlan {
     pub(crate) directory: PathBuf,
     pub(crate) base: Offset,
     pub(crate) sealed: Arc<dyn File>,
+    pub(crate) epochs: LeaderEpochCache,
 }
 
 /// A segment that exists, durably, and holds nothing; what came before it is durable in full.
@@ -34,7 +35,7 @@ pub enum RollError {
     #[error("sync the old segment or the directory")]
     Sync(#[source] io::Error),
     /// The disk may be full; another plan may be tried later.
-    #[error("make a new segment")]
+    #[error("make a new segment, or write the epochs of the old one")]
     Create(#[source] io::Error),
 }
 
@@ -46,6 +47,8 @@ impl RollPlan {
     /// When the disk refuses.
     pub async fn prepare(self, disk: &Arc<dyn Disk>) -> Result<FreshSegment, RollError> {
         disk.sync_files(vec![self.sealed]).await.map_err(RollError::Sync)?;
+        // Nothing of ours needs the file: it is for those who read the directory with Kafka.
+        self.epochs.write(disk, &self.directory).await.map_err(RollError::Create)?;
         let path = self.directory.join(segment_name(self.base));
         // An earlier try may have left the file behind; it is empty.
         let file = disk.open_file(&path, Open::Ensure).await.map_err(RollError::Create)?;

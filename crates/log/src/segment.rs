@@ -6,6 +6,8 @@ use ottla_env::File;
 use ottla_records::BatchHeader;
 use ottla_types::{Offset, Timestamp};
 
+use crate::EndedTransaction;
+use crate::aborted::AbortedIndex;
 use crate::index::{MaxTimestamp, SegmentIndex};
 
 /// What writer and readers share of a segment.
@@ -15,11 +17,20 @@ pub(crate) struct Segment {
     pub(crate) base: Offset,
     pub(crate) file: Arc<dyn File>,
     pub(crate) index: SegmentIndex,
+    /// Transactions that a marker in this segment has aborted.
+    pub(crate) aborted: AbortedIndex,
 }
 
 impl Segment {
     pub(crate) fn new(base: Offset, file: Arc<dyn File>) -> Arc<Self> {
-        Arc::new(Self { base, file, index: SegmentIndex::new(base) })
+        Arc::new(Self { base, file, index: SegmentIndex::new(base), aborted: AbortedIndex::new() })
+    }
+
+    /// Takes note of a transaction whose marker lies here.
+    pub(crate) fn on_ended(&self, transaction: Option<EndedTransaction>) {
+        if let Some(aborted) = transaction.filter(|transaction| !transaction.committed) {
+            self.aborted.push(&aborted);
+        }
     }
 }
 

@@ -4,12 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use ottla_env::{CachedRead, File};
-use ottla_records::HeaderError;
+use ottla_records::{BatchSpan, HeaderError};
 use ottla_types::Offset;
 
 use crate::LogPosition;
+use crate::aborted::AbortedTransaction;
 use crate::segment::Segment;
-use crate::walk::{CHUNK_BYTES, HeaderWalk, WalkedBatch};
+use crate::walk::{CHUNK_BYTES, HeaderWalk};
 
 /// The segments of a log. A clone costs a reference count. It stays true until the log rolls or is
 /// truncated; how far it may be read, the reader learns with it, as one snapshot.
@@ -90,8 +91,16 @@ pub(crate) struct Span<'a> {
     pub(crate) end: u64,
 }
 
+/// A batch in a segment.
+#[derive(Clone, Copy, Debug)]
+struct Place<'a> {
+    span: Span<'a>,
+    at: u64,
+    batch: BatchSpan,
+}
+
 enum Found<'a> {
-    Batch(Span<'a>, WalkedBatch),
+    Batch(Place<'a>),
     End,
     Cold(ColdRange),
 }
@@ -107,6 +116,12 @@ impl LogView {
 
     pub(crate) fn sealed(&self) -> &[SealedSegment] {
         &self.0.sealed
+    }
+
+    /// All segments, the oldest first.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        let sealed = self.0.sealed.iter().map(|sealed| &sealed.segment);
+        sealed.chain(std::iter::once(&self.0.active))
     }
 
     /// The oldest offset that may be read.
@@ -128,22 +143,22 @@ impl LogView {
         max_bytes: u32,
         at_least_one: bool,
     ) -> Result<ReadOutcome, ReadError> {
-        let (span, batch) = match self.find(from, upto)? {
-            Found::Batch(span, batch) => (span, batch),
+        let place = match self.find(from, upto)? {
+            Found::Batch(place) => place,
             Found::End => return Ok(ReadOutcome::Empty),
             Found::Cold(cold) => return Ok(ReadOutcome::Cold(cold)),
         };
-        let first_size = batch.header.size;
+        let first_size = place.batch.size;
         if first_size > max_bytes && !at_least_one {
             return Ok(ReadOutcome::Empty);
         }
-        let readable = span.end - batch.at;
+        let readable = place.span.end - place.at;
         let len = readable.min(u64::from(max_bytes.max(first_size)));
         Ok(ReadOutcome::Slice(RecordSlice {
-            file: Arc::clone(&span.segment.file),
-            at: batch.at,
+            file: Arc::clone(&place.span.segment.file),
+            at: place.at,
             len: u32::try_from(len).expect("bounded by a u32"),
-            first: position_in(span, &batch),
+            first: place.position(),
         }))
     }
 
@@ -153,10 +168,25 @@ impl LogView {
     /// As [`Self::read`].
     pub fn position_of(&self, offset: Offset, upto: LogPosition) -> Result<Located, ReadError> {
         Ok(match self.find(offset, upto)? {
-            Found::Batch(span, batch) => Located::Batch(position_in(span, &batch)),
+            Found::Batch(place) => Located::Batch(place.position()),
             Found::End => Located::End,
             Found::Cold(cold) => Located::Cold(cold),
         })
+    }
+
+    /// The aborted transactions with records in `from..upto`, in the order of their markers. A
+    /// reader asks with the end of its slice, below the last stable offset: by then the markers
+    /// of all of them are there.
+    #[must_use]
+    pub fn aborted(&self, from: Offset, upto: Offset) -> Vec<AbortedTransaction> {
+        let later = self.0.sealed.partition_point(|sealed| sealed.segment.base <= from);
+        let mut found = Vec::new();
+        for segment in self.segments().skip(later.saturating_sub(1)) {
+            if segment.aborted.collect(from, upto, &mut found) {
+                break;
+            }
+        }
+        found
     }
 
     fn find(&self, from: Offset, upto: LogPosition) -> Result<Found<'_>, ReadError> {
@@ -173,7 +203,7 @@ impl LogView {
             match find_in(span, from)? {
                 // Offsets may be missing at the end of a compacted segment.
                 Found::End => {}
-                found @ (Found::Batch(..) | Found::Cold(_)) => return Ok(found),
+                found @ (Found::Batch(_) | Found::Cold(_)) => return Ok(found),
             }
         }
         Ok(Found::End)
@@ -200,11 +230,13 @@ impl LogView {
     }
 }
 
-fn position_in(span: Span<'_>, batch: &WalkedBatch) -> LogPosition {
-    LogPosition {
-        offset: batch.header.base_offset,
-        segment_base: span.segment.base,
-        position: batch.at,
+impl Place<'_> {
+    fn position(&self) -> LogPosition {
+        LogPosition {
+            offset: self.batch.base_offset,
+            segment_base: self.span.segment.base,
+            position: self.at,
+        }
     }
 }
 
@@ -224,10 +256,12 @@ fn find_in(span: Span<'_>, from: Offset) -> Result<Found<'_>, ReadError> {
         if chunk.len() < len {
             return Err(ReadError::Storage(io::ErrorKind::UnexpectedEof.into()));
         }
-        while let Some(batch) = walk.next_in(at, chunk) {
-            let batch = batch.map_err(|error| damaged(span, walk.at, error))?;
-            if batch.header.last_offset() >= from {
-                return Ok(Found::Batch(span, batch));
+        while let Some(head) = walk.head_in(at, chunk) {
+            let batch =
+                BatchSpan::parse(head).and_then(|batch| Ok((walk.step(batch.size)?, batch)));
+            let (at, batch) = batch.map_err(|error| damaged(span, walk.at, error))?;
+            if batch.last_offset >= from {
+                return Ok(Found::Batch(Place { span, at, batch }));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! From one batch header to the next, over the bytes of a segment.
 
-use ottla_records::{BatchHeader, HEADER_BYTES, HeaderError};
+use ottla_records::{HEADER_BYTES, HeaderError};
 
 /// Bytes read at once in search of a header: an index interval, a page.
 pub(crate) const CHUNK_BYTES: usize = 4 << 10;
@@ -14,44 +14,31 @@ pub(crate) struct HeaderWalk {
     pub(crate) end: u64,
 }
 
-/// A batch in a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WalkedBatch {
-    pub(crate) at: u64,
-    pub(crate) header: BatchHeader,
-}
-
 impl HeaderWalk {
     /// How many bytes to read at `self.at`, at the most; 0 at the end.
     pub(crate) fn wanted(&self, most: usize) -> usize {
         usize::try_from(self.end - self.at).map_or(most, |left| left.min(most))
     }
 
-    /// The next batch whose header lies in `chunk`, bytes of the file from `chunk_at` on; `None`
-    /// when the walk has to read on at `self.at`.
-    pub(crate) fn next_in(
-        &mut self,
-        chunk_at: u64,
-        chunk: &[u8],
-    ) -> Option<Result<WalkedBatch, HeaderError>> {
-        let at = self.at;
-        let within = usize::try_from(at.checked_sub(chunk_at)?).ok()?;
-        let bytes = chunk.get(within..).filter(|_| at < self.end)?;
+    /// The next header and what follows it in `chunk`, bytes of the file from `chunk_at` on;
+    /// `None` when the walk has to read on at `self.at`.
+    pub(crate) fn head_in<'a>(&self, chunk_at: u64, chunk: &'a [u8]) -> Option<&'a [u8]> {
+        let within = usize::try_from(self.at.checked_sub(chunk_at)?).ok()?;
+        let bytes = chunk.get(within..).filter(|_| self.at < self.end)?;
+        // At the end of a segment there is nothing to read on: let the parser complain.
         let reaches_end = chunk_at + chunk.len() as u64 >= self.end;
-        if bytes.len() < HEADER_BYTES && !reaches_end {
-            return None;
-        }
-        Some(BatchHeader::parse(bytes).and_then(|header| self.step_over(header)))
+        (bytes.len() >= HEADER_BYTES || reaches_end).then_some(bytes)
     }
 
-    /// Segments end with a batch, so a batch that does not end within its segment is damaged.
-    fn step_over(&mut self, header: BatchHeader) -> Result<WalkedBatch, HeaderError> {
+    /// Goes on behind a batch of `size` bytes, and says where it began. Segments end with a
+    /// batch, so a batch that does not end within its segment is damaged.
+    pub(crate) fn step(&mut self, size: u32) -> Result<u64, HeaderError> {
         let at = self.at;
-        let next = at + u64::from(header.size);
+        let next = at + u64::from(size);
         if next > self.end {
-            return Err(HeaderError::Length { length: header.size.cast_signed() });
+            return Err(HeaderError::Length { length: size.cast_signed() });
         }
         self.at = next;
-        Ok(WalkedBatch { at, header })
+        Ok(at)
     }
 }

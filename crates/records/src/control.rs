@@ -1,5 +1,8 @@
 //! Control records: the cluster's own marks between the data.
 
+use crate::record::RecordIter;
+use crate::{BatchHeader, Compression};
+
 /// What a control record says; the second number of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlType {
@@ -70,6 +73,18 @@ impl EndTransactionMarker {
         let mut value = [0; 6];
         value[2..].copy_from_slice(&self.coordinator_epoch.to_be_bytes());
         value
+    }
+
+    /// What a batch with these records says of a transaction. Kafka writes one record in each
+    /// marker batch, uncompressed; a control batch of another kind, or an empty one that
+    /// compaction left, says nothing.
+    pub(crate) fn of(header: &BatchHeader, section: &[u8]) -> Option<Self> {
+        let readable = header.attributes.compression() == Compression::None;
+        if !header.attributes.is_control() || !readable {
+            return None;
+        }
+        let record = RecordIter::new(*header, section).next()?.ok()?;
+        Self::parse(record.key, record.value).ok()?
     }
 
     /// Reads key and value of a control record; `None` if it is of another type.

@@ -141,6 +141,32 @@ pub struct BatchHeader {
     pub records_count: u32,
 }
 
+/// As much of a header as a search for an offset needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSpan {
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+    /// Bytes of the whole batch, header included; at least [`HEADER_BYTES`].
+    pub size: u32,
+}
+
+impl BatchSpan {
+    /// Parses the header that `bytes` begin with, and checks no more than it uses.
+    ///
+    /// # Errors
+    /// When the bytes are too few, or those fields contradict the format.
+    #[inline]
+    pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let head: &[u8; HEADER_BYTES] =
+            bytes.first_chunk().ok_or(HeaderError::Short { have: bytes.len() })?;
+        let size = parse_size(head)?;
+        check_magic(head)?;
+        let delta = count(head, at::LAST_OFFSET_DELTA, "lastOffsetDelta")?;
+        let base_offset = parse_base_offset(head, delta)?;
+        Ok(Self { base_offset, last_offset: base_offset.plus(i64::from(delta)), size })
+    }
+}
+
 /// Why bytes do not begin with a batch header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
@@ -165,10 +191,7 @@ impl BatchHeader {
         let head: &[u8; HEADER_BYTES] =
             bytes.first_chunk().ok_or(HeaderError::Short { have: bytes.len() })?;
         let size = parse_size(head)?;
-        let magic = i8::from_be_bytes(field(head, at::MAGIC));
-        if magic != MAGIC {
-            return Err(HeaderError::Magic { magic });
-        }
+        check_magic(head)?;
         let attributes = Attributes(u16::from_be_bytes(field(head, at::ATTRIBUTES)));
         if Compression::from_id(attributes.codec()).is_none() {
             return Err(HeaderError::Codec { id: attributes.codec() });
@@ -234,6 +257,11 @@ impl BatchHeader {
 
 pub(crate) fn field<const N: usize>(head: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
     *head[at..].first_chunk().expect("every field lies within the header")
+}
+
+fn check_magic(head: &[u8; HEADER_BYTES]) -> Result<(), HeaderError> {
+    let magic = i8::from_be_bytes(field(head, at::MAGIC));
+    if magic == MAGIC { Ok(()) } else { Err(HeaderError::Magic { magic }) }
 }
 
 fn parse_size(head: &[u8; HEADER_BYTES]) -> Result<u32, HeaderError> {

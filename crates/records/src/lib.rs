@@ -12,7 +12,9 @@ mod check;
 mod compression;
 mod control;
 mod header;
+mod old_format;
 mod record;
+mod skim;
 mod stream;
 mod varint;
 
@@ -21,6 +23,9 @@ pub use builder::{BatchBuilder, BatchOptions, BuiltBatch, NewRecord};
 pub use check::{BatchError, BatchLimits, CheckedBatch, Inside, TimestampError, check_produced};
 pub use compression::{Compression, InflateError};
 pub use control::{ControlType, EndTransactionMarker, InvalidControlRecord};
-pub use header::{Attributes, BatchHeader, HEADER_BYTES, HeaderError, ProducerStamp, SIZED_BYTES};
+pub use header::{
+    Attributes, BatchHeader, BatchSpan, HEADER_BYTES, HeaderError, ProducerStamp, SIZED_BYTES,
+};
+pub use old_format::{is_old_message, old_message_size};
 pub use record::{Headers, Record, RecordError, RecordIter, Records};
 pub use stream::{BatchStream, StreamError, StreamedBatch};

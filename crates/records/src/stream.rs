@@ -3,8 +3,7 @@
 use crc_fast::{CrcAlgorithm, Digest};
 
 use crate::header::at;
-use crate::record::RecordIter;
-use crate::{BatchHeader, Compression, EndTransactionMarker, HEADER_BYTES, HeaderError};
+use crate::{BatchHeader, EndTransactionMarker, HEADER_BYTES, HeaderError};
 
 /// Control batches are read only if they are this small; those that end transactions have 78
 /// bytes and one record.
@@ -119,7 +118,11 @@ impl Body {
         if computed != header.crc {
             return Err(StreamError::Checksum { stored: header.crc, computed });
         }
-        Ok(StreamedBatch { header, position, marker: read_marker(header, &self.control) })
+        Ok(StreamedBatch {
+            header,
+            position,
+            marker: EndTransactionMarker::of(&header, &self.control),
+        })
     }
 }
 
@@ -129,14 +132,4 @@ fn fill(into: &mut [u8], chunk: &mut &[u8]) -> usize {
     into[..len].copy_from_slice(part);
     *chunk = rest;
     len
-}
-
-/// What a control batch says of a transaction. Kafka writes one record in each, uncompressed; a
-/// control batch of another kind, or an empty one that compaction left, says nothing.
-fn read_marker(header: BatchHeader, section: &[u8]) -> Option<EndTransactionMarker> {
-    if !header.attributes.is_control() || header.attributes.compression() != Compression::None {
-        return None;
-    }
-    let record = RecordIter::new(header, section).next()?.ok()?;
-    EndTransactionMarker::parse(record.key, record.value).ok()?
 }

@@ -1,14 +1,36 @@
 //! Zig-zag variable-length integers, as records have them.
 
 /// Takes an integer of up to 32 bits from the front of `bytes`.
+#[inline]
 pub(crate) fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
+    if let Some(short) = take_short(bytes) {
+        return Some(i32::from(short));
+    }
     let raw = u32::try_from(take(bytes, 5)?).ok()?;
     Some((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
 }
 
 /// Takes an integer of up to 64 bits from the front of `bytes`.
+#[inline]
 pub(crate) fn take_i64(bytes: &mut &[u8]) -> Option<i64> {
+    if let Some(short) = take_short(bytes) {
+        return Some(i64::from(short));
+    }
     let raw = take(bytes, 10)?;
+    Some((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+}
+
+/// The one or two bytes that nearly all integers of a record have, six of them in the smallest.
+#[inline]
+fn take_short(bytes: &mut &[u8]) -> Option<i16> {
+    let (raw, rest) = match **bytes {
+        [low, ref rest @ ..] if low < 0x80 => (u16::from(low), rest),
+        [low, high, ref rest @ ..] if high < 0x80 => {
+            (u16::from(low & 0x7f) | (u16::from(high) << 7), rest)
+        }
+        _ => return None,
+    };
+    *bytes = rest;
     Some((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
 }
 

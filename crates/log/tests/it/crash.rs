@@ -147,3 +147,16 @@ fn a_log_goes_on_after_a_kill_between_a_new_segments_name_and_its_first_batch() 
     append(&disk, &mut log, &batch(&["z"])).unwrap();
     assert_eq!(contents(&disk, &log).len(), 2);
 }
+
+#[test]
+fn messages_of_an_old_format_are_not_cut() {
+    // Offset 0, format 1, timestamp 7, no key, value `abc`; the checksum is a CRC-32.
+    let body = b"\x01\0\0\0\0\0\0\0\0\x07\xff\xff\xff\xff\0\0\0\x03abc";
+    let crc = 0xe6ee_d6b7_u32.to_be_bytes();
+    let message = [&[0; 8][..], &[0, 0, 0, 25], &crc, body].concat();
+    let disk = MemoryDisk::default();
+    let name = format!("{DIRECTORY}/00000000000000000000.log");
+    disk.put(&name, &message);
+    assert!(matches!(try_open(&disk), Err(OpenLogError::OldFormat { position: 0, .. })));
+    assert_eq!(disk.content(&name), message);
+}

@@ -3,12 +3,22 @@
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod memory_disk;
+#[cfg(all(test, feature = "planted"))]
+mod planted;
+#[cfg(test)]
+mod producers;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod times;
+#[cfg(test)]
+mod transactions;
+#[cfg(test)]
+mod truncation;
 #[cfg(test)]
 mod writing;

@@ -44,6 +44,11 @@ impl MemoryDisk {
     /// The disk after a power cut: synced names, synced bytes, and of what was appended after them
     /// the first `luck` bytes.
     pub(crate) fn crash(&self, luck: usize) -> Self {
+        self.crash_with(|unsynced| unsynced.truncate(luck))
+    }
+
+    /// The disk after a power cut that did `damage` to the unsynced end of every file.
+    pub(crate) fn crash_with(&self, mut damage: impl FnMut(&mut Vec<u8>)) -> Self {
         let after = Self::default();
         let durable = self.0.durable.lock().unwrap();
         let mut names = Names { directories: durable.directories.clone(), ..Names::default() };
@@ -52,8 +57,10 @@ impl MemoryDisk {
                 continue;
             }
             let mut bytes = file.durable.lock().unwrap().clone();
-            let live = file.bytes.lock().unwrap();
-            bytes.extend(live.iter().skip(bytes.len()).take(luck));
+            let mut unsynced: Vec<u8> =
+                file.bytes.lock().unwrap().iter().skip(bytes.len()).copied().collect();
+            damage(&mut unsynced);
+            bytes.append(&mut unsynced);
             names.files.insert(path.clone(), after.file_of(bytes));
         }
         *after.0.durable.lock().unwrap() = names.clone();

@@ -149,6 +149,22 @@ fn a_roll_during_a_sync_waits_for_its_word() {
 }
 
 #[test]
+fn bytes_on_both_sides_of_a_roll_are_synced_together() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    append(&disk, &mut log, &batch(&["x".repeat(700).as_str()])).unwrap();
+    let first = log.take_unsynced().unwrap();
+    append(&disk, &mut log, &batch(&["y"])).unwrap();
+    append(&disk, &mut log, &batch(&["z".repeat(700).as_str()])).unwrap();
+    assert_eq!(log.end().segment_base, Offset::new(2));
+    log.on_synced(first.upto);
+    let second = log.take_unsynced().unwrap();
+    assert_eq!((second.files.len(), second.upto), (2, log.end()));
+    log.on_synced(second.upto);
+    assert_eq!((log.synced_end(), log.dirty_bytes()), (log.end(), 0));
+}
+
+#[test]
 fn a_segment_spans_no_more_time_than_its_topic_wants() {
     let disk = MemoryDisk::default();
     let mut log = open(&disk);

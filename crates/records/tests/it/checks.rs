@@ -2,7 +2,8 @@
 
 use ottla_records::{
     BatchBuilder, BatchError, BatchHeader, BatchLimits, BatchOptions, Batches, BuiltBatch,
-    Compression, HeaderError, Inside, NewRecord, ProducerStamp, TimestampError, check_produced,
+    Compression, HeaderError, Inside, NewRecord, ProducerStamp, Record, TimestampError,
+    check_produced,
 };
 use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, TimestampType};
 
@@ -94,6 +95,33 @@ fn check(bytes: &[u8], error: &str) {
     assert_eq!(check_produced(bytes, LIMITS).unwrap_err().to_string(), error);
 }
 
+/// Every damage to the records of a batch with a checksum that fits: the quick look and the
+/// thorough one must agree on whether the batch is good.
+#[test]
+fn damaged_records_are_refused_with_a_reason() {
+    let whole = batch(BatchOptions::default(), &[1_000, 1, 500]);
+    let mut good = 0;
+    for at in 61..whole.bytes().len() {
+        for value in 0..=255 {
+            let bytes = patched(&whole, at, &[value]);
+            let records = Batches::new(&bytes).next().unwrap().unwrap().records(0).unwrap();
+            let records: Result<Vec<_>, _> = records.iter().collect();
+            let numbered = |records: Vec<Record<'_>>| {
+                (0..).zip(records).all(|(n, record)| record.offset.get() == n)
+            };
+            match check_produced(&bytes, LIMITS) {
+                Ok(_) => good += u32::from(records.is_ok_and(numbered)),
+                Err(error) => {
+                    assert!(!records.is_ok_and(numbered), "byte {at} as {value}: {error}");
+                    assert!(!error.to_string().contains("framing"), "byte {at} as {value}");
+                    good += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(good as usize, 256 * (whole.bytes().len() - 61));
+}
+
 #[test]
 fn a_flipped_bit_anywhere_under_the_checksum_is_seen() {
     let plain = batch(BatchOptions::default(), &[1]);
@@ -164,6 +192,7 @@ fn timestamps_must_lie_within_the_topics_limits() {
     check_times(&[15, 9, 15], Compression::Lz4, None);
     check_times(&[15, 21], Compression::Lz4, Some(21));
     check_times(&[-1], Compression::None, None);
+    check_times(&[15, -1, 9], Compression::None, Some(9));
 }
 
 fn check_times(timestamps: &[i64], compression: Compression, refused: Option<i64>) {

@@ -2,3 +2,7 @@
 
 #[cfg(test)]
 mod checks;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod golden;
