@@ -246,3 +246,71 @@ fn length(raw: i32) -> Result<Option<usize>, DecodeError> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Writer;
+    use super::*;
+
+    const CLASSIC: Layout = Layout { version: 0, flexible: false };
+    const FLEXIBLE: Layout = Layout { version: 0, flexible: true };
+
+    #[test]
+    #[rustfmt::skip]
+    fn varints_have_at_most_32_bits() {
+        check(&[0],                             Ok(0));
+        check(&[0x7f],                          Ok(127));
+        check(&[0x80, 1],                       Ok(128));
+        check(&[0xff, 0xff, 0xff, 0xff, 0x0f],  Ok(u32::MAX));
+        // Longer than needed, as Kafka takes it too.
+        check(&[0x80, 0x80, 0],                 Ok(0));
+        check(&[0xff, 0xff, 0xff, 0xff, 0x1f],  Err(DecodeError::VarintTooLong));
+        check(&[0x80, 0x80, 0x80, 0x80, 0x80],  Err(DecodeError::VarintTooLong));
+        check(&[0x80],                          Err(DecodeError::TooShort { needed: 1, remaining: 0 }));
+
+        fn check(bytes: &[u8], expected: Result<u32, DecodeError>) {
+            assert_eq!(Reader::new(bytes).uvarint(), expected, "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn varints_are_written_in_as_few_bytes_as_they_need() {
+        for shift in 0..32 {
+            for value in [1_u32 << shift, (1 << shift) - 1, u32::MAX >> shift] {
+                let mut out = Vec::new();
+                Writer::new(&mut out).uvarint(value);
+                assert_eq!(Reader::new(&out).uvarint(), Ok(value));
+                let bits = 32 - value.leading_zeros();
+                assert_eq!(out.len(), bits.div_ceil(7).max(1) as usize, "{value}");
+            }
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn strings_have_two_spellings_and_one_bound() {
+        check(CLASSIC,  &[0, 2, b'h', b'i'],        Ok(Some("hi")));
+        check(CLASSIC,  &[0, 0],                    Ok(Some("")));
+        check(CLASSIC,  &[0xff, 0xff],              Ok(None));
+        check(CLASSIC,  &[0xff, 0xfe],              Err(DecodeError::NegativeLength { length: -2 }));
+        check(CLASSIC,  &[0, 2, b'h'],              Err(DecodeError::TooShort { needed: 2, remaining: 1 }));
+        check(CLASSIC,  &[0, 1, 0xff],              Err(DecodeError::NotUtf8));
+        check(FLEXIBLE, &[3, b'h', b'i'],           Ok(Some("hi")));
+        check(FLEXIBLE, &[1],                       Ok(Some("")));
+        check(FLEXIBLE, &[0],                       Ok(None));
+        check(FLEXIBLE, &[0x81, 0x80, 2],           Err(DecodeError::StringTooLong { length: 0x8000 }));
+        check(FLEXIBLE, &[0xff, 0xff, 0xff, 0xff, 0x0f], Err(DecodeError::NegativeLength { length: i32::MIN }));
+
+        fn check(layout: Layout, bytes: &[u8], expected: Result<Option<&str>, DecodeError>) {
+            assert_eq!(Reader::new(bytes).nullable_str(layout), expected, "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn null_is_refused_where_a_value_is_required() {
+        let null = Err(DecodeError::UnexpectedNull);
+        assert_eq!(Reader::new(&[0]).string(FLEXIBLE), null.clone());
+        assert_eq!(Reader::new(&[0xff; 2]).string(CLASSIC), null);
+        assert_eq!(Reader::new(&[0xff; 4]).bytes(CLASSIC), Err(DecodeError::UnexpectedNull));
+    }
+}
