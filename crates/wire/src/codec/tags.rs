@@ -28,6 +28,7 @@ impl<'a> UnknownTags<'a> {
     }
 
     /// The section of a struct without known tags.
+    #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>, layout: Layout) {
         if layout.flexible {
             writer.uvarint(self.count);
