@@ -134,7 +134,9 @@ impl Emitter<'_> {
         let path = self.path(self.item);
         let _ = writeln!(out, "#[derive(Clone, Debug, PartialEq{default})]\npub struct {path} {{");
         for field in &self.item.fields {
-            let _ = writeln!(out, "/// {}", self.field_doc(field));
+            if let Some(doc) = self.field_doc(field) {
+                let _ = writeln!(out, "/// {doc}");
+            }
             let kind = self.kind(&field.kind);
             let kind = if field.nullable.is_some() { format!("Option<{kind}>") } else { kind };
             let _ = writeln!(out, "pub {}: {kind},", field.name);
@@ -146,34 +148,33 @@ impl Emitter<'_> {
         out.push_str("}\n\n");
     }
 
-    fn field_doc(&self, field: &Field) -> String {
+    /// What the schema says, and the versions where they are not those of the struct.
+    fn field_doc(&self, field: &Field) -> Option<String> {
+        let facts = self.facts(field);
+        let facts = (!facts.is_empty()).then(|| sentence(&facts.join(", ")));
+        match (field.doc.as_deref().map(sentence), facts) {
+            (Some(doc), Some(facts)) => Some(format!("{doc} {facts}")),
+            (doc, facts) => doc.or(facts),
+        }
+    }
+
+    fn facts(&self, field: &Field) -> Vec<String> {
         let Versions { low, high } = field.versions;
         let within = self.item.versions;
         let mut facts = Vec::new();
         match (low > within.low, high < within.high) {
-            (false, false) => facts.push("every version".to_owned()),
+            (false, false) => {}
             (true, false) => facts.push(format!("versions {low}+")),
             (false, true) => facts.push(format!("versions up to {high}")),
             (true, true) => facts.push(format!("versions {low} to {high}")),
         }
         facts.extend(field.tag.map(|tag| format!("tag {tag}")));
-        facts.extend(
-            field
-                .nullable
-                .filter(|first| *first > low)
-                .map(|first| format!("null from {first} on")),
-        );
+        let nullable = field.nullable.filter(|first| *first > low);
+        facts.extend(nullable.map(|first| format!("null from {first} on")));
         if field.ignorable && field.versions != within {
             facts.push("dropped where it does not exist".to_owned());
         }
-        let facts = facts.join(", ");
-        match &field.doc {
-            Some(doc) => format!("{doc} ({facts})"),
-            None => {
-                let (first, rest) = facts.split_at(1);
-                format!("{}{rest}.", first.to_uppercase())
-            }
-        }
+        facts
     }
 
     /// Whether Rust's own default of every field is Kafka's.
@@ -500,6 +501,12 @@ pub(crate) fn presence(item: &Struct, field: &Field) -> Option<String> {
     }
 }
 
+/// With a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    format!("{}{rest}.", first.to_uppercase())
+}
+
 /// An expression that reads the field.
 fn read_value(field: &Field, reader: &str) -> String {
     let layout = if field.classic { "layout.classic()" } else { "layout" };
@@ -654,5 +661,34 @@ fn is_set(field: &Field) -> String {
             format!("!self.{name}.is_empty()")
         }
         (value, _) => format!("self.{name} != {value}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_change_their_case() {
+        assert_eq!(snake("FetchRequest"), "fetch_request");
+        assert_eq!(snake("KRaftVersionRecord"), "kraft_version_record");
+        assert_eq!(camel("UNKNOWN_SERVER_ERROR"), "UnknownServerError");
+        assert_eq!(camel("NONE"), "None");
+    }
+
+    #[test]
+    fn numbers_are_spelled_as_the_lints_want_them() {
+        assert_eq!(digits("60000"), "60_000");
+        assert_eq!(digits("-2000"), "-2000");
+        assert_eq!(digits("-1234567"), "-1_234_567");
+        assert_eq!(digits("9223372036854775807"), "i64::MAX");
+        assert_eq!(pattern(&[1, 2, 3]), "1..=3");
+        assert_eq!(pattern(&[1, 2]), "1 | 2");
+        assert_eq!(pattern(&[1, 3, 4]), "1 | 3 | 4");
+    }
+
+    #[test]
+    fn the_committed_files_are_what_the_schema_says() {
+        crate::generate::run(true).unwrap();
     }
 }

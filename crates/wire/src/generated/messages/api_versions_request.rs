@@ -12,9 +12,9 @@ pub struct ApiVersionsRequest<'a> {
     pub client_software_name: Cow<'a, str>,
     /// Versions 3+, dropped where it does not exist.
     pub client_software_version: Cow<'a, str>,
-    /// Versions 5+, dropped where it does not exist.
+    /// The cluster that the client believes to talk to (KIP-1242). Versions 5+, dropped where it does not exist.
     pub cluster_id: Option<Cow<'a, str>>,
-    /// Versions 5+, dropped where it does not exist.
+    /// The node that the client believes to talk to (KIP-1242). Versions 5+, dropped where it does not exist.
     pub node_id: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 pub struct FindCoordinatorRequest<'a> {
     /// Versions up to 3.
     pub key: Cow<'a, str>,
-    /// Versions 1+.
+    /// 0 group, 1 transaction, 2 share. Versions 1+.
     pub key_type: i8,
     /// Versions 4+.
     pub coordinator_keys: List<'a, Cow<'a, str>>,

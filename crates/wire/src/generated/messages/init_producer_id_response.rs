@@ -7,13 +7,11 @@ use std::ops::RangeInclusive;
 /// The producer id and epoch to send with idempotent batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InitProducerIdResponse<'a> {
-    /// Every version.
+    /// How long the client is throttled, in milliseconds.
     pub throttle_time_ms: i32,
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
+    /// -1 for none yet; else it is bumped (KIP-360).
     pub producer_id: i64,
-    /// Every version.
     pub producer_epoch: i16,
     /// Versions 6+.
     pub ongoing_txn_producer_id: i64,

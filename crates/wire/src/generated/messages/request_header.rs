@@ -7,13 +7,11 @@ use std::ops::RangeInclusive;
 /// Opens every request; version 2 adds tagged fields but keeps the old spelling of the client id (KIP-482).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestHeader<'a> {
-    /// Every version.
     pub request_api_key: i16,
-    /// Every version.
     pub request_api_version: i16,
-    /// Every version.
+    /// The client's number for the request, echoed.
     pub correlation_id: i32,
-    /// Every version.
+    /// With a 2-byte length in every version.
     pub client_id: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 /// Opens every response; version 1 adds tagged fields.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ResponseHeader<'a> {
-    /// Every version.
+    /// The client's number for the request, echoed.
     pub correlation_id: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

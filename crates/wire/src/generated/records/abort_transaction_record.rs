@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// Drops what the open metadata transaction holds.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AbortTransactionRecord<'a> {
-    /// Every version, tag 0.
+    /// For people. Tag 0.
     pub reason: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

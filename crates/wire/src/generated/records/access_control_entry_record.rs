@@ -8,21 +8,16 @@ use std::ops::RangeInclusive;
 /// An access control entry exists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessControlEntryRecord<'a> {
-    /// Every version.
     pub id: Uuid,
-    /// Every version.
+    /// 2 topic, 3 group, 4 cluster, 5 transactional id, 6 token, 7 user.
     pub resource_type: i8,
-    /// Every version.
     pub resource_name: Cow<'a, str>,
-    /// Every version.
+    /// 3 literal, 4 prefixed.
     pub pattern_type: i8,
-    /// Every version.
     pub principal: Cow<'a, str>,
-    /// Every version.
     pub host: Cow<'a, str>,
-    /// Every version.
     pub operation: i8,
-    /// Every version.
+    /// 2 deny, 3 allow.
     pub permission_type: i8,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

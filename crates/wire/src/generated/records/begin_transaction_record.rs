@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// Opens a metadata transaction: what follows counts once it ends (KIP-868).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BeginTransactionRecord<'a> {
-    /// Every version, tag 0.
+    /// Tag 0.
     pub name: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 /// Forgets the eligible leader replicas of one topic, or of all (KIP-966).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ClearElrRecord<'a> {
-    /// Every version.
+    /// Empty for all topics.
     pub topic_name: Cow<'a, str>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 /// Value of a commit or abort marker in a partition (KIP-98).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndTxnMarker {
-    /// Every version.
+    /// Fences markers of older coordinators.
     pub coordinator_epoch: i32,
 }
 

@@ -7,9 +7,8 @@ use std::ops::RangeInclusive;
 /// A feature was finalized at a level (KIP-584).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FeatureLevelRecord<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
+    /// 0 is the same as not finalized.
     pub feature_level: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -6,9 +6,7 @@ use std::ops::RangeInclusive;
 /// A broker was fenced. Replaced by BrokerRegistrationChangeRecord since 3.3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FenceBrokerRecord<'a> {
-    /// Every version.
     pub id: i32,
-    /// Every version.
     pub epoch: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

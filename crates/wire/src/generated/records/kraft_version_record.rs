@@ -6,9 +6,8 @@ use std::ops::RangeInclusive;
 /// Control record that finalizes kraft.version (KIP-853).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct KRaftVersionRecord<'a> {
-    /// Every version.
     pub version: i16,
-    /// Every version.
+    /// 0 static voters, 1 voters in the log.
     pub kraft_version: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

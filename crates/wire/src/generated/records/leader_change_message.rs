@@ -7,13 +7,9 @@ use std::ops::RangeInclusive;
 /// Control record that a quorum leader writes first in its epoch (KIP-595).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct LeaderChangeMessage<'a> {
-    /// Every version.
     pub version: i16,
-    /// Every version.
     pub leader_id: i32,
-    /// Every version.
     pub voters: List<'a, Voter<'a>>,
-    /// Every version.
     pub granting_voters: List<'a, Voter<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -77,7 +73,6 @@ impl<'a> Element<'a> for LeaderChangeMessage<'a> {
 /// Part of [`LeaderChangeMessage`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Voter<'a> {
-    /// Every version.
     pub voter_id: i32,
     /// Versions 1+.
     pub voter_directory_id: Uuid,

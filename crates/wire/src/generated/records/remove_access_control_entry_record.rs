@@ -7,7 +7,6 @@ use std::ops::RangeInclusive;
 /// An access control entry is gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoveAccessControlEntryRecord<'a> {
-    /// Every version.
     pub id: Uuid,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -7,7 +7,6 @@ use std::ops::RangeInclusive;
 /// A delegation token is gone.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct RemoveDelegationTokenRecord<'a> {
-    /// Every version.
     pub token_id: Cow<'a, str>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -7,7 +7,6 @@ use std::ops::RangeInclusive;
 /// A topic and its partitions are gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoveTopicRecord<'a> {
-    /// Every version.
     pub topic_id: Uuid,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

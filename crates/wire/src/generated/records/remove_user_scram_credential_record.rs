@@ -7,9 +7,7 @@ use std::ops::RangeInclusive;
 /// A SCRAM credential of a user is gone.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct RemoveUserScramCredentialRecord<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub mechanism: i8,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

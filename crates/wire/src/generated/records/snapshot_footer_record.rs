@@ -6,7 +6,6 @@ use std::ops::RangeInclusive;
 /// Last control record of a metadata snapshot (KIP-630).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SnapshotFooterRecord<'a> {
-    /// Every version.
     pub version: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

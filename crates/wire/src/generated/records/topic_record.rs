@@ -8,9 +8,7 @@ use std::ops::RangeInclusive;
 /// A topic exists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicRecord<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub topic_id: Uuid,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -6,9 +6,7 @@ use std::ops::RangeInclusive;
 /// A broker was unfenced. Replaced by BrokerRegistrationChangeRecord since 3.3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct UnfenceBrokerRecord<'a> {
-    /// Every version.
     pub id: i32,
-    /// Every version.
     pub epoch: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -6,9 +6,7 @@ use std::ops::RangeInclusive;
 /// A broker left the cluster for good.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct UnregisterBrokerRecord<'a> {
-    /// Every version.
     pub broker_id: i32,
-    /// Every version.
     pub broker_epoch: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

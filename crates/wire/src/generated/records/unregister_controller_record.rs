@@ -6,7 +6,6 @@ use std::ops::RangeInclusive;
 /// A controller left the cluster for good (KIP-1312).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct UnregisterControllerRecord<'a> {
-    /// Every version.
     pub controller_id: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -6,7 +6,6 @@ use std::ops::RangeInclusive;
 /// How far the migration from ZooKeeper has come (KIP-866).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ZkMigrationStateRecord<'a> {
-    /// Every version.
     pub zk_migration_state: i8,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
