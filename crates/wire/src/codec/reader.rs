@@ -313,11 +313,15 @@ mod tests {
         check(&[0x80, 0x80, 0],                 Ok(0));
         check(&[0xff, 0xff, 0xff, 0xff, 0x1f],  Err(DecodeError::VarintTooLong));
         check(&[0x80, 0x80, 0x80, 0x80, 0x80],  Err(DecodeError::VarintTooLong));
-        check(&[0x80],                          Err(DecodeError::TooShort { needed: 1, remaining: 0 }));
+        check(&[0x80],                          Err(too_short(1, 0)));
 
         fn check(bytes: &[u8], expected: Result<u32, DecodeError>) {
             assert_eq!(Reader::new(bytes).uvarint(), expected, "{bytes:x?}");
         }
+    }
+
+    const fn too_short(needed: usize, remaining: usize) -> DecodeError {
+        DecodeError::TooShort { needed, remaining }
     }
 
     #[test]
@@ -336,20 +340,24 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn strings_have_two_spellings_and_one_bound() {
-        check(CLASSIC,  &[0, 2, b'h', b'i'],        Ok(Some("hi")));
-        check(CLASSIC,  &[0, 0],                    Ok(Some("")));
-        check(CLASSIC,  &[0xff, 0xff],              Ok(None));
-        check(CLASSIC,  &[0xff, 0xfe],              Err(DecodeError::NegativeLength { length: -2 }));
-        check(CLASSIC,  &[0, 2, b'h'],              Err(DecodeError::TooShort { needed: 2, remaining: 1 }));
-        check(CLASSIC,  &[0, 1, 0xff],              Err(DecodeError::NotUtf8));
-        check(FLEXIBLE, &[3, b'h', b'i'],           Ok(Some("hi")));
-        check(FLEXIBLE, &[1],                       Ok(Some("")));
-        check(FLEXIBLE, &[0],                       Ok(None));
-        check(FLEXIBLE, &[0x81, 0x80, 2],           Err(DecodeError::StringTooLong { length: 0x8000 }));
-        check(FLEXIBLE, &[0xff, 0xff, 0xff, 0xff, 0x0f], Err(DecodeError::NegativeLength { length: i32::MIN }));
+        let negative = |length| Err(DecodeError::NegativeLength { length });
+        check(CLASSIC,  &[0, 2, b'h', b'i'],             Ok(Some("hi")));
+        check(CLASSIC,  &[0, 0],                         Ok(Some("")));
+        check(CLASSIC,  &[0xff, 0xff],                   Ok(None));
+        check(CLASSIC,  &[0xff, 0xfe],                   negative(-2));
+        check(CLASSIC,  &[0, 2, b'h'],                   Err(too_short(2, 1)));
+        check(CLASSIC,  &[0, 1, 0xff],                   Err(DecodeError::NotUtf8));
+        check(FLEXIBLE, &[3, b'h', b'i'],                Ok(Some("hi")));
+        check(FLEXIBLE, &[1],                            Ok(Some("")));
+        check(FLEXIBLE, &[0],                            Ok(None));
+        check(FLEXIBLE, &[0x81, 0x80, 2],                Err(too_long(0x8000)));
+        check(FLEXIBLE, &[0xff, 0xff, 0xff, 0xff, 0x0f], negative(i32::MIN));
 
         fn check(layout: Layout, bytes: &[u8], expected: Result<Option<&str>, DecodeError>) {
             assert_eq!(Reader::new(bytes).nullable_str(layout), expected, "{bytes:x?}");
+        }
+        const fn too_long(length: usize) -> DecodeError {
+            DecodeError::StringTooLong { length }
         }
     }
 

@@ -263,7 +263,7 @@ fn field(
         kind: FieldKind::parse(kind),
         doc,
         versions: within,
-        nullable: nullable.then_some(within.low),
+        nullable: None,
         default: None,
         tag: None,
         ignorable: false,
@@ -280,6 +280,9 @@ fn field(
             "classic" => field.classic = true,
             other => return Err(format!("unknown word `{other}`")),
         }
+    }
+    if nullable && field.nullable.is_none() {
+        field.nullable = Some(field.versions.low);
     }
     if field.versions.low > field.versions.high || field.versions.high > within.high {
         return Err(format!("versions of `{name}` lie outside of its struct"));
