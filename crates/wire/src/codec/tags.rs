@@ -195,15 +195,17 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn unknown_fields_keep_their_place_between_known_ones() {
-        //    tag, size, value ...                           1        4        count and fields
-        check(&[0],                                          None,    None,    &[0]);
-        check(&[1, 0, 2, 8, 9],                              None,    None,    &[1, 0, 2, 8, 9]);
-        check(&[1, 0, 0],                                    Some(7), Some(9), &[3, 0, 0, 1, 1, 7, 4, 1, 9]);
-        check(&[3, 1, 1, 7, 2, 0, 4, 1, 9],                  Some(7), Some(9), &[3, 1, 1, 7, 2, 0, 4, 1, 9]);
-        check(&[4, 0, 0, 1, 1, 7, 4, 1, 9, 0xe8, 7, 1, 5],   Some(7), Some(9), &[4, 0, 0, 1, 1, 7, 4, 1, 9, 0xe8, 7, 1, 5]);
+        // count, then tag, size and value of each; values now of 1 and 4; the same, written
+        check(&[0],                          None, None,       &[0]);
+        check(&[1, 0, 2, 8, 9],              None, None,       &[1, 0, 2, 8, 9]);
+        check(&[1, 0, 0],                    Some(7), Some(9), &[3, 0, 0, 1, 1, 7, 4, 1, 9]);
+        let section = &[3, 1, 1, 7, 2, 0, 4, 1, 9];
+        check(section,                       Some(7), Some(9), section);
+        let section = &[4, 0, 0, 1, 1, 7, 4, 1, 9, 0xe8, 7, 1, 5];
+        check(section,                       Some(7), Some(9), section);
         // A known field that is no longer set leaves nothing behind.
-        check(&[4, 0, 0, 1, 1, 7, 4, 1, 9, 0xe8, 7, 1, 5],   None,    Some(2), &[3, 0, 0, 4, 1, 2, 0xe8, 7, 1, 5]);
-        check(&[3, 0, 0, 1, 1, 7, 5, 0],                     None,    None,    &[2, 0, 0, 5, 0]);
+        check(section,                       None, Some(2),    &[3, 0, 0, 4, 1, 2, 0xe8, 7, 1, 5]);
+        check(&[3, 0, 0, 1, 1, 7, 5, 0],     None, None,       &[2, 0, 0, 5, 0]);
     }
 
     fn check(section: &[u8], first: Option<i8>, fourth: Option<i8>, expected: &[u8]) {

@@ -227,21 +227,27 @@ impl Emitter<'_> {
             }
             Kind::Data => {}
         }
-        let _ = writeln!(
-            out,
-            "/// The versions it exists in.\npub const VERSIONS: RangeInclusive<i16> = {low}..={high};"
-        );
+        let _ = writeln!(out, "/// The versions it exists in.");
+        let _ = writeln!(out, "pub const VERSIONS: RangeInclusive<i16> = {low}..={high};");
         if let Some(first) = self.message.flexible {
             let _ = writeln!(
                 out,
-                "/// The first version with compact lengths and tagged fields (KIP-482).\npub const FLEXIBLE: i16 = {first};"
+                "/// The first version with compact lengths and tagged fields (KIP-482).
+                pub const FLEXIBLE: i16 = {first};"
             );
         }
-        let _ = write!(out, "
+        self.entry_points(out, life);
+    }
+
+    fn entry_points(&self, out: &mut String, life: &str) {
+        let flexible = self.flexible();
+        let _ = write!(
+            out,
+            "
             /// Decodes one message and leaves the reader behind it.
             ///
             /// # Errors
-            /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+            /// If the bytes are not such a message, or it has no such version.
             pub fn decode(reader: &mut Reader<{life}>, version: i16) -> Result<Self, DecodeError> {{
                 if !Self::VERSIONS.contains(&version) {{
                     return Err(DecodeError::UnsupportedVersion {{ version }});
@@ -253,15 +259,20 @@ impl Emitter<'_> {
             ///
             /// # Errors
             /// If the version is unknown, or cannot say what the message holds.
-            pub fn encode(&self, writer: &mut Writer<'_>, version: i16) -> Result<(), EncodeError> {{
+            pub fn encode(
+                &self,
+                writer: &mut Writer<'_>,
+                version: i16,
+            ) -> Result<(), EncodeError> {{
                 if !Self::VERSIONS.contains(&version) {{
                     return Err(EncodeError::UnsupportedVersion {{ version }});
                 }}
                 self.write(writer, Self::layout(version))
             }}
 
-            fn layout(version: i16) -> Layout {{ Layout {{ version, flexible: {} }} }}
-        }}\n", self.flexible());
+            fn layout(version: i16) -> Layout {{ Layout {{ version, flexible: {flexible} }} }}
+        }}\n"
+        );
     }
 
     fn flexible(&self) -> String {
@@ -436,11 +447,8 @@ impl Emitter<'_> {
         if field.ignorable {
             return String::new();
         }
-        format!(
-            "else if {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version: layout.version }}); }}",
-            is_set(field),
-            format!("{}.{}", self.item.name, field.name)
-        )
+        let refuse = refuse("FieldNotInVersion", &self.item.name, field);
+        format!("else if {} {{ {refuse} }}", is_set(field))
     }
 
     fn write_tags(&self, out: &mut String) {
@@ -455,12 +463,8 @@ impl Emitter<'_> {
         // tags at all.
         for field in &tagged {
             if let (Some(when), false) = (self.absence(field), field.ignorable) {
-                let _ = writeln!(
-                    out,
-                    "if {when} && {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version: layout.version }}); }}",
-                    is_set(field),
-                    format!("{}.{}", self.item.name, field.name)
-                );
+                let refuse = refuse("FieldNotInVersion", &self.item.name, field);
+                let _ = writeln!(out, "if {when} && {} {{ {refuse} }}", is_set(field));
             }
         }
         let known: Vec<String> =
@@ -481,7 +485,11 @@ impl Emitter<'_> {
             let tag = field.tag.expect("filtered by it");
             let _ = writeln!(
                 out,
-                "if {when}{} {{ let at = tags.field(writer, {tag}); {} TagWriter::end_field(writer, at)?; }}",
+                "if {when}{} {{
+                    let at = tags.field(writer, {tag});
+                    {}
+                    TagWriter::end_field(writer, at)?;
+                }}",
                 is_set(field),
                 write_value(&self.item.name, field)
             );
@@ -562,11 +570,14 @@ fn write_value(owner: &str, field: &Field) -> String {
     if first <= field.versions.low {
         return null;
     }
-    let refused = format!(
-        "if layout.version < {first} && self.{name}.is_none() {{ return Err(EncodeError::NullNotInVersion {{ field: {:?}, version: layout.version }}); }}",
-        format!("{owner}.{name}")
-    );
-    format!("{refused} {null}")
+    let refuse = refuse("NullNotInVersion", owner, field);
+    format!("if layout.version < {first} && self.{name}.is_none() {{ {refuse} }} {null}")
+}
+
+/// A statement that gives up on the field of the struct `owner`.
+fn refuse(error: &str, owner: &str, field: &Field) -> String {
+    let field = format!("{owner}.{}", field.name);
+    format!("return Err(EncodeError::{error} {{ field: {field:?}, version: layout.version }});")
 }
 
 /// A pattern that matches these numbers, spelled as the lints want it.

@@ -423,9 +423,11 @@ mod tests {
         check("  a: i8\n}",                     1, "unknown declaration `a:`");
         check("data A versions 0 {\n a i8\n}",  2, "a field is `name: type`");
         check("data A versions 0 {\n a: i8 sinc 1\n}", 2, "unknown word `sinc`");
-        check("data A versions 0 {\n a: i8 since 1\n}", 2, "versions of `a` lie outside of its struct");
-        check("data A versions 0 {\n a: i8 tag 0\n}", 2, "`a` is tagged in a version without tags");
-        check("data A versions 0-1 flexible 1 {\n a: i8 tag 0\n}", 2, "`a` is tagged in a version without tags");
+        let outside = "versions of `a` lie outside of its struct";
+        check("data A versions 0 {\n a: i8 since 1\n}", 2, outside);
+        let untagged = "`a` is tagged in a version without tags";
+        check("data A versions 0 {\n a: i8 tag 0\n}", 2, untagged);
+        check("data A versions 0-1 flexible 1 {\n a: i8 tag 0\n}", 2, untagged);
         check("data A versions 0 {\n a: i8 {\n}", 2, "only a struct can be opened");
         check("data A versions 0 {\n a: i8",    2, "a struct is left open");
         check("data A {\n}",                    1, "`versions` is missing");
