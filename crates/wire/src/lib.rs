@@ -4,6 +4,9 @@
 //! walked: a hostile count has nothing to allocate. `cargo xtask gen` writes [`messages`] and
 //! [`records`] from `schema/`.
 
+// What strangers send decides every position: no index may panic over it.
+#![warn(clippy::indexing_slicing)]
+
 pub mod codec;
 mod frame;
 mod generated;

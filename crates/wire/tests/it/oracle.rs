@@ -40,8 +40,10 @@ impl Oracle {
             "DescribeConfigsResponse" => Self::of::<theirs::DescribeConfigsResponse>(),
             "DescribeQuorumRequest" => Self::of::<theirs::DescribeQuorumRequest>(),
             "DescribeQuorumResponse" => Self::of::<theirs::DescribeQuorumResponse>(),
-            "DescribeTopicPartitionsRequest" => Self::of::<theirs::DescribeTopicPartitionsRequest>(),
-            "DescribeTopicPartitionsResponse" => Self::of::<theirs::DescribeTopicPartitionsResponse>(),
+            "DescribeTopicPartitionsRequest" =>
+                Self::of::<theirs::DescribeTopicPartitionsRequest>(),
+            "DescribeTopicPartitionsResponse" =>
+                Self::of::<theirs::DescribeTopicPartitionsResponse>(),
             "EndTxnMarker" => Self::of::<theirs::EndTxnMarker>(),
             "FetchRequest" => Self::of::<theirs::FetchRequest>(),
             "FetchResponse" => Self::of::<theirs::FetchResponse>(),

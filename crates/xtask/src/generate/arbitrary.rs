@@ -57,7 +57,8 @@ fn structure(out: &mut String, message: &Message, item: &Struct) {
     for field in &item.fields {
         let value = match field.nullable {
             Some(first) if first > field.versions.low => format!(
-                "if version >= {first} {{ random.draw(version) }} else {{ Some(random.draw(version)) }}"
+                "if version >= {first} {{ random.draw(version) }}
+                else {{ Some(random.draw(version)) }}"
             ),
             _ => "random.draw(version)".to_owned(),
         };

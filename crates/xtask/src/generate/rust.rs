@@ -134,7 +134,9 @@ impl Emitter<'_> {
         let path = self.path(self.item);
         let _ = writeln!(out, "#[derive(Clone, Debug, PartialEq{default})]\npub struct {path} {{");
         for field in &self.item.fields {
-            let _ = writeln!(out, "/// {}", self.field_doc(field));
+            if let Some(doc) = self.field_doc(field) {
+                let _ = writeln!(out, "/// {doc}");
+            }
             let kind = self.kind(&field.kind);
             let kind = if field.nullable.is_some() { format!("Option<{kind}>") } else { kind };
             let _ = writeln!(out, "pub {}: {kind},", field.name);
@@ -146,34 +148,33 @@ impl Emitter<'_> {
         out.push_str("}\n\n");
     }
 
-    fn field_doc(&self, field: &Field) -> String {
+    /// What the schema says, and the versions where they are not those of the struct.
+    fn field_doc(&self, field: &Field) -> Option<String> {
+        let facts = self.facts(field);
+        let facts = (!facts.is_empty()).then(|| sentence(&facts.join(", ")));
+        match (field.doc.as_deref().map(sentence), facts) {
+            (Some(doc), Some(facts)) => Some(format!("{doc} {facts}")),
+            (doc, facts) => doc.or(facts),
+        }
+    }
+
+    fn facts(&self, field: &Field) -> Vec<String> {
         let Versions { low, high } = field.versions;
         let within = self.item.versions;
         let mut facts = Vec::new();
         match (low > within.low, high < within.high) {
-            (false, false) => facts.push("every version".to_owned()),
+            (false, false) => {}
             (true, false) => facts.push(format!("versions {low}+")),
             (false, true) => facts.push(format!("versions up to {high}")),
             (true, true) => facts.push(format!("versions {low} to {high}")),
         }
         facts.extend(field.tag.map(|tag| format!("tag {tag}")));
-        facts.extend(
-            field
-                .nullable
-                .filter(|first| *first > low)
-                .map(|first| format!("null from {first} on")),
-        );
+        let nullable = field.nullable.filter(|first| *first > low);
+        facts.extend(nullable.map(|first| format!("null from {first} on")));
         if field.ignorable && field.versions != within {
             facts.push("dropped where it does not exist".to_owned());
         }
-        let facts = facts.join(", ");
-        match &field.doc {
-            Some(doc) => format!("{doc} ({facts})"),
-            None => {
-                let (first, rest) = facts.split_at(1);
-                format!("{}{rest}.", first.to_uppercase())
-            }
-        }
+        facts
     }
 
     /// Whether Rust's own default of every field is Kafka's.
@@ -226,21 +227,27 @@ impl Emitter<'_> {
             }
             Kind::Data => {}
         }
-        let _ = writeln!(
-            out,
-            "/// The versions it exists in.\npub const VERSIONS: RangeInclusive<i16> = {low}..={high};"
-        );
+        let _ = writeln!(out, "/// The versions it exists in.");
+        let _ = writeln!(out, "pub const VERSIONS: RangeInclusive<i16> = {low}..={high};");
         if let Some(first) = self.message.flexible {
             let _ = writeln!(
                 out,
-                "/// The first version with compact lengths and tagged fields (KIP-482).\npub const FLEXIBLE: i16 = {first};"
+                "/// The first version with compact lengths and tagged fields (KIP-482).
+                pub const FLEXIBLE: i16 = {first};"
             );
         }
-        let _ = write!(out, "
+        self.entry_points(out, life);
+    }
+
+    fn entry_points(&self, out: &mut String, life: &str) {
+        let flexible = self.flexible();
+        let _ = write!(
+            out,
+            "
             /// Decodes one message and leaves the reader behind it.
             ///
             /// # Errors
-            /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+            /// If the bytes are not such a message, or it has no such version.
             pub fn decode(reader: &mut Reader<{life}>, version: i16) -> Result<Self, DecodeError> {{
                 if !Self::VERSIONS.contains(&version) {{
                     return Err(DecodeError::UnsupportedVersion {{ version }});
@@ -252,15 +259,20 @@ impl Emitter<'_> {
             ///
             /// # Errors
             /// If the version is unknown, or cannot say what the message holds.
-            pub fn encode(&self, writer: &mut Writer<'_>, version: i16) -> Result<(), EncodeError> {{
+            pub fn encode(
+                &self,
+                writer: &mut Writer<'_>,
+                version: i16,
+            ) -> Result<(), EncodeError> {{
                 if !Self::VERSIONS.contains(&version) {{
                     return Err(EncodeError::UnsupportedVersion {{ version }});
                 }}
                 self.write(writer, Self::layout(version))
             }}
 
-            fn layout(version: i16) -> Layout {{ Layout {{ version, flexible: {} }} }}
-        }}\n", self.flexible());
+            fn layout(version: i16) -> Layout {{ Layout {{ version, flexible: {flexible} }} }}
+        }}\n"
+        );
     }
 
     fn flexible(&self) -> String {
@@ -435,11 +447,8 @@ impl Emitter<'_> {
         if field.ignorable {
             return String::new();
         }
-        format!(
-            "else if {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version: layout.version }}); }}",
-            is_set(field),
-            format!("{}.{}", self.item.name, field.name)
-        )
+        let refuse = refuse("FieldNotInVersion", &self.item.name, field);
+        format!("else if {} {{ {refuse} }}", is_set(field))
     }
 
     fn write_tags(&self, out: &mut String) {
@@ -454,12 +463,8 @@ impl Emitter<'_> {
         // tags at all.
         for field in &tagged {
             if let (Some(when), false) = (self.absence(field), field.ignorable) {
-                let _ = writeln!(
-                    out,
-                    "if {when} && {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version: layout.version }}); }}",
-                    is_set(field),
-                    format!("{}.{}", self.item.name, field.name)
-                );
+                let refuse = refuse("FieldNotInVersion", &self.item.name, field);
+                let _ = writeln!(out, "if {when} && {} {{ {refuse} }}", is_set(field));
             }
         }
         let known: Vec<String> =
@@ -480,7 +485,11 @@ impl Emitter<'_> {
             let tag = field.tag.expect("filtered by it");
             let _ = writeln!(
                 out,
-                "if {when}{} {{ let at = tags.field(writer, {tag}); {} TagWriter::end_field(writer, at)?; }}",
+                "if {when}{} {{
+                    let at = tags.field(writer, {tag});
+                    {}
+                    TagWriter::end_field(writer, at)?;
+                }}",
                 is_set(field),
                 write_value(&self.item.name, field)
             );
@@ -498,6 +507,12 @@ pub(crate) fn presence(item: &Struct, field: &Field) -> Option<String> {
         (false, true) => Some(format!("layout.version <= {}", own.high)),
         (true, true) => Some(format!("({}..={}).contains(&layout.version)", own.low, own.high)),
     }
+}
+
+/// With a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    format!("{}{rest}.", first.to_uppercase())
 }
 
 /// An expression that reads the field.
@@ -555,11 +570,14 @@ fn write_value(owner: &str, field: &Field) -> String {
     if first <= field.versions.low {
         return null;
     }
-    let refused = format!(
-        "if layout.version < {first} && self.{name}.is_none() {{ return Err(EncodeError::NullNotInVersion {{ field: {:?}, version: layout.version }}); }}",
-        format!("{owner}.{name}")
-    );
-    format!("{refused} {null}")
+    let refuse = refuse("NullNotInVersion", owner, field);
+    format!("if layout.version < {first} && self.{name}.is_none() {{ {refuse} }} {null}")
+}
+
+/// A statement that gives up on the field of the struct `owner`.
+fn refuse(error: &str, owner: &str, field: &Field) -> String {
+    let field = format!("{owner}.{}", field.name);
+    format!("return Err(EncodeError::{error} {{ field: {field:?}, version: layout.version }});")
 }
 
 /// A pattern that matches these numbers, spelled as the lints want it.
@@ -654,5 +672,34 @@ fn is_set(field: &Field) -> String {
             format!("!self.{name}.is_empty()")
         }
         (value, _) => format!("self.{name} != {value}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_change_their_case() {
+        assert_eq!(snake("FetchRequest"), "fetch_request");
+        assert_eq!(snake("KRaftVersionRecord"), "kraft_version_record");
+        assert_eq!(camel("UNKNOWN_SERVER_ERROR"), "UnknownServerError");
+        assert_eq!(camel("NONE"), "None");
+    }
+
+    #[test]
+    fn numbers_are_spelled_as_the_lints_want_them() {
+        assert_eq!(digits("60000"), "60_000");
+        assert_eq!(digits("-2000"), "-2000");
+        assert_eq!(digits("-1234567"), "-1_234_567");
+        assert_eq!(digits("9223372036854775807"), "i64::MAX");
+        assert_eq!(pattern(&[1, 2, 3]), "1..=3");
+        assert_eq!(pattern(&[1, 2]), "1 | 2");
+        assert_eq!(pattern(&[1, 3, 4]), "1 | 3 | 4");
+    }
+
+    #[test]
+    fn the_committed_files_are_what_the_schema_says() {
+        crate::generate::run(true).unwrap();
     }
 }

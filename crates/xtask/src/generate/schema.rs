@@ -263,7 +263,7 @@ fn field(
         kind: FieldKind::parse(kind),
         doc,
         versions: within,
-        nullable: nullable.then_some(within.low),
+        nullable: None,
         default: None,
         tag: None,
         ignorable: false,
@@ -280,6 +280,9 @@ fn field(
             "classic" => field.classic = true,
             other => return Err(format!("unknown word `{other}`")),
         }
+    }
+    if nullable && field.nullable.is_none() {
+        field.nullable = Some(field.versions.low);
     }
     if field.versions.low > field.versions.high || field.versions.high > within.high {
         return Err(format!("versions of `{name}` lie outside of its struct"));
@@ -361,5 +364,80 @@ impl<'a> Words<'a> {
             Some(word) => Err(format!("`{word}` is too much")),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGE: &str = "
+        ## What it is for.
+        request Fetch versions 4-18 flexible 12 {
+            cluster_id: string? = null since 12 tag 0 ignorable  # which cluster
+            topics: [FetchTopic] since 5 {
+                names: [string]? nullable 7
+                part: Part until 9
+            }
+        }
+        struct Part {
+            index: i32 = -1
+        }";
+
+    #[test]
+    fn structs_inherit_the_versions_that_surround_them() {
+        let schema = parse(MESSAGE).unwrap();
+        let message = &schema.messages[0];
+        assert_eq!(message.kind, Kind::Request("Fetch".to_owned()));
+        assert_eq!(message.flexible, Some(12));
+        let names: Vec<_> = message.structs.iter().map(|item| item.name.as_str()).collect();
+        assert_eq!(names, ["FetchRequest", "FetchTopic", "Part"]);
+        let [top, topic, part] = &message.structs[..] else { panic!("three structs") };
+        assert_eq!(top.doc.as_deref(), Some("What it is for."));
+        assert_eq!(top.fields[0].doc.as_deref(), Some("which cluster"));
+        assert_eq!(top.fields[0].default.as_deref(), Some("null"));
+        assert_eq!((top.fields[0].tag, top.fields[0].nullable), (Some(0), Some(12)));
+        assert_eq!(topic.versions, Versions { low: 5, high: 18 });
+        assert_eq!(topic.fields[0].nullable, Some(7));
+        assert_eq!(topic.fields[0].kind, FieldKind::List(Box::new(FieldKind::String)));
+        assert_eq!(topic.fields[1].versions, Versions { low: 5, high: 9 });
+        assert_eq!(part.versions, Versions { low: 4, high: 18 }, "a shared struct: the message's");
+    }
+
+    #[test]
+    fn tables_are_lines() {
+        let schema = parse(
+            "# a comment\napi Fetch 1 versions 4-18 flexible 12\napi SaslHandshake 17 versions 0-1
+             error -1 UNKNOWN_SERVER_ERROR \"what a { can hold\"\nerror 3 X retriable \"y\"",
+        );
+        let schema = schema.unwrap();
+        assert_eq!((schema.apis[0].key, schema.apis[0].flexible), (1, Some(12)));
+        assert_eq!(schema.apis[1].flexible, None);
+        assert_eq!(schema.errors[0].text, "what a { can hold");
+        assert!(schema.errors[1].retriable && !schema.errors[0].retriable);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn mistakes_are_told_with_their_line() {
+        check("  a: i8\n}",                     1, "unknown declaration `a:`");
+        check("data A versions 0 {\n a i8\n}",  2, "a field is `name: type`");
+        check("data A versions 0 {\n a: i8 sinc 1\n}", 2, "unknown word `sinc`");
+        let outside = "versions of `a` lie outside of its struct";
+        check("data A versions 0 {\n a: i8 since 1\n}", 2, outside);
+        let untagged = "`a` is tagged in a version without tags";
+        check("data A versions 0 {\n a: i8 tag 0\n}", 2, untagged);
+        check("data A versions 0-1 flexible 1 {\n a: i8 tag 0\n}", 2, untagged);
+        check("data A versions 0 {\n a: i8 {\n}", 2, "only a struct can be opened");
+        check("data A versions 0 {\n a: i8",    2, "a struct is left open");
+        check("data A {\n}",                    1, "`versions` is missing");
+        check("}",                              1, "nothing to close");
+        check("struct A {\n}",                  1, "a struct without a message");
+        check("api A 1 versions 0 extra",       1, "`extra` is too much");
+    }
+
+    fn check(text: &str, line: usize, fault: &str) {
+        let expected = SchemaError { line, fault: fault.to_owned() };
+        assert_eq!(parse(text).unwrap_err(), expected, "{text}");
     }
 }

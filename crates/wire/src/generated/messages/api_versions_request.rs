@@ -12,9 +12,9 @@ pub struct ApiVersionsRequest<'a> {
     pub client_software_name: Cow<'a, str>,
     /// Versions 3+, dropped where it does not exist.
     pub client_software_version: Cow<'a, str>,
-    /// Versions 5+, dropped where it does not exist.
+    /// The cluster that the client believes to talk to (KIP-1242). Versions 5+, dropped where it does not exist.
     pub cluster_id: Option<Cow<'a, str>>,
-    /// Versions 5+, dropped where it does not exist.
+    /// The node that the client believes to talk to (KIP-1242). Versions 5+, dropped where it does not exist.
     pub node_id: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -43,7 +43,7 @@ impl<'a> ApiVersionsRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

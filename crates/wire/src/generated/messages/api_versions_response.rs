@@ -11,15 +11,13 @@ use std::ops::RangeInclusive;
 /// The versions and features that this node serves; its header is always version 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiVersionsResponse<'a> {
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
     pub api_keys: List<'a, ApiVersion<'a>>,
-    /// Versions 1+, dropped where it does not exist.
+    /// How long the client is throttled, in milliseconds. Versions 1+, dropped where it does not exist.
     pub throttle_time_ms: i32,
     /// Versions 3+, tag 0, dropped where it does not exist.
     pub supported_features: List<'a, SupportedFeatureKey<'a>>,
-    /// Versions 3+, tag 1, dropped where it does not exist.
+    /// The metadata offset of what is told, -1 if unknown. Versions 3+, tag 1, dropped where it does not exist.
     pub finalized_features_epoch: i64,
     /// Versions 3+, tag 2, dropped where it does not exist.
     pub finalized_features: List<'a, FinalizedFeatureKey<'a>>,
@@ -55,7 +53,7 @@ impl<'a> ApiVersionsResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -163,11 +161,8 @@ impl<'a> Element<'a> for ApiVersionsResponse<'a> {
 /// Part of [`ApiVersionsResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ApiVersion<'a> {
-    /// Every version.
     pub api_key: i16,
-    /// Every version.
     pub min_version: i16,
-    /// Every version.
     pub max_version: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -196,11 +191,8 @@ impl<'a> Element<'a> for ApiVersion<'a> {
 /// Part of [`ApiVersionsResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SupportedFeatureKey<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub min_version: i16,
-    /// Every version.
     pub max_version: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -229,11 +221,8 @@ impl<'a> Element<'a> for SupportedFeatureKey<'a> {
 /// Part of [`ApiVersionsResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FinalizedFeatureKey<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub max_version_level: i16,
-    /// Every version.
     pub min_version_level: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

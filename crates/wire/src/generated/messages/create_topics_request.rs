@@ -8,11 +8,10 @@ use std::ops::RangeInclusive;
 /// Creates topics, or only validates that they could be created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateTopicsRequest<'a> {
-    /// Every version.
     pub topics: List<'a, CreatableTopic<'a>>,
-    /// Every version.
+    /// How long to wait for the topics, in milliseconds.
     pub timeout_ms: i32,
-    /// Every version.
+    /// Say what would happen, and do nothing.
     pub validate_only: bool,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -40,7 +39,7 @@ impl<'a> CreateTopicsRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -87,15 +86,13 @@ impl<'a> Element<'a> for CreateTopicsRequest<'a> {
 /// Part of [`CreateTopicsRequest`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreatableTopic<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
+    /// -1 for the default, or where replicas are assigned by hand.
     pub num_partitions: i32,
-    /// Every version.
+    /// -1 for the default, or where replicas are assigned by hand.
     pub replication_factor: i16,
-    /// Every version.
+    /// By hand, or empty.
     pub assignments: List<'a, CreatableReplicaAssignment<'a>>,
-    /// Every version.
     pub configs: List<'a, CreatableTopicConfig<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -128,9 +125,8 @@ impl<'a> Element<'a> for CreatableTopic<'a> {
 /// Part of [`CreateTopicsRequest`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreatableReplicaAssignment<'a> {
-    /// Every version.
     pub partition_index: i32,
-    /// Every version.
+    /// The preferred leader first.
     pub broker_ids: List<'a, i32>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -157,9 +153,7 @@ impl<'a> Element<'a> for CreatableReplicaAssignment<'a> {
 /// Part of [`CreateTopicsRequest`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreatableTopicConfig<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub value: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

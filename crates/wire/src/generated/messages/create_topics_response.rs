@@ -12,9 +12,8 @@ use std::ops::RangeInclusive;
 /// What became of each topic to create, with its effective settings (KIP-525).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreateTopicsResponse<'a> {
-    /// Every version.
+    /// How long the client is throttled, in milliseconds.
     pub throttle_time_ms: i32,
-    /// Every version.
     pub topics: List<'a, CreatableTopicResult<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -31,7 +30,7 @@ impl<'a> CreateTopicsResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -76,19 +75,16 @@ impl<'a> Element<'a> for CreateTopicsResponse<'a> {
 /// Part of [`CreateTopicsResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreatableTopicResult<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
     /// Versions 7+, dropped where it does not exist.
     pub topic_id: Uuid,
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
     pub error_message: Option<Cow<'a, str>>,
-    /// Versions 5+, tag 0, dropped where it does not exist.
+    /// Why no settings are told, though the topic was created. Versions 5+, tag 0, dropped where it does not exist.
     pub topic_config_error_code: i16,
-    /// Versions 5+, dropped where it does not exist.
+    /// -1 for the default, or where replicas are assigned by hand. Versions 5+, dropped where it does not exist.
     pub num_partitions: i32,
-    /// Versions 5+, dropped where it does not exist.
+    /// -1 for the default, or where replicas are assigned by hand. Versions 5+, dropped where it does not exist.
     pub replication_factor: i16,
     /// Versions 5+, dropped where it does not exist.
     pub configs: Option<List<'a, CreatableTopicConfigs<'a>>>,
@@ -188,15 +184,11 @@ impl<'a> Element<'a> for CreatableTopicResult<'a> {
 /// Part of [`CreateTopicsResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreatableTopicConfigs<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub value: Option<Cow<'a, str>>,
-    /// Every version.
     pub read_only: bool,
-    /// Every version.
+    /// 1 topic, 2 broker, 3 cluster, 4 static, 5 default.
     pub config_source: i8,
-    /// Every version.
     pub is_sensitive: bool,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -13,7 +13,7 @@ pub struct DeleteTopicsRequest<'a> {
     pub topics: List<'a, DeleteTopicState<'a>>,
     /// Versions up to 5, dropped where it does not exist.
     pub topic_names: List<'a, Cow<'a, str>>,
-    /// Every version.
+    /// How long to wait for the topics to be gone, in milliseconds.
     pub timeout_ms: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -30,7 +30,7 @@ impl<'a> DeleteTopicsRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -88,9 +88,9 @@ impl<'a> Element<'a> for DeleteTopicsRequest<'a> {
 /// Part of [`DeleteTopicsRequest`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeleteTopicState<'a> {
-    /// Every version.
+    /// Null if the id is told.
     pub name: Option<Cow<'a, str>>,
-    /// Every version.
+    /// Zero if the name is told.
     pub topic_id: Uuid,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -9,9 +9,8 @@ use std::ops::RangeInclusive;
 /// What became of each topic to delete.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteTopicsResponse<'a> {
-    /// Every version.
+    /// How long the client is throttled, in milliseconds.
     pub throttle_time_ms: i32,
-    /// Every version.
     pub responses: List<'a, DeletableTopicResult<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -28,7 +27,7 @@ impl<'a> DeleteTopicsResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -73,11 +72,10 @@ impl<'a> Element<'a> for DeleteTopicsResponse<'a> {
 /// Part of [`DeleteTopicsResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeletableTopicResult<'a> {
-    /// Every version, null from 6 on.
+    /// Null if the id is told. Null from 6 on.
     pub name: Option<Cow<'a, str>>,
-    /// Versions 6+, dropped where it does not exist.
+    /// Zero if the name is told. Versions 6+, dropped where it does not exist.
     pub topic_id: Uuid,
-    /// Every version.
     pub error_code: i16,
     /// Versions 5+, dropped where it does not exist.
     pub error_message: Option<Cow<'a, str>>,

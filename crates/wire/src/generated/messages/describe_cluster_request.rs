@@ -7,9 +7,8 @@ use std::ops::RangeInclusive;
 /// Asks for the cluster id and its brokers or controllers (KIP-700, KIP-919).
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeClusterRequest<'a> {
-    /// Every version.
     pub include_cluster_authorized_operations: bool,
-    /// Versions 1+.
+    /// 1 brokers, 2 controllers. Versions 1+.
     pub endpoint_type: i8,
     /// Versions 2+.
     pub include_fenced_brokers: bool,
@@ -39,7 +38,7 @@ impl<'a> DescribeClusterRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

@@ -8,21 +8,16 @@ use std::ops::RangeInclusive;
 /// The cluster id, its controller and its nodes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeClusterResponse<'a> {
-    /// Every version.
+    /// How long the client is throttled, in milliseconds.
     pub throttle_time_ms: i32,
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
     pub error_message: Option<Cow<'a, str>>,
-    /// Versions 1+.
+    /// 1 brokers, 2 controllers. Versions 1+.
     pub endpoint_type: i8,
-    /// Every version.
     pub cluster_id: Cow<'a, str>,
-    /// Every version.
     pub controller_id: i32,
-    /// Every version.
     pub brokers: List<'a, DescribeClusterBroker<'a>>,
-    /// Every version.
+    /// A bit per operation that the client may do; the default says that nobody asked.
     pub cluster_authorized_operations: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -55,7 +50,7 @@ impl<'a> DescribeClusterResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -129,13 +124,9 @@ impl<'a> Element<'a> for DescribeClusterResponse<'a> {
 /// Part of [`DescribeClusterResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeClusterBroker<'a> {
-    /// Every version.
     pub broker_id: i32,
-    /// Every version.
     pub host: Cow<'a, str>,
-    /// Every version.
     pub port: i32,
-    /// Every version.
     pub rack: Option<Cow<'a, str>>,
     /// Versions 2+.
     pub is_fenced: bool,

@@ -8,9 +8,7 @@ use std::ops::RangeInclusive;
 /// Asks for the settings of topics, brokers and other resources.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsRequest<'a> {
-    /// Every version.
     pub resources: List<'a, DescribeConfigsResource<'a>>,
-    /// Every version.
     pub include_synonyms: bool,
     /// Versions 3+.
     pub include_documentation: bool,
@@ -29,7 +27,7 @@ impl<'a> DescribeConfigsRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -83,11 +81,10 @@ impl<'a> Element<'a> for DescribeConfigsRequest<'a> {
 /// Part of [`DescribeConfigsRequest`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsResource<'a> {
-    /// Every version.
+    /// 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group.
     pub resource_type: i8,
-    /// Every version.
     pub resource_name: Cow<'a, str>,
-    /// Every version.
+    /// Null for all.
     pub configuration_keys: Option<List<'a, Cow<'a, str>>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -8,9 +8,8 @@ use std::ops::RangeInclusive;
 /// The settings of each resource, their sources and synonyms (KIP-226, KIP-569).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsResponse<'a> {
-    /// Every version.
+    /// How long the client is throttled, in milliseconds.
     pub throttle_time_ms: i32,
-    /// Every version.
     pub results: List<'a, DescribeConfigsResult<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -27,7 +26,7 @@ impl<'a> DescribeConfigsResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -72,15 +71,11 @@ impl<'a> Element<'a> for DescribeConfigsResponse<'a> {
 /// Part of [`DescribeConfigsResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsResult<'a> {
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
     pub error_message: Option<Cow<'a, str>>,
-    /// Every version.
+    /// 2 topic, 4 broker, 8 broker logger, 16 client metrics, 32 group.
     pub resource_type: i8,
-    /// Every version.
     pub resource_name: Cow<'a, str>,
-    /// Every version.
     pub configs: List<'a, DescribeConfigsResourceResult<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -126,19 +121,15 @@ impl<'a> Element<'a> for DescribeConfigsResult<'a> {
 /// Part of [`DescribeConfigsResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsResourceResult<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub value: Option<Cow<'a, str>>,
-    /// Every version.
     pub read_only: bool,
-    /// Every version.
+    /// 1 topic, 2 broker, 3 cluster, 4 static, 5 default.
     pub config_source: i8,
-    /// Every version.
     pub is_sensitive: bool,
-    /// Every version.
+    /// Where else the value may come from, the strongest first.
     pub synonyms: List<'a, DescribeConfigsSynonym<'a>>,
-    /// Versions 3+, dropped where it does not exist.
+    /// 1 boolean, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password. Versions 3+, dropped where it does not exist.
     pub config_type: i8,
     /// Versions 3+, dropped where it does not exist.
     pub documentation: Option<Cow<'a, str>>,
@@ -213,11 +204,8 @@ impl<'a> Element<'a> for DescribeConfigsResourceResult<'a> {
 /// Part of [`DescribeConfigsResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeConfigsSynonym<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub value: Option<Cow<'a, str>>,
-    /// Every version.
     pub source: i8,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

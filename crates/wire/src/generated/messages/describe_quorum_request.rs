@@ -8,7 +8,6 @@ use std::ops::RangeInclusive;
 /// Asks for the state of the metadata quorum (KIP-595, KIP-836).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeQuorumRequest<'a> {
-    /// Every version.
     pub topics: List<'a, TopicData<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -25,7 +24,7 @@ impl<'a> DescribeQuorumRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -68,9 +67,7 @@ impl<'a> Element<'a> for DescribeQuorumRequest<'a> {
 /// Part of [`DescribeQuorumRequest`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicData<'a> {
-    /// Every version.
     pub topic_name: Cow<'a, str>,
-    /// Every version.
     pub partitions: List<'a, PartitionData<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -97,7 +94,6 @@ impl<'a> Element<'a> for TopicData<'a> {
 /// Part of [`DescribeQuorumRequest`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct PartitionData<'a> {
-    /// Every version.
     pub partition_index: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -9,11 +9,9 @@ use std::ops::RangeInclusive;
 /// Leader, epoch and the progress of voters and observers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeQuorumResponse<'a> {
-    /// Every version.
     pub error_code: i16,
     /// Versions 2+, dropped where it does not exist.
     pub error_message: Option<Cow<'a, str>>,
-    /// Every version.
     pub topics: List<'a, TopicData<'a>>,
     /// Versions 2+.
     pub nodes: List<'a, Node<'a>>,
@@ -44,7 +42,7 @@ impl<'a> DescribeQuorumResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -106,9 +104,7 @@ impl<'a> Element<'a> for DescribeQuorumResponse<'a> {
 /// Part of [`DescribeQuorumResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicData<'a> {
-    /// Every version.
     pub topic_name: Cow<'a, str>,
-    /// Every version.
     pub partitions: List<'a, PartitionData<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -135,21 +131,14 @@ impl<'a> Element<'a> for TopicData<'a> {
 /// Part of [`DescribeQuorumResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartitionData<'a> {
-    /// Every version.
     pub partition_index: i32,
-    /// Every version.
     pub error_code: i16,
     /// Versions 2+, dropped where it does not exist.
     pub error_message: Option<Cow<'a, str>>,
-    /// Every version.
     pub leader_id: i32,
-    /// Every version.
     pub leader_epoch: i32,
-    /// Every version.
     pub high_watermark: i64,
-    /// Every version.
     pub current_voters: List<'a, ReplicaState<'a>>,
-    /// Every version.
     pub observers: List<'a, ReplicaState<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -220,9 +209,7 @@ impl<'a> Element<'a> for PartitionData<'a> {
 /// Part of [`DescribeQuorumResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Node<'a> {
-    /// Every version.
     pub node_id: i32,
-    /// Every version.
     pub listeners: List<'a, Listener<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -249,11 +236,8 @@ impl<'a> Element<'a> for Node<'a> {
 /// Part of [`DescribeQuorumResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Listener<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub host: Cow<'a, str>,
-    /// Every version.
     pub port: u16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -282,15 +266,13 @@ impl<'a> Element<'a> for Listener<'a> {
 /// Part of [`DescribeQuorumResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaState<'a> {
-    /// Every version.
     pub replica_id: i32,
     /// Versions 2+.
     pub replica_directory_id: Uuid,
-    /// Every version.
     pub log_end_offset: i64,
-    /// Versions 1+, dropped where it does not exist.
+    /// In milliseconds, -1 if unknown. Versions 1+, dropped where it does not exist.
     pub last_fetch_timestamp: i64,
-    /// Versions 1+, dropped where it does not exist.
+    /// In milliseconds, -1 if unknown. Versions 1+, dropped where it does not exist.
     pub last_caught_up_timestamp: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

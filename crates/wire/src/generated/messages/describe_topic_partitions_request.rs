@@ -8,11 +8,9 @@ use std::ops::RangeInclusive;
 /// Asks for topics page by page (KIP-966).
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeTopicPartitionsRequest<'a> {
-    /// Every version.
     pub topics: List<'a, TopicRequest<'a>>,
-    /// Every version.
     pub response_partition_limit: i32,
-    /// Every version.
+    /// Where the page before ended.
     pub cursor: Option<Cursor<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -40,7 +38,7 @@ impl<'a> DescribeTopicPartitionsRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -87,7 +85,6 @@ impl<'a> Element<'a> for DescribeTopicPartitionsRequest<'a> {
 /// Part of [`DescribeTopicPartitionsRequest`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicRequest<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -112,9 +109,7 @@ impl<'a> Element<'a> for TopicRequest<'a> {
 /// Part of [`DescribeTopicPartitionsRequest`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Cursor<'a> {
-    /// Every version.
     pub topic_name: Cow<'a, str>,
-    /// Every version.
     pub partition_index: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

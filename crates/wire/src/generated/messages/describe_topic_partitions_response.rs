@@ -9,11 +9,10 @@ use std::ops::RangeInclusive;
 /// One page of topics, and where the next one starts.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeTopicPartitionsResponse<'a> {
-    /// Every version.
+    /// How long the client is throttled, in milliseconds.
     pub throttle_time_ms: i32,
-    /// Every version.
     pub topics: List<'a, DescribeTopicPartitionsResponseTopic<'a>>,
-    /// Every version.
+    /// Null on the last page.
     pub next_cursor: Option<Cursor<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -30,7 +29,7 @@ impl<'a> DescribeTopicPartitionsResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -77,17 +76,13 @@ impl<'a> Element<'a> for DescribeTopicPartitionsResponse<'a> {
 /// Part of [`DescribeTopicPartitionsResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeTopicPartitionsResponseTopic<'a> {
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
     pub name: Option<Cow<'a, str>>,
-    /// Every version.
     pub topic_id: Uuid,
-    /// Every version.
+    /// A topic of the broker itself.
     pub is_internal: bool,
-    /// Every version.
     pub partitions: List<'a, DescribeTopicPartitionsResponsePartition<'a>>,
-    /// Every version.
+    /// A bit per operation that the client may do; the default says that nobody asked.
     pub topic_authorized_operations: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -144,23 +139,18 @@ impl<'a> Element<'a> for DescribeTopicPartitionsResponseTopic<'a> {
 /// Part of [`DescribeTopicPartitionsResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeTopicPartitionsResponsePartition<'a> {
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
     pub partition_index: i32,
-    /// Every version.
+    /// -1 if there is none.
     pub leader_id: i32,
-    /// Every version.
     pub leader_epoch: i32,
-    /// Every version.
     pub replica_nodes: List<'a, i32>,
-    /// Every version.
     pub isr_nodes: List<'a, i32>,
-    /// Every version.
+    /// Replicas outside of the ISR that hold all that is committed (KIP-966).
     pub eligible_leader_replicas: Option<List<'a, i32>>,
-    /// Every version.
+    /// The last members of the ISR before it and the ELR became empty (KIP-966).
     pub last_known_elr: Option<List<'a, i32>>,
-    /// Every version.
+    /// Replicas whose broker or log directory is down.
     pub offline_replicas: List<'a, i32>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -229,9 +219,7 @@ impl<'a> Element<'a> for DescribeTopicPartitionsResponsePartition<'a> {
 /// Part of [`DescribeTopicPartitionsResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Cursor<'a> {
-    /// Every version.
     pub topic_name: Cow<'a, str>,
-    /// Every version.
     pub partition_index: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

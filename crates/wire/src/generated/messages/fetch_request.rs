@@ -12,29 +12,28 @@ use std::ops::RangeInclusive;
 /// Reads records from given offsets, for consumers, followers and quorum members (KIP-227, KIP-392).
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchRequest<'a> {
-    /// Versions 12+, tag 0, dropped where it does not exist.
+    /// The cluster that the client believes to talk to. Versions 12+, tag 0, dropped where it does not exist.
     pub cluster_id: Option<Cow<'a, str>>,
-    /// Versions up to 14.
+    /// The follower's node id, -1 for a consumer. Versions up to 14.
     pub replica_id: i32,
     /// Versions 15+, tag 1.
     pub replica_state: ReplicaState<'a>,
-    /// Every version.
+    /// How long to wait for `min_bytes`, in milliseconds.
     pub max_wait_ms: i32,
-    /// Every version.
+    /// Bytes to collect before answering.
     pub min_bytes: i32,
-    /// Every version.
+    /// Bytes to stop at, a first batch excepted.
     pub max_bytes: i32,
-    /// Every version.
+    /// 0 reads up to the high watermark, 1 up to the last stable offset.
     pub isolation_level: i8,
-    /// Versions 7+, dropped where it does not exist.
+    /// The fetch session, 0 for none (KIP-227). Versions 7+, dropped where it does not exist.
     pub session_id: i32,
-    /// Versions 7+, dropped where it does not exist.
+    /// -1 ends the session, 0 opens one. Versions 7+, dropped where it does not exist.
     pub session_epoch: i32,
-    /// Every version.
     pub topics: List<'a, FetchTopic<'a>>,
-    /// Versions 7+.
+    /// What to drop from the session. Versions 7+.
     pub forgotten_topics_data: List<'a, ForgottenTopic<'a>>,
-    /// Versions 11+, dropped where it does not exist.
+    /// For reads from the nearest replica (KIP-392). Versions 11+, dropped where it does not exist.
     pub rack_id: Cow<'a, str>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -71,7 +70,7 @@ impl<'a> FetchRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -206,9 +205,9 @@ impl<'a> Element<'a> for FetchRequest<'a> {
 /// Part of [`FetchRequest`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaState<'a> {
-    /// Every version.
+    /// The follower's node id, -1 for a consumer.
     pub replica_id: i32,
-    /// Every version.
+    /// The follower's broker epoch, -1 if unknown (KIP-903).
     pub replica_epoch: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -245,7 +244,6 @@ pub struct FetchTopic<'a> {
     pub topic: Cow<'a, str>,
     /// Versions 13+, dropped where it does not exist.
     pub topic_id: Uuid,
-    /// Every version.
     pub partitions: List<'a, FetchPartition<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -289,19 +287,17 @@ impl<'a> Element<'a> for FetchTopic<'a> {
 /// Part of [`FetchRequest`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchPartition<'a> {
-    /// Every version.
     pub partition: i32,
-    /// Versions 9+, dropped where it does not exist.
+    /// The epoch that the client believes in, -1 for any. Versions 9+, dropped where it does not exist.
     pub current_leader_epoch: i32,
-    /// Every version.
     pub fetch_offset: i64,
-    /// Versions 12+.
+    /// The epoch of the follower's last record (KIP-595). Versions 12+.
     pub last_fetched_epoch: i32,
-    /// Versions 5+, dropped where it does not exist.
+    /// Where the log starts, -1 if unknown. Versions 5+, dropped where it does not exist.
     pub log_start_offset: i64,
-    /// Every version.
+    /// Bytes to stop at, a first batch excepted.
     pub partition_max_bytes: i32,
-    /// Versions 17+, tag 0, dropped where it does not exist.
+    /// The follower's log directory (KIP-853). Versions 17+, tag 0, dropped where it does not exist.
     pub replica_directory_id: Uuid,
     /// Versions 18+, tag 1, dropped where it does not exist.
     pub high_watermark: i64,
@@ -412,7 +408,6 @@ pub struct ForgottenTopic<'a> {
     pub topic: Cow<'a, str>,
     /// Versions 13+, dropped where it does not exist.
     pub topic_id: Uuid,
-    /// Every version.
     pub partitions: List<'a, i32>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

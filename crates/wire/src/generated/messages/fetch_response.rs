@@ -12,15 +12,14 @@ use std::ops::RangeInclusive;
 /// Record batches of each partition and the bounds of its log.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchResponse<'a> {
-    /// Every version.
+    /// How long the client is throttled, in milliseconds.
     pub throttle_time_ms: i32,
     /// Versions 7+, dropped where it does not exist.
     pub error_code: i16,
-    /// Versions 7+.
+    /// The fetch session, 0 for none (KIP-227). Versions 7+.
     pub session_id: i32,
-    /// Every version.
     pub responses: List<'a, FetchableTopicResponse<'a>>,
-    /// Versions 16+, tag 0.
+    /// Where the leaders named above are found (KIP-951). Versions 16+, tag 0.
     pub node_endpoints: List<'a, NodeEndpoint<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -37,7 +36,7 @@ impl<'a> FetchResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -136,7 +135,6 @@ pub struct FetchableTopicResponse<'a> {
     pub topic: Cow<'a, str>,
     /// Versions 13+, dropped where it does not exist.
     pub topic_id: Uuid,
-    /// Every version.
     pub partitions: List<'a, PartitionData<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -180,27 +178,22 @@ impl<'a> Element<'a> for FetchableTopicResponse<'a> {
 /// Part of [`FetchResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartitionData<'a> {
-    /// Every version.
     pub partition_index: i32,
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
     pub high_watermark: i64,
-    /// Every version.
     pub last_stable_offset: i64,
-    /// Versions 5+, dropped where it does not exist.
+    /// Where the log starts, -1 if unknown. Versions 5+, dropped where it does not exist.
     pub log_start_offset: i64,
-    /// Versions 12+, tag 0.
+    /// Where to truncate: the largest epoch at most the last fetched one, and its end. Versions 12+, tag 0.
     pub diverging_epoch: EpochEndOffset<'a>,
-    /// Versions 12+, tag 1.
+    /// Who leads instead (KIP-951). Versions 12+, tag 1.
     pub current_leader: LeaderIdAndEpoch<'a>,
-    /// Versions 12+, tag 2.
+    /// The snapshot that a follower must load first (KIP-630). Versions 12+, tag 2.
     pub snapshot_id: SnapshotId<'a>,
-    /// Every version.
+    /// What a reader of committed records must skip.
     pub aborted_transactions: Option<List<'a, AbortedTransaction<'a>>>,
-    /// Versions 11+.
+    /// A nearer replica to read from, -1 for none (KIP-392). Versions 11+.
     pub preferred_read_replica: i32,
-    /// Every version.
     pub records: Option<Cow<'a, [u8]>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -339,9 +332,8 @@ impl<'a> Element<'a> for PartitionData<'a> {
 /// Part of [`FetchResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpochEndOffset<'a> {
-    /// Every version.
     pub epoch: i32,
-    /// Every version.
+    /// The offset behind the last record of the epoch.
     pub end_offset: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -374,9 +366,7 @@ impl<'a> Element<'a> for EpochEndOffset<'a> {
 /// Part of [`FetchResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeaderIdAndEpoch<'a> {
-    /// Every version.
     pub leader_id: i32,
-    /// Every version.
     pub leader_epoch: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -409,9 +399,8 @@ impl<'a> Element<'a> for LeaderIdAndEpoch<'a> {
 /// Part of [`FetchResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotId<'a> {
-    /// Every version.
+    /// The offset behind the last record of the epoch.
     pub end_offset: i64,
-    /// Every version.
     pub epoch: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -444,9 +433,7 @@ impl<'a> Element<'a> for SnapshotId<'a> {
 /// Part of [`FetchResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AbortedTransaction<'a> {
-    /// Every version.
     pub producer_id: i64,
-    /// Every version.
     pub first_offset: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -473,13 +460,9 @@ impl<'a> Element<'a> for AbortedTransaction<'a> {
 /// Part of [`FetchResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct NodeEndpoint<'a> {
-    /// Every version.
     pub node_id: i32,
-    /// Every version.
     pub host: Cow<'a, str>,
-    /// Every version.
     pub port: i32,
-    /// Every version.
     pub rack: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 pub struct FindCoordinatorRequest<'a> {
     /// Versions up to 3.
     pub key: Cow<'a, str>,
-    /// Versions 1+.
+    /// 0 group, 1 transaction, 2 share. Versions 1+.
     pub key_type: i8,
     /// Versions 4+.
     pub coordinator_keys: List<'a, Cow<'a, str>>,
@@ -29,7 +29,7 @@ impl<'a> FindCoordinatorRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

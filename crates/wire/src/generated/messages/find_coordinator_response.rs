@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 /// The coordinator of each key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FindCoordinatorResponse<'a> {
-    /// Versions 1+, dropped where it does not exist.
+    /// How long the client is throttled, in milliseconds. Versions 1+, dropped where it does not exist.
     pub throttle_time_ms: i32,
     /// Versions up to 3.
     pub error_code: i16,
@@ -52,7 +52,7 @@ impl<'a> FindCoordinatorResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -160,17 +160,11 @@ impl<'a> Element<'a> for FindCoordinatorResponse<'a> {
 /// Part of [`FindCoordinatorResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coordinator<'a> {
-    /// Every version.
     pub key: Cow<'a, str>,
-    /// Every version.
     pub node_id: i32,
-    /// Every version.
     pub host: Cow<'a, str>,
-    /// Every version.
     pub port: i32,
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
     pub error_message: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

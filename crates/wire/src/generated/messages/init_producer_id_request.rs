@@ -8,17 +8,17 @@ use std::ops::RangeInclusive;
 /// Asks for a producer id and epoch (KIP-98, KIP-360, KIP-939).
 #[derive(Clone, Debug, PartialEq)]
 pub struct InitProducerIdRequest<'a> {
-    /// Every version.
+    /// Null for a producer that is only idempotent.
     pub transactional_id: Option<Cow<'a, str>>,
-    /// Every version.
+    /// After how many milliseconds an idle transaction is aborted.
     pub transaction_timeout_ms: i32,
-    /// Versions 3+.
+    /// -1 for none yet; else it is bumped (KIP-360). Versions 3+.
     pub producer_id: i64,
     /// Versions 3+.
     pub producer_epoch: i16,
-    /// Versions 6+.
-    pub enable2_pc: bool,
-    /// Versions 6+.
+    /// An external coordinator decides (KIP-939). Versions 6+.
+    pub enable_2pc: bool,
+    /// Leave a prepared transaction alone (KIP-939). Versions 6+.
     pub keep_prepared_txn: bool,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -31,7 +31,7 @@ impl<'a> Default for InitProducerIdRequest<'a> {
             transaction_timeout_ms: 0,
             producer_id: -1,
             producer_epoch: -1,
-            enable2_pc: false,
+            enable_2pc: false,
             keep_prepared_txn: false,
             unknown_tags: UnknownTags::default(),
         }
@@ -49,7 +49,7 @@ impl<'a> InitProducerIdRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -81,7 +81,7 @@ impl<'a> Element<'a> for InitProducerIdRequest<'a> {
         let transaction_timeout_ms = reader.i32()?;
         let producer_id = if layout.version >= 3 { reader.i64()? } else { -1 };
         let producer_epoch = if layout.version >= 3 { reader.i16()? } else { -1 };
-        let enable2_pc = if layout.version >= 6 { reader.bool()? } else { false };
+        let enable_2pc = if layout.version >= 6 { reader.bool()? } else { false };
         let keep_prepared_txn = if layout.version >= 6 { reader.bool()? } else { false };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
@@ -89,7 +89,7 @@ impl<'a> Element<'a> for InitProducerIdRequest<'a> {
             transaction_timeout_ms,
             producer_id,
             producer_epoch,
-            enable2_pc,
+            enable_2pc,
             keep_prepared_txn,
             unknown_tags,
         })
@@ -115,10 +115,10 @@ impl<'a> Element<'a> for InitProducerIdRequest<'a> {
             });
         }
         if layout.version >= 6 {
-            writer.bool(self.enable2_pc);
-        } else if self.enable2_pc {
+            writer.bool(self.enable_2pc);
+        } else if self.enable_2pc {
             return Err(EncodeError::FieldNotInVersion {
-                field: "InitProducerIdRequest.enable2_pc",
+                field: "InitProducerIdRequest.enable_2pc",
                 version: layout.version,
             });
         }

@@ -7,13 +7,11 @@ use std::ops::RangeInclusive;
 /// The producer id and epoch to send with idempotent batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InitProducerIdResponse<'a> {
-    /// Every version.
+    /// How long the client is throttled, in milliseconds.
     pub throttle_time_ms: i32,
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
+    /// -1 for none yet; else it is bumped (KIP-360).
     pub producer_id: i64,
-    /// Every version.
     pub producer_epoch: i16,
     /// Versions 6+.
     pub ongoing_txn_producer_id: i64,
@@ -48,7 +46,7 @@ impl<'a> InitProducerIdResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

@@ -8,13 +8,12 @@ use std::ops::RangeInclusive;
 /// Looks up offsets by timestamp or by the special timestamps -1 to -6.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsRequest<'a> {
-    /// Every version.
+    /// The follower's node id, -1 for a consumer.
     pub replica_id: i32,
-    /// Versions 2+.
+    /// 0 reads up to the high watermark, 1 up to the last stable offset. Versions 2+.
     pub isolation_level: i8,
-    /// Every version.
     pub topics: List<'a, ListOffsetsTopic<'a>>,
-    /// Versions 10+, dropped where it does not exist.
+    /// How long remote storage may take, in milliseconds. Versions 10+, dropped where it does not exist.
     pub timeout_ms: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -31,7 +30,7 @@ impl<'a> ListOffsetsRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -89,9 +88,7 @@ impl<'a> Element<'a> for ListOffsetsRequest<'a> {
 /// Part of [`ListOffsetsRequest`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsTopic<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub partitions: List<'a, ListOffsetsPartition<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -118,11 +115,10 @@ impl<'a> Element<'a> for ListOffsetsTopic<'a> {
 /// Part of [`ListOffsetsRequest`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListOffsetsPartition<'a> {
-    /// Every version.
     pub partition_index: i32,
-    /// Versions 4+, dropped where it does not exist.
+    /// The epoch that the client believes in, -1 for any. Versions 4+, dropped where it does not exist.
     pub current_leader_epoch: i32,
-    /// Every version.
+    /// Milliseconds; or -1 latest, -2 earliest, and others down to -6.
     pub timestamp: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -8,9 +8,8 @@ use std::ops::RangeInclusive;
 /// The offset found for each partition.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsResponse<'a> {
-    /// Versions 2+, dropped where it does not exist.
+    /// How long the client is throttled, in milliseconds. Versions 2+, dropped where it does not exist.
     pub throttle_time_ms: i32,
-    /// Every version.
     pub topics: List<'a, ListOffsetsTopicResponse<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -27,7 +26,7 @@ impl<'a> ListOffsetsResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -74,9 +73,7 @@ impl<'a> Element<'a> for ListOffsetsResponse<'a> {
 /// Part of [`ListOffsetsResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsTopicResponse<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub partitions: List<'a, ListOffsetsPartitionResponse<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -103,13 +100,11 @@ impl<'a> Element<'a> for ListOffsetsTopicResponse<'a> {
 /// Part of [`ListOffsetsResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListOffsetsPartitionResponse<'a> {
-    /// Every version.
     pub partition_index: i32,
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
+    /// Of the record found, in milliseconds; -1 if there is none.
     pub timestamp: i64,
-    /// Every version.
+    /// -1 if there is none.
     pub offset: i64,
     /// Versions 4+.
     pub leader_epoch: i32,

@@ -9,9 +9,9 @@ use std::ops::RangeInclusive;
 /// Asks for brokers, topics and partition leaders.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataRequest<'a> {
-    /// Every version, null from 1 on.
+    /// Null for all; empty for none, but for all in version 0. Null from 1 on.
     pub topics: Option<List<'a, MetadataRequestTopic<'a>>>,
-    /// Versions 4+.
+    /// Whether missing topics may be created. Versions 4+.
     pub allow_auto_topic_creation: bool,
     /// Versions 8 to 10.
     pub include_cluster_authorized_operations: bool,
@@ -44,7 +44,7 @@ impl<'a> MetadataRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -134,7 +134,7 @@ impl<'a> Element<'a> for MetadataRequest<'a> {
 pub struct MetadataRequestTopic<'a> {
     /// Versions 10+, dropped where it does not exist.
     pub topic_id: Uuid,
-    /// Every version, null from 10 on.
+    /// Null from 10 on.
     pub name: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -9,17 +9,15 @@ use std::ops::RangeInclusive;
 /// Brokers, topics and partition leaders as this node knows them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataResponse<'a> {
-    /// Versions 3+, dropped where it does not exist.
+    /// How long the client is throttled, in milliseconds. Versions 3+, dropped where it does not exist.
     pub throttle_time_ms: i32,
-    /// Every version.
     pub brokers: List<'a, MetadataResponseBroker<'a>>,
     /// Versions 2+, dropped where it does not exist.
     pub cluster_id: Option<Cow<'a, str>>,
-    /// Versions 1+, dropped where it does not exist.
+    /// A broker of the cluster, -1 if there is none. Versions 1+, dropped where it does not exist.
     pub controller_id: i32,
-    /// Every version.
     pub topics: List<'a, MetadataResponseTopic<'a>>,
-    /// Versions 8 to 10.
+    /// A bit per operation that the client may do; the default says that nobody asked. Versions 8 to 10.
     pub cluster_authorized_operations: i32,
     /// Versions 13+, dropped where it does not exist.
     pub error_code: i16,
@@ -53,7 +51,7 @@ impl<'a> MetadataResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -133,11 +131,8 @@ impl<'a> Element<'a> for MetadataResponse<'a> {
 /// Part of [`MetadataResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct MetadataResponseBroker<'a> {
-    /// Every version.
     pub node_id: i32,
-    /// Every version.
     pub host: Cow<'a, str>,
-    /// Every version.
     pub port: i32,
     /// Versions 1+, dropped where it does not exist.
     pub rack: Option<Cow<'a, str>>,
@@ -172,17 +167,15 @@ impl<'a> Element<'a> for MetadataResponseBroker<'a> {
 /// Part of [`MetadataResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataResponseTopic<'a> {
-    /// Every version.
     pub error_code: i16,
-    /// Every version, null from 12 on.
+    /// Null from 12 on.
     pub name: Option<Cow<'a, str>>,
     /// Versions 10+, dropped where it does not exist.
     pub topic_id: Uuid,
-    /// Versions 1+, dropped where it does not exist.
+    /// A topic of the broker itself. Versions 1+, dropped where it does not exist.
     pub is_internal: bool,
-    /// Every version.
     pub partitions: List<'a, MetadataResponsePartition<'a>>,
-    /// Versions 8+.
+    /// A bit per operation that the client may do; the default says that nobody asked. Versions 8+.
     pub topic_authorized_operations: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -261,19 +254,15 @@ impl<'a> Element<'a> for MetadataResponseTopic<'a> {
 /// Part of [`MetadataResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataResponsePartition<'a> {
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
     pub partition_index: i32,
-    /// Every version.
+    /// -1 if there is none.
     pub leader_id: i32,
     /// Versions 7+, dropped where it does not exist.
     pub leader_epoch: i32,
-    /// Every version.
     pub replica_nodes: List<'a, i32>,
-    /// Every version.
     pub isr_nodes: List<'a, i32>,
-    /// Versions 5+, dropped where it does not exist.
+    /// Replicas whose broker or log directory is down. Versions 5+, dropped where it does not exist.
     pub offline_replicas: List<'a, i32>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

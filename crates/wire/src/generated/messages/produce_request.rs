@@ -9,13 +9,12 @@ use std::ops::RangeInclusive;
 /// Appends one record batch to each of some partitions.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceRequest<'a> {
-    /// Every version.
+    /// The transaction's name, if the batches belong to one.
     pub transactional_id: Option<Cow<'a, str>>,
-    /// Every version.
+    /// 0, 1, or -1 for all in-sync replicas.
     pub acks: i16,
-    /// Every version.
+    /// How long to wait for replicas, in milliseconds.
     pub timeout_ms: i32,
-    /// Every version.
     pub topic_data: List<'a, TopicProduceData<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -32,7 +31,7 @@ impl<'a> ProduceRequest<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -85,7 +84,6 @@ pub struct TopicProduceData<'a> {
     pub name: Cow<'a, str>,
     /// Versions 13+, dropped where it does not exist.
     pub topic_id: Uuid,
-    /// Every version.
     pub partition_data: List<'a, PartitionProduceData<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -129,9 +127,7 @@ impl<'a> Element<'a> for TopicProduceData<'a> {
 /// Part of [`ProduceRequest`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct PartitionProduceData<'a> {
-    /// Every version.
     pub index: i32,
-    /// Every version.
     pub records: Option<Cow<'a, [u8]>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -12,11 +12,10 @@ use std::ops::RangeInclusive;
 /// Where each batch was appended, or why not.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceResponse<'a> {
-    /// Every version.
     pub responses: List<'a, TopicProduceResponse<'a>>,
-    /// Every version.
+    /// How long the client is throttled, in milliseconds.
     pub throttle_time_ms: i32,
-    /// Versions 10+, tag 0.
+    /// Where the leaders named above are found (KIP-951). Versions 10+, tag 0.
     pub node_endpoints: List<'a, NodeEndpoint<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -33,7 +32,7 @@ impl<'a> ProduceResponse<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -112,7 +111,6 @@ pub struct TopicProduceResponse<'a> {
     pub name: Cow<'a, str>,
     /// Versions 13+, dropped where it does not exist.
     pub topic_id: Uuid,
-    /// Every version.
     pub partition_responses: List<'a, PartitionProduceResponse<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -156,21 +154,19 @@ impl<'a> Element<'a> for TopicProduceResponse<'a> {
 /// Part of [`ProduceResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartitionProduceResponse<'a> {
-    /// Every version.
     pub index: i32,
-    /// Every version.
     pub error_code: i16,
-    /// Every version.
+    /// The offset of the first record, -1 if nothing was appended.
     pub base_offset: i64,
-    /// Every version.
+    /// The broker's clock where the topic uses it, else -1; in milliseconds.
     pub log_append_time_ms: i64,
-    /// Versions 5+, dropped where it does not exist.
+    /// Where the log starts, -1 if unknown. Versions 5+, dropped where it does not exist.
     pub log_start_offset: i64,
-    /// Versions 8+, dropped where it does not exist.
+    /// The records that made the broker refuse the batch (KIP-467). Versions 8+, dropped where it does not exist.
     pub record_errors: List<'a, BatchIndexAndErrorMessage<'a>>,
     /// Versions 8+, dropped where it does not exist.
     pub error_message: Option<Cow<'a, str>>,
-    /// Versions 10+, tag 0.
+    /// Who leads instead (KIP-951). Versions 10+, tag 0.
     pub current_leader: LeaderIdAndEpoch<'a>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -271,9 +267,8 @@ impl<'a> Element<'a> for PartitionProduceResponse<'a> {
 /// Part of [`ProduceResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BatchIndexAndErrorMessage<'a> {
-    /// Every version.
+    /// The record's position in the batch.
     pub batch_index: i32,
-    /// Every version.
     pub batch_index_error_message: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -300,9 +295,7 @@ impl<'a> Element<'a> for BatchIndexAndErrorMessage<'a> {
 /// Part of [`ProduceResponse`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeaderIdAndEpoch<'a> {
-    /// Every version.
     pub leader_id: i32,
-    /// Every version.
     pub leader_epoch: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -335,13 +328,9 @@ impl<'a> Element<'a> for LeaderIdAndEpoch<'a> {
 /// Part of [`ProduceResponse`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct NodeEndpoint<'a> {
-    /// Every version.
     pub node_id: i32,
-    /// Every version.
     pub host: Cow<'a, str>,
-    /// Every version.
     pub port: i32,
-    /// Every version.
     pub rack: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -7,13 +7,11 @@ use std::ops::RangeInclusive;
 /// Opens every request; version 2 adds tagged fields but keeps the old spelling of the client id (KIP-482).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestHeader<'a> {
-    /// Every version.
     pub request_api_key: i16,
-    /// Every version.
     pub request_api_version: i16,
-    /// Every version.
+    /// The client's number for the request, echoed.
     pub correlation_id: i32,
-    /// Every version.
+    /// With a 2-byte length in every version.
     pub client_id: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -40,7 +38,7 @@ impl<'a> RequestHeader<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 /// Opens every response; version 1 adds tagged fields.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ResponseHeader<'a> {
-    /// Every version.
+    /// The client's number for the request, echoed.
     pub correlation_id: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -21,7 +21,7 @@ impl<'a> ResponseHeader<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

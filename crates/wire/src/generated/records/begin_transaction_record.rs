@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// Opens a metadata transaction: what follows counts once it ends (KIP-868).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BeginTransactionRecord<'a> {
-    /// Every version, tag 0.
+    /// Tag 0.
     pub name: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -26,7 +26,7 @@ impl<'a> BeginTransactionRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

@@ -10,17 +10,15 @@ use std::ops::RangeInclusive;
 /// A broker was fenced or unfenced, shuts down, or changed its log directories.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BrokerRegistrationChangeRecord<'a> {
-    /// Every version.
     pub broker_id: i32,
-    /// Every version.
     pub broker_epoch: i64,
-    /// Every version, tag 0.
+    /// 1 fences, -1 unfences, 0 changes nothing. Tag 0.
     pub fenced: i8,
-    /// Versions 1+, tag 1.
+    /// 1 begins the controlled shutdown, 0 changes nothing. Versions 1+, tag 1.
     pub in_controlled_shutdown: i8,
-    /// Versions 2+, tag 2.
+    /// Ids of the online log directories; empty changes nothing. Versions 2+, tag 2.
     pub log_dirs: List<'a, Uuid>,
-    /// Versions 3+, tag 3.
+    /// Log directories that get no new replicas. Versions 3+, tag 3.
     pub cordoned_log_dirs: Option<List<'a, Uuid>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -37,7 +35,7 @@ impl<'a> BrokerRegistrationChangeRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

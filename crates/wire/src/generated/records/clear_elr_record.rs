@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 /// Forgets the eligible leader replicas of one topic, or of all (KIP-966).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ClearElrRecord<'a> {
-    /// Every version.
+    /// Empty for all topics.
     pub topic_name: Cow<'a, str>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -24,7 +24,7 @@ impl<'a> ClearElrRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

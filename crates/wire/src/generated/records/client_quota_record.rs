@@ -7,13 +7,9 @@ use std::ops::RangeInclusive;
 /// A client quota was set or removed (KIP-546).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ClientQuotaRecord<'a> {
-    /// Every version.
     pub entity: List<'a, EntityData<'a>>,
-    /// Every version.
     pub key: Cow<'a, str>,
-    /// Every version.
     pub value: f64,
-    /// Every version.
     pub remove: bool,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -30,7 +26,7 @@ impl<'a> ClientQuotaRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -79,9 +75,7 @@ impl<'a> Element<'a> for ClientQuotaRecord<'a> {
 /// Part of [`ClientQuotaRecord`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct EntityData<'a> {
-    /// Every version.
     pub entity_type: Cow<'a, str>,
-    /// Every version.
     pub entity_name: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

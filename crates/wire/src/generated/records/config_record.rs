@@ -7,13 +7,12 @@ use std::ops::RangeInclusive;
 /// A setting of a resource was set, or removed when the value is null.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigRecord<'a> {
-    /// Every version.
+    /// 2 topic, 4 broker, 16 client metrics, 32 group.
     pub resource_type: i8,
-    /// Every version.
+    /// Empty for the default of all brokers.
     pub resource_name: Cow<'a, str>,
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
+    /// Null removes the setting.
     pub value: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -42,7 +41,7 @@ impl<'a> ConfigRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

@@ -7,19 +7,12 @@ use std::ops::RangeInclusive;
 /// A delegation token was created or changed (KIP-48, KIP-900).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DelegationTokenRecord<'a> {
-    /// Every version.
     pub owner: Cow<'a, str>,
-    /// Every version.
     pub requester: Cow<'a, str>,
-    /// Every version.
     pub renewers: List<'a, Cow<'a, str>>,
-    /// Every version.
     pub issue_timestamp: i64,
-    /// Every version.
     pub max_timestamp: i64,
-    /// Every version.
     pub expiration_timestamp: i64,
-    /// Every version.
     pub token_id: Cow<'a, str>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -36,7 +29,7 @@ impl<'a> DelegationTokenRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

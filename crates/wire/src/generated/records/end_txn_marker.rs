@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 /// Value of a commit or abort marker in a partition (KIP-98).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct EndTxnMarker {
-    /// Every version.
+    /// Fences markers of older coordinators.
     pub coordinator_epoch: i32,
 }
 
@@ -17,7 +17,7 @@ impl EndTxnMarker {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

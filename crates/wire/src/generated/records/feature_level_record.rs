@@ -7,9 +7,8 @@ use std::ops::RangeInclusive;
 /// A feature was finalized at a level (KIP-584).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FeatureLevelRecord<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
+    /// 0 is the same as not finalized.
     pub feature_level: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -26,7 +25,7 @@ impl<'a> FeatureLevelRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

@@ -6,9 +6,8 @@ use std::ops::RangeInclusive;
 /// Control record that finalizes kraft.version (KIP-853).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct KRaftVersionRecord<'a> {
-    /// Every version.
     pub version: i16,
-    /// Every version.
+    /// 0 static voters, 1 voters in the log.
     pub kraft_version: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -23,7 +22,7 @@ impl<'a> KRaftVersionRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

@@ -7,13 +7,9 @@ use std::ops::RangeInclusive;
 /// Control record that a quorum leader writes first in its epoch (KIP-595).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct LeaderChangeMessage<'a> {
-    /// Every version.
     pub version: i16,
-    /// Every version.
     pub leader_id: i32,
-    /// Every version.
     pub voters: List<'a, Voter<'a>>,
-    /// Every version.
     pub granting_voters: List<'a, Voter<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -28,7 +24,7 @@ impl<'a> LeaderChangeMessage<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -77,7 +73,6 @@ impl<'a> Element<'a> for LeaderChangeMessage<'a> {
 /// Part of [`LeaderChangeMessage`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Voter<'a> {
-    /// Every version.
     pub voter_id: i32,
     /// Versions 1+.
     pub voter_directory_id: Uuid,

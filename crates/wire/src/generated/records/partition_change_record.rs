@@ -10,27 +10,25 @@ use std::ops::RangeInclusive;
 /// Some of the state of a partition changed; what is absent stays.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartitionChangeRecord<'a> {
-    /// Every version.
     pub partition_id: i32,
-    /// Every version.
     pub topic_id: Uuid,
-    /// Every version, tag 0.
+    /// Tag 0.
     pub isr: Option<List<'a, i32>>,
-    /// Every version, tag 1.
+    /// -1 if there is none any more, -2 changes nothing. Tag 1.
     pub leader: i32,
-    /// Every version, tag 2.
+    /// Tag 2.
     pub replicas: Option<List<'a, i32>>,
-    /// Every version, tag 3.
+    /// Tag 3.
     pub removing_replicas: Option<List<'a, i32>>,
-    /// Every version, tag 4.
+    /// Tag 4.
     pub adding_replicas: Option<List<'a, i32>>,
-    /// Every version, tag 5.
+    /// -1 changes nothing. Tag 5.
     pub leader_recovery_state: i8,
-    /// Versions 1+, tag 8.
+    /// The log directory of each replica, in their order. Versions 1+, tag 8.
     pub directories: Option<List<'a, Uuid>>,
-    /// Versions 2+, tag 6.
+    /// Replicas outside of the ISR that hold all that is committed (KIP-966). Versions 2+, tag 6.
     pub eligible_leader_replicas: Option<List<'a, i32>>,
-    /// Versions 2+, tag 7.
+    /// The last members of the ISR before it and the ELR became empty (KIP-966). Versions 2+, tag 7.
     pub last_known_elr: Option<List<'a, i32>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -66,7 +64,7 @@ impl<'a> PartitionChangeRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

@@ -10,31 +10,23 @@ use std::ops::RangeInclusive;
 /// A partition exists, with its whole state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartitionRecord<'a> {
-    /// Every version.
     pub partition_id: i32,
-    /// Every version.
     pub topic_id: Uuid,
-    /// Every version.
     pub replicas: List<'a, i32>,
-    /// Every version.
     pub isr: List<'a, i32>,
-    /// Every version.
     pub removing_replicas: List<'a, i32>,
-    /// Every version.
     pub adding_replicas: List<'a, i32>,
-    /// Every version.
+    /// -1 if there is none.
     pub leader: i32,
-    /// Every version, tag 0.
+    /// 0 recovered, 1 recovering from an unclean election. Tag 0.
     pub leader_recovery_state: i8,
-    /// Every version.
     pub leader_epoch: i32,
-    /// Every version.
     pub partition_epoch: i32,
-    /// Versions 1+.
+    /// The log directory of each replica, in their order. Versions 1+.
     pub directories: List<'a, Uuid>,
-    /// Versions 2+, tag 1.
+    /// Replicas outside of the ISR that hold all that is committed (KIP-966). Versions 2+, tag 1.
     pub eligible_leader_replicas: Option<List<'a, i32>>,
-    /// Versions 2+, tag 2.
+    /// The last members of the ISR before it and the ELR became empty (KIP-966). Versions 2+, tag 2.
     pub last_known_elr: Option<List<'a, i32>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -72,7 +64,7 @@ impl<'a> PartitionRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

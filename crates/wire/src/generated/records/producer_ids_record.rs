@@ -6,11 +6,9 @@ use std::ops::RangeInclusive;
 /// A broker was given the block of producer ids below the next one (KIP-730).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProducerIdsRecord<'a> {
-    /// Every version.
     pub broker_id: i32,
-    /// Every version.
     pub broker_epoch: i64,
-    /// Every version.
+    /// The first id behind the block.
     pub next_producer_id: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -38,7 +36,7 @@ impl<'a> ProducerIdsRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

@@ -11,27 +11,22 @@ use std::ops::RangeInclusive;
 /// A broker registered; the offset of this record is its broker epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RegisterBrokerRecord<'a> {
-    /// Every version.
     pub broker_id: i32,
     /// Versions 2+.
     pub is_migrating_zk_broker: bool,
-    /// Every version.
+    /// Drawn anew at each start of the process.
     pub incarnation_id: Uuid,
-    /// Every version.
+    /// The offset of this record.
     pub broker_epoch: i64,
-    /// Every version.
     pub end_points: List<'a, BrokerEndpoint<'a>>,
-    /// Every version.
     pub features: List<'a, BrokerFeature<'a>>,
-    /// Every version.
     pub rack: Option<Cow<'a, str>>,
-    /// Every version.
     pub fenced: bool,
     /// Versions 1+.
     pub in_controlled_shutdown: bool,
-    /// Versions 3+, tag 0.
+    /// Ids of the online log directories. Versions 3+, tag 0.
     pub log_dirs: List<'a, Uuid>,
-    /// Versions 4+, tag 1.
+    /// Log directories that get no new replicas. Versions 4+, tag 1.
     pub cordoned_log_dirs: Option<List<'a, Uuid>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -67,7 +62,7 @@ impl<'a> RegisterBrokerRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -195,13 +190,10 @@ impl<'a> Element<'a> for RegisterBrokerRecord<'a> {
 /// Part of [`RegisterBrokerRecord`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BrokerEndpoint<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub host: Cow<'a, str>,
-    /// Every version.
     pub port: u16,
-    /// Every version.
+    /// 0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL.
     pub security_protocol: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -232,11 +224,8 @@ impl<'a> Element<'a> for BrokerEndpoint<'a> {
 /// Part of [`RegisterBrokerRecord`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BrokerFeature<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub min_supported_version: i16,
-    /// Every version.
     pub max_supported_version: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -8,15 +8,11 @@ use std::ops::RangeInclusive;
 /// A controller registered with its endpoints and features (KIP-919).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RegisterControllerRecord<'a> {
-    /// Every version.
     pub controller_id: i32,
-    /// Every version.
+    /// Drawn anew at each start of the process.
     pub incarnation_id: Uuid,
-    /// Every version.
     pub zk_migration_ready: bool,
-    /// Every version.
     pub end_points: List<'a, ControllerEndpoint<'a>>,
-    /// Every version.
     pub features: List<'a, ControllerFeature<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -46,7 +42,7 @@ impl<'a> RegisterControllerRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -104,13 +100,10 @@ impl<'a> Element<'a> for RegisterControllerRecord<'a> {
 /// Part of [`RegisterControllerRecord`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ControllerEndpoint<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub host: Cow<'a, str>,
-    /// Every version.
     pub port: u16,
-    /// Every version.
+    /// 0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL.
     pub security_protocol: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -141,11 +134,8 @@ impl<'a> Element<'a> for ControllerEndpoint<'a> {
 /// Part of [`RegisterControllerRecord`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ControllerFeature<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub min_supported_version: i16,
-    /// Every version.
     pub max_supported_version: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -7,7 +7,6 @@ use std::ops::RangeInclusive;
 /// An access control entry is gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoveAccessControlEntryRecord<'a> {
-    /// Every version.
     pub id: Uuid,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -30,7 +29,7 @@ impl<'a> RemoveAccessControlEntryRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

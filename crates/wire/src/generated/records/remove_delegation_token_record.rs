@@ -7,7 +7,6 @@ use std::ops::RangeInclusive;
 /// A delegation token is gone.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct RemoveDelegationTokenRecord<'a> {
-    /// Every version.
     pub token_id: Cow<'a, str>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -24,7 +23,7 @@ impl<'a> RemoveDelegationTokenRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

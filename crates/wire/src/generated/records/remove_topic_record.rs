@@ -7,7 +7,6 @@ use std::ops::RangeInclusive;
 /// A topic and its partitions are gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoveTopicRecord<'a> {
-    /// Every version.
     pub topic_id: Uuid,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -30,7 +29,7 @@ impl<'a> RemoveTopicRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

@@ -7,9 +7,7 @@ use std::ops::RangeInclusive;
 /// A SCRAM credential of a user is gone.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct RemoveUserScramCredentialRecord<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub mechanism: i8,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -26,7 +24,7 @@ impl<'a> RemoveUserScramCredentialRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

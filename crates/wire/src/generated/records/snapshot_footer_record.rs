@@ -6,7 +6,6 @@ use std::ops::RangeInclusive;
 /// Last control record of a metadata snapshot (KIP-630).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SnapshotFooterRecord<'a> {
-    /// Every version.
     pub version: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -21,7 +20,7 @@ impl<'a> SnapshotFooterRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

@@ -6,9 +6,8 @@ use std::ops::RangeInclusive;
 /// First control record of a metadata snapshot (KIP-630).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SnapshotHeaderRecord<'a> {
-    /// Every version.
     pub version: i16,
-    /// Every version.
+    /// Append time of the last batch in the snapshot, in milliseconds.
     pub last_contained_log_timestamp: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -23,7 +22,7 @@ impl<'a> SnapshotHeaderRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

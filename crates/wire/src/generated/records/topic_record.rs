@@ -8,9 +8,7 @@ use std::ops::RangeInclusive;
 /// A topic exists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicRecord<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub topic_id: Uuid,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -33,7 +31,7 @@ impl<'a> TopicRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

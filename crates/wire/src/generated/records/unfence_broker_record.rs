@@ -6,9 +6,7 @@ use std::ops::RangeInclusive;
 /// A broker was unfenced. Replaced by BrokerRegistrationChangeRecord since 3.3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct UnfenceBrokerRecord<'a> {
-    /// Every version.
     pub id: i32,
-    /// Every version.
     pub epoch: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -25,7 +23,7 @@ impl<'a> UnfenceBrokerRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

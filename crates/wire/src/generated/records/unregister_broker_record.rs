@@ -6,9 +6,7 @@ use std::ops::RangeInclusive;
 /// A broker left the cluster for good.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct UnregisterBrokerRecord<'a> {
-    /// Every version.
     pub broker_id: i32,
-    /// Every version.
     pub broker_epoch: i64,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -25,7 +23,7 @@ impl<'a> UnregisterBrokerRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

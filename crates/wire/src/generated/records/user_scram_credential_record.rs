@@ -7,17 +7,12 @@ use std::ops::RangeInclusive;
 /// A SCRAM credential of a user was set (KIP-554).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct UserScramCredentialRecord<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub mechanism: i8,
-    /// Every version.
     pub salt: Cow<'a, [u8]>,
-    /// Every version.
     pub stored_key: Cow<'a, [u8]>,
-    /// Every version.
     pub server_key: Cow<'a, [u8]>,
-    /// Every version.
+    /// Of the hash.
     pub iterations: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -34,7 +29,7 @@ impl<'a> UserScramCredentialRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

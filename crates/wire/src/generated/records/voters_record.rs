@@ -8,9 +8,7 @@ use std::ops::RangeInclusive;
 /// Control record with the voters of the quorum (KIP-853).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct VotersRecord<'a> {
-    /// Every version.
     pub version: i16,
-    /// Every version.
     pub voters: List<'a, Voter<'a>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -25,7 +23,7 @@ impl<'a> VotersRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -70,13 +68,9 @@ impl<'a> Element<'a> for VotersRecord<'a> {
 /// Part of [`VotersRecord`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Voter<'a> {
-    /// Every version.
     pub voter_id: i32,
-    /// Every version.
     pub voter_directory_id: Uuid,
-    /// Every version.
     pub endpoints: List<'a, Endpoint<'a>>,
-    /// Every version.
     pub kraft_version_feature: KRaftVersionFeature<'a>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -119,11 +113,8 @@ impl<'a> Element<'a> for Voter<'a> {
 /// Part of [`VotersRecord`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Endpoint<'a> {
-    /// Every version.
     pub name: Cow<'a, str>,
-    /// Every version.
     pub host: Cow<'a, str>,
-    /// Every version.
     pub port: u16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -152,9 +143,7 @@ impl<'a> Element<'a> for Endpoint<'a> {
 /// Part of [`VotersRecord`].
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct KRaftVersionFeature<'a> {
-    /// Every version.
     pub min_supported_version: i16,
-    /// Every version.
     pub max_supported_version: i16,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,

@@ -6,7 +6,6 @@ use std::ops::RangeInclusive;
 /// How far the migration from ZooKeeper has come (KIP-866).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ZkMigrationStateRecord<'a> {
-    /// Every version.
     pub zk_migration_state: i8,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -23,7 +22,7 @@ impl<'a> ZkMigrationStateRecord<'a> {
     /// Decodes one message and leaves the reader behind it.
     ///
     /// # Errors
-    /// If the bytes are not such a message, or the version is not one of [`Self::VERSIONS`].
+    /// If the bytes are not such a message, or it has no such version.
     pub fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         if !Self::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });

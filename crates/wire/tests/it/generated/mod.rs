@@ -899,7 +899,7 @@ impl Arbitrary for messages::init_producer_id_request::InitProducerIdRequest<'st
             transaction_timeout_ms: random.draw(version),
             producer_id: if version >= 3 { random.draw(version) } else { -1 },
             producer_epoch: if version >= 3 { random.draw(version) } else { -1 },
-            enable2_pc: if version >= 6 { random.draw(version) } else { false },
+            enable_2pc: if version >= 6 { random.draw(version) } else { false },
             keep_prepared_txn: if version >= 6 { random.draw(version) } else { false },
             unknown_tags: random.unknown_tags(version >= 2),
         }
