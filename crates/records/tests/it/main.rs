@@ -2,3 +2,5 @@
 
 #[cfg(test)]
 mod checks;
+#[cfg(test)]
+mod golden;
