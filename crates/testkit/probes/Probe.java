@@ -151,7 +151,8 @@ public class Probe {
 
     void raw() throws IOException {
         try {
-            answer(HexFormat.of().formatHex(receive(SILENCE_MS)));
+            String frame = HexFormat.of().formatHex(receive(SILENCE_MS));
+            answer(frame.replace(String.format("%08x", port), "$port"));
         } catch (SocketTimeoutException silence) {
             answer("silence");
         } catch (EOFException closed) {
