@@ -1,4 +1,4 @@
-//! Frames and headers: the length in front, and which version of the headers a request and its response carry.
+//! Frames and headers: the length in front, and the versions of both headers that a request implies.
 
 use crate::ApiKey;
 use crate::codec::{DecodeError, EncodeError, Reader, Writer, signed};

@@ -10,12 +10,14 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte.
+    #[inline]
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
     /// The bytes not read yet.
+    #[inline]
     #[must_use]
     pub const fn remaining(&self) -> &'a [u8] {
         self.bytes
@@ -36,6 +38,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If there are fewer.
+    #[inline]
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
         let remaining = self.bytes.len();
         let (taken, rest) = self
@@ -46,6 +49,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let remaining = self.bytes.len();
         let (taken, rest) = self
@@ -60,6 +64,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If the bytes end.
+    #[inline]
     pub fn bool(&mut self) -> Result<bool, DecodeError> {
         Ok(self.i8()? != 0)
     }
@@ -68,6 +73,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If the bytes end.
+    #[inline]
     pub fn i8(&mut self) -> Result<i8, DecodeError> {
         self.array().map(i8::from_be_bytes)
     }
@@ -76,6 +82,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If the bytes end.
+    #[inline]
     pub fn i16(&mut self) -> Result<i16, DecodeError> {
         self.array().map(i16::from_be_bytes)
     }
@@ -84,6 +91,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If the bytes end.
+    #[inline]
     pub fn u16(&mut self) -> Result<u16, DecodeError> {
         self.array().map(u16::from_be_bytes)
     }
@@ -92,6 +100,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If the bytes end.
+    #[inline]
     pub fn i32(&mut self) -> Result<i32, DecodeError> {
         self.array().map(i32::from_be_bytes)
     }
@@ -100,6 +109,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If the bytes end.
+    #[inline]
     pub fn u32(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_be_bytes)
     }
@@ -108,6 +118,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If the bytes end.
+    #[inline]
     pub fn i64(&mut self) -> Result<i64, DecodeError> {
         self.array().map(i64::from_be_bytes)
     }
@@ -124,6 +135,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If the bytes end.
+    #[inline]
     pub fn uuid(&mut self) -> Result<Uuid, DecodeError> {
         self.array().map(Uuid::from_bytes)
     }
@@ -132,7 +144,20 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If the bytes end, or the number has more bits.
+    #[inline]
     pub fn uvarint(&mut self) -> Result<u32, DecodeError> {
+        // Nearly all are lengths below 128 or empty tag sections.
+        if let Some((byte, rest)) = self.bytes.split_first()
+            && *byte < 0x80
+        {
+            self.bytes = rest;
+            return Ok(u32::from(*byte));
+        }
+        self.long_uvarint()
+    }
+
+    #[cold]
+    fn long_uvarint(&mut self) -> Result<u32, DecodeError> {
         let mut value = 0_u32;
         for shift in [0, 7, 14, 21, 28] {
             let [byte] = self.array()?;
@@ -199,6 +224,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If they are cut short.
+    #[inline]
     pub fn nullable_slice(&mut self, layout: Layout) -> Result<Option<&'a [u8]>, DecodeError> {
         match self.length_of_bytes(layout)? {
             None => Ok(None),
@@ -218,25 +244,46 @@ impl<'a> Reader<'a> {
     }
 
     /// The length of bytes, records or a list; `None` is null.
+    #[inline]
     pub(crate) fn length_of_bytes(&mut self, layout: Layout) -> Result<Option<usize>, DecodeError> {
         if layout.flexible { self.compact() } else { length(self.i32()?) }
     }
 
     /// A compact length: zero is null, everything else one more than the length.
+    #[inline]
     fn compact(&mut self) -> Result<Option<usize>, DecodeError> {
         let raw = self.uvarint()?;
-        // Java's lengths are signed.
-        let signed = i32::try_from(i64::from(raw) - 1)
-            .map_err(|_| DecodeError::NegativeLength { length: i32::MIN })?;
-        length(signed)
+        // Java's lengths are signed: the largest varint would be a negative one.
+        match raw.checked_sub(1) {
+            None => Ok(None),
+            Some(length) if length <= i32::MAX.unsigned_abs() => Ok(usize::try_from(length).ok()),
+            Some(_) => Err(DecodeError::NegativeLength { length: i32::MIN }),
+        }
     }
 
     /// The tagged fields of a struct that knows none.
+    #[inline]
     pub(crate) fn unknown_tags(&mut self, layout: Layout) -> Result<UnknownTags<'a>, DecodeError> {
+        if !layout.flexible || self.skip_no_tags() {
+            return Ok(UnknownTags::default());
+        }
         UnknownTags::read(self, layout)
+    }
+
+    /// Reads an empty section of tagged fields, if there is one: most are.
+    #[inline]
+    pub(crate) fn skip_no_tags(&mut self) -> bool {
+        match self.bytes.split_first() {
+            Some((0, rest)) => {
+                self.bytes = rest;
+                true
+            }
+            _ => false,
+        }
     }
 }
 
+#[inline]
 fn length(raw: i32) -> Result<Option<usize>, DecodeError> {
     match raw {
         -1 => Ok(None),
@@ -244,5 +291,73 @@ fn length(raw: i32) -> Result<Option<usize>, DecodeError> {
             Ok(length) => Ok(Some(length)),
             Err(_) => Err(DecodeError::NegativeLength { length: raw }),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Writer;
+    use super::*;
+
+    const CLASSIC: Layout = Layout { version: 0, flexible: false };
+    const FLEXIBLE: Layout = Layout { version: 0, flexible: true };
+
+    #[test]
+    #[rustfmt::skip]
+    fn varints_have_at_most_32_bits() {
+        check(&[0],                             Ok(0));
+        check(&[0x7f],                          Ok(127));
+        check(&[0x80, 1],                       Ok(128));
+        check(&[0xff, 0xff, 0xff, 0xff, 0x0f],  Ok(u32::MAX));
+        // Longer than needed, as Kafka takes it too.
+        check(&[0x80, 0x80, 0],                 Ok(0));
+        check(&[0xff, 0xff, 0xff, 0xff, 0x1f],  Err(DecodeError::VarintTooLong));
+        check(&[0x80, 0x80, 0x80, 0x80, 0x80],  Err(DecodeError::VarintTooLong));
+        check(&[0x80],                          Err(DecodeError::TooShort { needed: 1, remaining: 0 }));
+
+        fn check(bytes: &[u8], expected: Result<u32, DecodeError>) {
+            assert_eq!(Reader::new(bytes).uvarint(), expected, "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn varints_are_written_in_as_few_bytes_as_they_need() {
+        for shift in 0..32 {
+            for value in [1_u32 << shift, (1 << shift) - 1, u32::MAX >> shift] {
+                let mut out = Vec::new();
+                Writer::new(&mut out).uvarint(value);
+                assert_eq!(Reader::new(&out).uvarint(), Ok(value));
+                let bits = 32 - value.leading_zeros();
+                assert_eq!(out.len(), bits.div_ceil(7).max(1) as usize, "{value}");
+            }
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn strings_have_two_spellings_and_one_bound() {
+        check(CLASSIC,  &[0, 2, b'h', b'i'],        Ok(Some("hi")));
+        check(CLASSIC,  &[0, 0],                    Ok(Some("")));
+        check(CLASSIC,  &[0xff, 0xff],              Ok(None));
+        check(CLASSIC,  &[0xff, 0xfe],              Err(DecodeError::NegativeLength { length: -2 }));
+        check(CLASSIC,  &[0, 2, b'h'],              Err(DecodeError::TooShort { needed: 2, remaining: 1 }));
+        check(CLASSIC,  &[0, 1, 0xff],              Err(DecodeError::NotUtf8));
+        check(FLEXIBLE, &[3, b'h', b'i'],           Ok(Some("hi")));
+        check(FLEXIBLE, &[1],                       Ok(Some("")));
+        check(FLEXIBLE, &[0],                       Ok(None));
+        check(FLEXIBLE, &[0x81, 0x80, 2],           Err(DecodeError::StringTooLong { length: 0x8000 }));
+        check(FLEXIBLE, &[0xff, 0xff, 0xff, 0xff, 0x0f], Err(DecodeError::NegativeLength { length: i32::MIN }));
+
+        fn check(layout: Layout, bytes: &[u8], expected: Result<Option<&str>, DecodeError>) {
+            assert_eq!(Reader::new(bytes).nullable_str(layout), expected, "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn null_is_refused_where_a_value_is_required() {
+        let null = Err(DecodeError::UnexpectedNull);
+        assert_eq!(Reader::new(&[0]).string(FLEXIBLE), null.clone());
+        assert_eq!(Reader::new(&[0xff; 2]).string(CLASSIC), null);
+        assert_eq!(Reader::new(&[0xff; 4]).bytes(CLASSIC), Err(DecodeError::UnexpectedNull));
     }
 }

@@ -28,6 +28,7 @@ impl<'a> UnknownTags<'a> {
     }
 
     /// The section of a struct without known tags.
+    #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>, layout: Layout) {
         if layout.flexible {
             writer.uvarint(self.count);
@@ -152,5 +153,70 @@ impl<'u> TagWriter<'u> {
             }
             self.unknown = next;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLEXIBLE: Layout = Layout { version: 0, flexible: true };
+
+    /// Reads a section whose tags 1 and 4 are known, and writes it with these values for them.
+    fn again(
+        section: &[u8],
+        first: Option<i8>,
+        fourth: Option<i8>,
+    ) -> Result<Vec<u8>, DecodeError> {
+        let mut reader = Reader::new(section);
+        let mut tags = TagReader::open(&mut reader, FLEXIBLE)?;
+        while let Some((tag, field)) = tags.next(&mut reader)? {
+            match tag {
+                1 | 4 => assert_eq!(field.remaining().len(), 1),
+                _ => tags.unknown(&reader),
+            }
+        }
+        reader.finish()?;
+        let unknown = tags.close();
+        let mut out = Vec::new();
+        let writer = &mut Writer::new(&mut out);
+        let mut tags = TagWriter::open(writer, &unknown, &[1, 4]);
+        for (tag, value) in [(1, first), (4, fourth)] {
+            if let Some(value) = value {
+                let at = tags.field(writer, tag);
+                writer.i8(value);
+                TagWriter::end_field(writer, at).expect("a byte is not too long");
+            }
+        }
+        tags.close(writer);
+        Ok(out)
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn unknown_fields_keep_their_place_between_known_ones() {
+        //    tag, size, value ...                           1        4        count and fields
+        check(&[0],                                          None,    None,    &[0]);
+        check(&[1, 0, 2, 8, 9],                              None,    None,    &[1, 0, 2, 8, 9]);
+        check(&[1, 0, 0],                                    Some(7), Some(9), &[3, 0, 0, 1, 1, 7, 4, 1, 9]);
+        check(&[3, 1, 1, 7, 2, 0, 4, 1, 9],                  Some(7), Some(9), &[3, 1, 1, 7, 2, 0, 4, 1, 9]);
+        check(&[4, 0, 0, 1, 1, 7, 4, 1, 9, 0xe8, 7, 1, 5],   Some(7), Some(9), &[4, 0, 0, 1, 1, 7, 4, 1, 9, 0xe8, 7, 1, 5]);
+        // A known field that is no longer set leaves nothing behind.
+        check(&[4, 0, 0, 1, 1, 7, 4, 1, 9, 0xe8, 7, 1, 5],   None,    Some(2), &[3, 0, 0, 4, 1, 2, 0xe8, 7, 1, 5]);
+        check(&[3, 0, 0, 1, 1, 7, 5, 0],                     None,    None,    &[2, 0, 0, 5, 0]);
+    }
+
+    fn check(section: &[u8], first: Option<i8>, fourth: Option<i8>, expected: &[u8]) {
+        assert_eq!(again(section, first, fourth).as_deref(), Ok(expected), "{section:?}");
+    }
+
+    #[test]
+    fn sections_out_of_order_or_too_short_are_refused() {
+        let refused = |section: &[u8], error| assert_eq!(again(section, None, None), Err(error));
+        refused(&[2, 5, 0, 5, 0], DecodeError::TagOutOfOrder { tag: 5, before: 5 });
+        refused(&[2, 5, 0, 3, 0], DecodeError::TagOutOfOrder { tag: 3, before: 5 });
+        refused(&[1, 5, 3, 0], DecodeError::TooShort { needed: 3, remaining: 1 });
+        refused(&[2, 5, 0], DecodeError::TooShort { needed: 1, remaining: 0 });
+        refused(&[1, 5, 0, 9], DecodeError::TrailingBytes { count: 1 });
     }
 }

@@ -10,6 +10,7 @@ pub struct Writer<'b> {
 
 impl<'b> Writer<'b> {
     /// Appends behind what the buffer holds already.
+    #[inline]
     pub const fn new(out: &'b mut Vec<u8>) -> Self {
         Self { out, copies_lists: true }
     }
@@ -31,47 +32,56 @@ impl<'b> Writer<'b> {
     }
 
     /// Bytes in the buffer, those from before included.
+    #[inline]
     #[must_use]
     pub const fn position(&self) -> usize {
         self.out.len()
     }
 
     /// Bytes as they are.
+    #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
     /// One byte, 0 or 1.
+    #[inline]
     pub fn bool(&mut self, value: bool) {
         self.out.push(u8::from(value));
     }
 
     /// One byte.
+    #[inline]
     pub fn i8(&mut self, value: i8) {
         self.raw(&value.to_be_bytes());
     }
 
     /// Two bytes.
+    #[inline]
     pub fn i16(&mut self, value: i16) {
         self.raw(&value.to_be_bytes());
     }
 
     /// Two bytes without a sign.
+    #[inline]
     pub fn u16(&mut self, value: u16) {
         self.raw(&value.to_be_bytes());
     }
 
     /// Four bytes.
+    #[inline]
     pub fn i32(&mut self, value: i32) {
         self.raw(&value.to_be_bytes());
     }
 
     /// Four bytes without a sign.
+    #[inline]
     pub fn u32(&mut self, value: u32) {
         self.raw(&value.to_be_bytes());
     }
 
     /// Eight bytes.
+    #[inline]
     pub fn i64(&mut self, value: i64) {
         self.raw(&value.to_be_bytes());
     }
@@ -82,12 +92,21 @@ impl<'b> Writer<'b> {
     }
 
     /// Sixteen bytes.
+    #[inline]
     pub fn uuid(&mut self, value: Uuid) {
         self.raw(value.as_bytes());
     }
 
     /// An unsigned varint in as few bytes as it needs.
+    #[inline]
     pub fn uvarint(&mut self, value: u32) {
+        match u8::try_from(value) {
+            Ok(byte @ 0..0x80) => self.out.push(byte),
+            _ => self.long_uvarint(value),
+        }
+    }
+
+    fn long_uvarint(&mut self, value: u32) {
         let (bytes, length) = uvarint(value);
         self.raw(bytes.get(..length).unwrap_or_default());
     }
@@ -161,6 +180,7 @@ impl<'b> Writer<'b> {
     ///
     /// # Errors
     /// If it is more than a signed 32-bit length can say.
+    #[inline]
     pub(crate) fn length_of_bytes(
         &mut self,
         length: Option<usize>,
@@ -177,6 +197,7 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
+    #[inline]
     fn compact(&mut self, length: Option<usize>) -> Result<(), EncodeError> {
         let raw = match length {
             None => 0,
@@ -187,6 +208,7 @@ impl<'b> Writer<'b> {
     }
 
     /// The tagged fields of a struct that knows none.
+    #[inline]
     pub(crate) fn unknown_tags(&mut self, tags: &UnknownTags<'_>, layout: Layout) {
         tags.write(self, layout);
     }

@@ -102,6 +102,7 @@ impl<'a, P: Visit<'a>> ByTopic<'a, P> {
         Ok(list)
     }
 
+    #[inline]
     fn step(&mut self) -> Result<Option<Entry<'a, P>>, DecodeError> {
         while self.partitions_left == 0 {
             if self.inside_topic {
@@ -123,6 +124,7 @@ impl<'a, P: Visit<'a>> ByTopic<'a, P> {
 impl<'a, P: Visit<'a>> Iterator for ByTopic<'a, P> {
     type Item = Entry<'a, P>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.step().expect("the list was walked once when the request arrived")
     }

@@ -1,7 +1,8 @@
 use super::{ByTopic, Visit};
 use crate::codec::{DecodeError, Element, Layout, Reader, TagReader};
 use crate::messages;
-use crate::messages::fetch_request::{FetchPartition, ReplicaState};
+use crate::messages::fetch_request::ReplicaState;
+use ottla_types::Uuid;
 
 /// A Fetch request, visited in its frame.
 #[derive(Clone, Debug)]
@@ -25,11 +26,32 @@ pub struct FetchRequest<'a> {
     /// Its epoch: -1 ends it, 0 opens one.
     pub session_epoch: i32,
     /// The partitions to read, or to add to the session.
-    pub partitions: ByTopic<'a, FetchPartition<'a>>,
+    pub partitions: ByTopic<'a, FetchPartition>,
     /// The partitions to drop from the session.
     pub forgotten: ByTopic<'a, i32>,
     /// The consumer's rack, for reads from the nearest replica (KIP-392).
     pub rack_id: &'a str,
+}
+
+/// What to read of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchPartition {
+    /// The partition's number.
+    pub partition: i32,
+    /// The leader epoch that the client believes in, -1 if it does not say; since version 9.
+    pub current_leader_epoch: i32,
+    /// The offset to start from.
+    pub fetch_offset: i64,
+    /// The epoch of the follower's last record, -1 if it has none (KIP-595); since version 12.
+    pub last_fetched_epoch: i32,
+    /// Where the follower's log starts, -1 for consumers; since version 5.
+    pub log_start_offset: i64,
+    /// Bytes of records to stop at, a first batch excepted.
+    pub partition_max_bytes: i32,
+    /// The follower's log directory, zero if it does not say (KIP-853); since version 17.
+    pub replica_directory_id: Uuid,
+    /// The high watermark that the follower knows (KIP-1166); since version 18.
+    pub high_watermark: i64,
 }
 
 impl<'a> FetchRequest<'a> {
@@ -88,8 +110,42 @@ impl<'a> FetchRequest<'a> {
     }
 }
 
-impl<'a> Visit<'a> for FetchPartition<'a> {
+impl<'a> Visit<'a> for FetchPartition {
+    #[inline]
     fn visit(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        Self::read(reader, layout)
+        let version = layout.version;
+        let mut partition = Self {
+            partition: reader.i32()?,
+            current_leader_epoch: if version >= 9 { reader.i32()? } else { -1 },
+            fetch_offset: reader.i64()?,
+            last_fetched_epoch: if version >= 12 { reader.i32()? } else { -1 },
+            log_start_offset: if version >= 5 { reader.i64()? } else { -1 },
+            partition_max_bytes: reader.i32()?,
+            replica_directory_id: Uuid::ZERO,
+            high_watermark: i64::MAX,
+        };
+        if layout.flexible && !reader.skip_no_tags() {
+            partition.read_tags(reader, layout)?;
+        }
+        Ok(partition)
+    }
+}
+
+impl FetchPartition {
+    /// Followers send them; a consumer has none.
+    #[cold]
+    fn read_tags(&mut self, reader: &mut Reader<'_>, layout: Layout) -> Result<(), DecodeError> {
+        let version = layout.version;
+        let mut tags = TagReader::open(reader, layout)?;
+        while let Some((tag, mut field)) = tags.next(reader)? {
+            match tag {
+                0 if version >= 17 => self.replica_directory_id = field.uuid()?,
+                1 if version >= 18 => self.high_watermark = field.i64()?,
+                0 | 1 => return Err(DecodeError::TagNotInVersion { tag, version }),
+                _ => continue,
+            }
+            field.finish()?;
+        }
+        Ok(())
     }
 }

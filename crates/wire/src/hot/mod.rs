@@ -12,7 +12,7 @@ mod produce_response;
 mod response;
 
 pub use by_topic::{ByTopic, Entry, TopicRef, Visit};
-pub use fetch_request::FetchRequest;
+pub use fetch_request::{FetchPartition, FetchRequest};
 pub use fetch_response::{
     AbortedTransaction, EpochAndOffset, FetchResponseHead, FetchResponsePartition,
     FetchResponseWriter,

@@ -47,6 +47,7 @@ impl<'a> ProduceRequest<'a> {
 }
 
 impl<'a> Visit<'a> for ProducePartition<'a> {
+    #[inline]
     fn visit(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let index = reader.i32()?;
         let records = reader.nullable_slice(layout)?;

@@ -5,11 +5,11 @@ use crate::random::Random;
 use crate::subject::Subject;
 use ottla_types::Uuid;
 use ottla_wire::hot::{
-    AbortedTransaction, CurrentLeader, Entry, EpochAndOffset, FetchRequest, FetchResponseHead,
-    FetchResponsePartition, FetchResponseWriter, NodeEndpoint, ProducePartition, ProduceRequest,
-    ProduceResponsePartition, ProduceResponseWriter, RecordError, TopicRef,
+    AbortedTransaction, CurrentLeader, Entry, EpochAndOffset, FetchPartition, FetchRequest,
+    FetchResponseHead, FetchResponsePartition, FetchResponseWriter, NodeEndpoint, ProducePartition,
+    ProduceRequest, ProduceResponsePartition, ProduceResponseWriter, RecordError, TopicRef,
 };
-use ottla_wire::messages::fetch_request::FetchPartition;
+use ottla_wire::messages::fetch_request;
 use ottla_wire::messages::fetch_response::{FetchResponse, PartitionData};
 use ottla_wire::messages::produce_response::{PartitionProduceResponse, ProduceResponse};
 use ottla_wire::messages::{self, ResponseHeader};
@@ -80,8 +80,10 @@ fn check_fetch_request(request: &messages::FetchRequest<'static>, version: i16) 
         (request.session_id, request.session_epoch)
     );
     let topics: Vec<_> = request.topics.iter().collect();
-    let expected: Vec<(TopicRef<'_>, FetchPartition<'_>)> = (topics.iter())
-        .flat_map(|t| t.partitions.iter().map(|p| (topic(&t.topic, t.topic_id, version), p)))
+    let expected: Vec<(TopicRef<'_>, FetchPartition)> = (topics.iter())
+        .flat_map(|t| {
+            t.partitions.iter().map(|p| (topic(&t.topic, t.topic_id, version), by_hand(&p)))
+        })
         .collect();
     let found: Vec<_> = visited.partitions.map(|entry| (entry.topic, entry.partition)).collect();
     assert_eq!(found, expected);
@@ -91,6 +93,19 @@ fn check_fetch_request(request: &messages::FetchRequest<'static>, version: i16) 
         .collect();
     let found: Vec<_> = visited.forgotten.map(|entry| (entry.topic, entry.partition)).collect();
     assert_eq!(found, expected);
+}
+
+fn by_hand(p: &fetch_request::FetchPartition<'_>) -> FetchPartition {
+    FetchPartition {
+        partition: p.partition,
+        current_leader_epoch: p.current_leader_epoch,
+        fetch_offset: p.fetch_offset,
+        last_fetched_epoch: p.last_fetched_epoch,
+        log_start_offset: p.log_start_offset,
+        partition_max_bytes: p.partition_max_bytes,
+        replica_directory_id: p.replica_directory_id,
+        high_watermark: p.high_watermark,
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod hot;
 mod oracle;
 mod random;
 mod round_trip;
+mod versions;
 
 use ottla_wire::messages::metadata_request::MetadataRequestTopic;
 use ottla_wire::messages::{FetchRequest, MetadataRequest};

@@ -1,0 +1,4 @@
+//! Budgets that are counted, not timed.
+
+mod allocations;
+mod decoding;
