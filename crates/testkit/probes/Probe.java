@@ -55,6 +55,7 @@ public class Probe {
     static final int ANSWER_MS = 10_000;
     /** How long silence must last before it is called silence. */
     static final int SILENCE_MS = 400;
+    static final Pattern UNKNOWN_NAME = Pattern.compile("\\$(session|pid|cluster|id\\([^)]*\\))");
     static final JsonMapper JSON = JsonMapper.builder()
         .enable(JsonReadFeature.ALLOW_UNQUOTED_FIELD_NAMES, JsonReadFeature.ALLOW_SINGLE_QUOTES).build();
 
@@ -151,7 +152,8 @@ public class Probe {
 
     void raw() throws IOException {
         try {
-            answer(HexFormat.of().formatHex(receive(SILENCE_MS)));
+            String frame = HexFormat.of().formatHex(receive(SILENCE_MS));
+            answer(frame.replace(String.format("%08x", port), "$port"));
         } catch (SocketTimeoutException silence) {
             answer("silence");
         } catch (EOFException closed) {
@@ -162,6 +164,11 @@ public class Probe {
     }
 
     void ask(String text) throws Exception {
+        Matcher unknown = UNKNOWN_NAME.matcher(substitute(text));
+        if (unknown.find()) {
+            answer("not asked: nothing has been called " + unknown.group());
+            return;
+        }
         Question question = new Question(text);
         long start = System.nanoTime();
         try {
@@ -173,6 +180,10 @@ public class Probe {
             answer("silence");
         } catch (IOException closed) {
             answer("closed");
+            disconnect();
+        } catch (RuntimeException | java.lang.reflect.InvocationTargetException unreadable) {
+            Throwable why = unreadable.getCause() == null ? unreadable : unreadable.getCause();
+            answer("unreadable: " + why.getMessage());
             disconnect();
         }
     }

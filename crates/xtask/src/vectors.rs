@@ -88,16 +88,18 @@ fn class_path(options: &Options) -> Result<String, String> {
 fn encode(options: &Options) -> Outcome {
     let path = class_path(options)?;
     let vectors = testkit().join("vectors");
-    let encode = |path: &str, more: &[&str]| {
+    let java = |path: &str, program: &str, more: &[&str]| {
         let mut java = command::program("java");
-        java.args(["-cp", path]).arg(vectors.join("Encode.java")).arg(&vectors).args(more);
+        java.args(["-cp", path]).arg(vectors.join(program)).arg(&vectors).args(more);
         command::run(&mut java)
     };
-    encode(&path, &[])?;
+    java(&path, "Encode.java", &[])?;
+    java(&path, "Batches.java", &[])?;
     match options.value("--next") {
         Some(jar) => {
             let [release, messages @ ..] = NEWER;
-            encode(&format!("{jar}:{path}"), &[&["--append", release][..], &messages].concat())
+            let more = [&["--append", release][..], &messages].concat();
+            java(&format!("{jar}:{path}"), "Encode.java", &more)
         }
         None => {
             println!("without --next: {} are left out", NEWER[1..].join(" "));

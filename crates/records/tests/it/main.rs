@@ -1,6 +1,8 @@
 //! Record batches seen from outside.
 
 #[cfg(test)]
+mod apache;
+#[cfg(test)]
 mod checks;
 #[cfg(test)]
 mod damage;

@@ -72,8 +72,8 @@ impl Recorder {
     }
 }
 
-/// An answered pair before one without, a small one before a large one, and among the small ones the
-/// largest: it says most.
+/// An answered pair before one without, a small one before a large one, and among the small ones
+/// the largest: it says most.
 fn worth(pair: &Pair) -> (bool, bool, i64) {
     let bytes = pair.request.len() + pair.response.as_ref().map_or(0, Vec::len);
     let size = i64::try_from(bytes).expect("a frame has less than 2 GiB");
