@@ -96,7 +96,7 @@ struct Durability {
     synced_end: LogPosition,
     appended: u64,
     synced: u64,
-    /// The active file has bytes that no sync has been asked for.
+    /// Files with bytes that no sync was taken for, the newest last.
     dirty: Vec<Arc<dyn File>>,
     in_flight: Option<InFlight>,
 }
@@ -292,7 +292,8 @@ impl Log {
         marker: Option<EndTransactionMarker>,
     ) {
         let active = self.view.active();
-        if self.durability.dirty.is_empty() {
+        let listed = self.durability.dirty.last();
+        if listed.is_none_or(|listed| !Arc::ptr_eq(listed, &active.file)) {
             self.durability.dirty.push(Arc::clone(&active.file));
         }
         self.tail.push(&active.index, header, self.config.index_interval_bytes);
@@ -346,9 +347,9 @@ impl Log {
         self.view = LogView::new(self.view.start_offset(), sealed, fresh.segment);
         self.tail = SegmentTail::default();
         self.health = Health::Open;
+        // The old file stays listed: the host counts the bytes of a sync, and tells its waiters of
+        // it, when it has taken that sync itself.
         if self.durability.in_flight.is_none() {
-            self.durability.dirty.clear();
-            self.durability.synced = self.durability.appended;
             self.durability.synced_end = self.end();
         }
     }
