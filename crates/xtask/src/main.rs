@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "this is a command line tool: stdout is its answer")]
 
+mod bench;
 mod check;
 mod command;
 mod generate;
@@ -28,7 +29,9 @@ cargo xtask COMMAND
                          the node in the simulator
   interop [--short] [--bootstrap HOST:PORT [--data FOLDER]] [STEP...]
                          Kafka's tools, its Java client and kcat against a node, started for it
-                         unless one is named (see tests/acceptance/run)";
+                         unless one is named (see tests/acceptance/run)
+  bench [CASE...] [--pairs N] [--warm-ups N] [--free] [--kafka-only]
+                         beside Apache Kafka, in pairs; appends to bench/RESULTS.md";
 
 /// What a command ends with: a sentence for the person who called it.
 type Outcome = Result<(), String>;
@@ -62,6 +65,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "tidy" => tidy::run(rest),
         "sim" => sim::run(rest),
         "interop" => interop::run(rest),
+        "bench" => bench::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())
