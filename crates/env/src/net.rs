@@ -119,6 +119,12 @@ impl Outbound {
         }
     }
 
+    /// Adds all that another one held, behind.
+    pub fn append(&mut self, mut other: Self) {
+        self.len += other.len;
+        self.parts.append(&mut other.parts);
+    }
+
     /// Bytes that wait.
     #[must_use]
     pub fn len(&self) -> u64 {

@@ -1,1 +1,36 @@
 //! An append-only partition on disk that survives any crash.
+//!
+//! A [`Log`] is owned by one writer; any number of readers hold its [`LogView`] and take no lock.
+//! The files are Kafka's. Appends go to the page cache; the host syncs ([`Log::take_unsynced`]),
+//! rolls ([`Log::roll_plan`]) and hands the results back. Two invariants carry recovery: a segment
+//! is durable in full before its successor exists, and nothing counts as durable in a file whose
+//! name is not. So a crash can tear the last segment only, and a bad batch anywhere else is
+//! corruption, which is reported and never cut away.
+
+mod append_list;
+mod config;
+mod epochs;
+mod files;
+mod index;
+mod log;
+mod lookup;
+mod open;
+mod producers;
+mod recovery;
+mod roll;
+mod segment;
+mod view;
+mod walk;
+
+pub use config::LogConfig;
+pub use epochs::{EpochEnd, EpochEntry, LeaderEpochCache, StaleEpoch};
+pub use files::{
+    LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, ParseFileError, PartitionMetadata, segment_name,
+};
+pub use log::{AppendError, Appended, Log, LogPosition, Unsynced};
+pub use lookup::{FoundRecord, LookupError};
+pub use open::{OpenLogError, RecoveryReport, TornTail};
+pub use producers::{Admission, ProducerError, ProducerState, RECENT_BATCHES, RecentBatch};
+pub use recovery::Fault;
+pub use roll::{FreshSegment, RollError, RollPlan};
+pub use view::{ColdRange, Located, LogView, ReadError, ReadOutcome, RecordSlice};

@@ -5,6 +5,7 @@
 //! [`Controller`] turns a request into records and a response, and changes nothing by itself: its
 //! host appends the records, and they take effect when they are replayed.
 
+mod codec;
 mod controller;
 mod delta;
 mod features;
@@ -13,6 +14,7 @@ mod record;
 mod replay;
 mod topic_config;
 
+pub use codec::RecordError;
 pub use controller::{
     AllocateProducerIdsError, Assignment, BrokerRegistrationRequest, ConfigSource, Controller,
     ControllerConfig, ControllerRegistrationRequest, CreateTopicError, CreateTopics, CreatedTopic,

@@ -13,6 +13,7 @@ mod compression;
 mod control;
 mod header;
 mod record;
+mod stream;
 mod varint;
 
 pub use batches::{Batch, Batches};
@@ -22,3 +23,4 @@ pub use compression::{Compression, InflateError};
 pub use control::{ControlType, EndTransactionMarker, InvalidControlRecord};
 pub use header::{Attributes, BatchHeader, HEADER_BYTES, HeaderError, ProducerStamp, SIZED_BYTES};
 pub use record::{Headers, Record, RecordError, RecordIter, Records};
+pub use stream::{BatchStream, StreamError, StreamedBatch};

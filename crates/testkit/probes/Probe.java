@@ -235,8 +235,9 @@ public class Probe {
             if (brief && json instanceof ObjectNode) ((ObjectNode) json).remove("apiKeys");
             if (message instanceof FetchResponseData) describeRecords((FetchResponseData) message, json);
             // Only DescribeTopicPartitions promises an order; elsewhere it is that of a hash map.
+            json = normal(json);
             if (key != ApiKeys.DESCRIBE_TOPIC_PARTITIONS) sort(json);
-            return normal(json).toString();
+            return json.toString();
         }
     }
 

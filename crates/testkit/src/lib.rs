@@ -9,4 +9,4 @@ mod value;
 mod vectors;
 
 pub use value::{ParseValueError, Value};
-pub use vectors::{Vector, messages, vectors_of};
+pub use vectors::{Recorded, Vector, messages, recorded, vectors_of};

@@ -2,7 +2,7 @@
 
 use crate::Value;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One message in one version.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,13 +17,66 @@ pub struct Vector {
     pub meaning: Option<Value>,
 }
 
+/// A request that a real client sent, with Apache Kafka's answer, as frames without their lengths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The name of the API: `Produce`, ...
+    pub api: String,
+    /// The version that the client chose.
+    pub version: i16,
+    /// Which client it was.
+    pub client: String,
+    /// Header and body.
+    pub request: Vec<u8>,
+    /// Header and body; Produce with acks=0 has none.
+    pub response: Option<Vec<u8>>,
+}
+
+/// All recorded requests, in the order of their files' names.
+///
+/// # Panics
+/// If a file is not of the form that `cargo xtask vectors record` writes.
+#[must_use]
+pub fn recorded() -> Vec<Recorded> {
+    let folder = folder().join("recorded");
+    let mut all: Vec<Recorded> = names(&folder)
+        .iter()
+        .map(|name| {
+            let text = fs::read_to_string(folder.join(format!("{name}.hex")))
+                .unwrap_or_else(|error| panic!("recorded {name}: {error}"));
+            parse_recorded(name, &text).unwrap_or_else(|| panic!("recorded {name}: {text}"))
+        })
+        .collect();
+    all.sort_by(|one, other| (&one.api, one.version).cmp(&(&other.api, other.version)));
+    all
+}
+
+fn parse_recorded(name: &str, text: &str) -> Option<Recorded> {
+    let mut parts = name.splitn(3, '.');
+    let api = parts.next()?.to_owned();
+    let version = parts.next()?.strip_prefix('v')?.parse().ok()?;
+    let client = parts.next()?.to_owned();
+    let mut lines = text.lines();
+    let request = unhex(lines.next()?.strip_prefix("request ")?)?;
+    let response = match lines.next() {
+        Some(line) => Some(unhex(line.strip_prefix("response ")?)?),
+        None => None,
+    };
+    Some(Recorded { api, version, client, request, response })
+}
+
 /// The names of the messages that there are vectors of, in order: `ProduceRequest`, ...
 ///
 /// # Panics
 /// If the folder cannot be read.
 #[must_use]
 pub fn messages() -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(folder())
+    names(&folder())
+}
+
+/// The names of the vector files of a folder, without their endings, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
         .expect("the vectors lie beside this crate's manifest")
         .map(|entry| entry.expect("a folder can be listed to its end").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "hex"))
@@ -104,6 +157,22 @@ mod tests {
         for line in ["", "v1", "v1 set", "1 set 00", "v1 set 0", "v1 set 0g", "v1 set 00 00"] {
             assert_eq!(vector(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_recording_is_named_by_its_file() {
+        let recorded = |response| Recorded {
+            api: "Fetch".into(),
+            version: 12,
+            client: "kafka-go".into(),
+            request: vec![1],
+            response,
+        };
+        let parse = |text| parse_recorded("Fetch.v12.kafka-go", text);
+        assert_eq!(parse("request 01\nresponse 02\n"), Some(recorded(Some(vec![2]))));
+        assert_eq!(parse("request 01\n"), Some(recorded(None)));
+        assert_eq!(parse("response 02\n"), None);
+        assert_eq!(parse_recorded("Fetch.kafka-go", "request 01\n"), None);
     }
 
     #[test]

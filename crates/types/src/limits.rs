@@ -9,3 +9,7 @@ pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// Produce requests of one connection that may wait for replication at once; each holds about
 /// 100 bytes and no record bytes.
 pub const PARKED_PRODUCE_MAX: usize = 64;
+
+/// What the records of one compressed batch may inflate to when the node has to look at them: 128
+/// times the default of `message.max.bytes`. One batch at a time on each loop.
+pub const INFLATED_BATCH_BYTES_MAX: usize = 128 * 1024 * 1024;

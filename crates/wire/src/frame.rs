@@ -1,7 +1,8 @@
-//! Headers: which version of them a request and its response carry.
+//! Frames and headers: the length in front, and which version of the headers a request and its
+//! response carry.
 
 use crate::ApiKey;
-use crate::codec::{DecodeError, EncodeError, Reader, Writer};
+use crate::codec::{DecodeError, EncodeError, Reader, Writer, signed};
 use crate::messages::{RequestHeader, ResponseHeader};
 
 /// The header versions that go with a version of an API.
@@ -59,5 +60,36 @@ impl ResponseHeader<'_> {
         version: i16,
     ) -> Result<(), EncodeError> {
         self.encode(writer, key.header_versions(version).response)
+    }
+}
+
+/// A frame whose length is not known yet: four bytes are kept free for it.
+#[derive(Debug)]
+#[must_use = "the length is written by `close`"]
+pub struct OpenFrame {
+    start: usize,
+}
+
+impl OpenFrame {
+    /// Begins a frame at the end of the buffer.
+    pub fn open(out: &mut Vec<u8>) -> Self {
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        Self { start }
+    }
+
+    /// Writes the length: what was appended since, and `elsewhere` bytes (record slices) that are
+    /// sent in between but are not in the buffer.
+    ///
+    /// # Errors
+    /// [`EncodeError::TooLong`] if a signed 32-bit length cannot say it.
+    ///
+    /// # Panics
+    /// If the buffer was cut below the frame since.
+    pub fn close(self, out: &mut [u8], elsewhere: usize) -> Result<(), EncodeError> {
+        let frame = out.get_mut(self.start..).and_then(|frame| frame.split_first_chunk_mut::<4>());
+        let (prefix, body) = frame.expect("a frame only grows until it is closed");
+        *prefix = signed(body.len() + elsewhere)?.to_be_bytes();
+        Ok(())
     }
 }

@@ -7,9 +7,10 @@
 pub mod codec;
 mod frame;
 mod generated;
+pub mod hot;
 mod metadata_frame;
 
 pub use codec::{DecodeError, Element, EncodeError, Layout, List, Reader, UnknownTags, Writer};
-pub use frame::HeaderVersions;
+pub use frame::{HeaderVersions, OpenFrame};
 pub use generated::{ApiKey, ErrorCode, messages, records};
 pub use messages::{RequestHeader, ResponseHeader};

@@ -14,6 +14,7 @@ mod json;
 mod node;
 mod sim;
 mod tidy;
+mod vectors;
 mod workspace;
 
 use std::process::ExitCode;
@@ -31,7 +32,9 @@ cargo xtask COMMAND
                          Kafka's tools, its Java client and kcat against a node, started for it
                          unless one is named (see tests/acceptance/run)
   bench [CASE...] [--pairs N] [--warm-ups N] [--free] [--kafka-only]
-                         beside Apache Kafka, in pairs; appends to bench/RESULTS.md";
+                         beside Apache Kafka, in pairs; appends to bench/RESULTS.md
+  vectors encode | ask | record
+                         golden vectors and answers, made anew from Apache Kafka";
 
 /// What a command ends with: a sentence for the person who called it.
 type Outcome = Result<(), String>;
@@ -66,6 +69,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "sim" => sim::run(rest),
         "interop" => interop::run(rest),
         "bench" => bench::run(rest),
+        "vectors" => vectors::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())

@@ -301,20 +301,18 @@ impl Controller {
     }
 
     fn effective(&self, configs: &BTreeMap<String, String>) -> Vec<NewTopicConfig> {
-        let with = self.config.topic_defaults.with(configs);
         let listed = TOPIC_CONFIGS
             .iter()
             .filter(|property| !property.internal || configs.contains_key(property.name));
         let effective = listed.map(|property| {
-            let value = with.value_of(property);
-            let source = if configs.contains_key(property.name) {
-                ConfigSource::Topic
-            } else if value == TopicConfig::KAFKA.value_of(property) {
-                ConfigSource::Default
-            } else {
-                ConfigSource::Broker
-            };
-            NewTopicConfig { name: property.name, value, source }
+            let name = property.name;
+            if let Some(value) = configs.get(name) {
+                return NewTopicConfig { name, value: value.clone(), source: ConfigSource::Topic };
+            }
+            let value = self.config.topic_defaults.value_of(property);
+            let is_kafkas = value == TopicConfig::KAFKA.value_of(property);
+            let source = if is_kafkas { ConfigSource::Default } else { ConfigSource::Broker };
+            NewTopicConfig { name, value, source }
         });
         effective.collect()
     }

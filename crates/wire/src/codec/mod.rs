@@ -12,6 +12,7 @@ pub use reader::Reader;
 pub use tags::UnknownTags;
 pub(crate) use tags::{TagReader, TagWriter};
 pub use writer::Writer;
+pub(crate) use writer::signed;
 
 /// Kafka's longest string, in bytes: strings once had a signed 2-byte length, and newer versions
 /// keep the bound.

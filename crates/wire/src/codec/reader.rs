@@ -162,13 +162,21 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If it is too long, or not UTF-8.
     pub fn nullable_string(&mut self, layout: Layout) -> Result<Option<Cow<'a, str>>, DecodeError> {
+        Ok(self.nullable_str(layout)?.map(Cow::Borrowed))
+    }
+
+    /// As [`Self::nullable_string`], where nobody needs to own it.
+    ///
+    /// # Errors
+    /// If it is too long, or not UTF-8.
+    pub fn nullable_str(&mut self, layout: Layout) -> Result<Option<&'a str>, DecodeError> {
         let length = if layout.flexible { self.compact()? } else { length(self.i16()?.into())? };
         let Some(length) = length else { return Ok(None) };
         if length > STRING_BYTES_MAX {
             return Err(DecodeError::StringTooLong { length });
         }
         let text = str::from_utf8(self.take(length)?).map_err(|_| DecodeError::NotUtf8)?;
-        Ok(Some(Cow::Borrowed(text)))
+        Ok(Some(text))
     }
 
     /// Bytes or records that are never null.
@@ -184,9 +192,17 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If they are cut short.
     pub fn nullable_bytes(&mut self, layout: Layout) -> Result<Option<Cow<'a, [u8]>>, DecodeError> {
+        Ok(self.nullable_slice(layout)?.map(Cow::Borrowed))
+    }
+
+    /// As [`Self::nullable_bytes`], where nobody needs to own them.
+    ///
+    /// # Errors
+    /// If they are cut short.
+    pub fn nullable_slice(&mut self, layout: Layout) -> Result<Option<&'a [u8]>, DecodeError> {
         match self.length_of_bytes(layout)? {
             None => Ok(None),
-            Some(length) => Ok(Some(Cow::Borrowed(self.take(length)?))),
+            Some(length) => Ok(Some(self.take(length)?)),
         }
     }
 

@@ -25,6 +25,11 @@ impl<'b> Writer<'b> {
         self.copies_lists
     }
 
+    /// The buffer, to patch what was written.
+    pub(crate) const fn into_buffer(self) -> &'b mut Vec<u8> {
+        self.out
+    }
+
     /// Bytes in the buffer, those from before included.
     #[must_use]
     pub const fn position(&self) -> usize {

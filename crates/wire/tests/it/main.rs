@@ -1,6 +1,21 @@
 //! The protocol against itself, against an oracle, and against hostile bytes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "a test may fail, and random numbers are cut on purpose"
+)]
+
+#[macro_use]
+mod subject;
+mod generated;
 mod golden;
+mod hostile;
+mod hot;
+mod oracle;
+mod random;
+mod round_trip;
 
 use ottla_wire::messages::metadata_request::MetadataRequestTopic;
 use ottla_wire::messages::{FetchRequest, MetadataRequest};

@@ -3,6 +3,7 @@
 //! The output is committed, so that nobody needs the generator to build, and `--check` compares it
 //! with what the schema says today.
 
+mod arbitrary;
 mod rust;
 mod schema;
 mod tables;
@@ -42,7 +43,7 @@ impl fmt::Display for GenerateError {
 
 impl std::error::Error for GenerateError {}
 
-/// Writes `crates/wire/src/generated`, or with `check` only compares.
+/// Writes the generated files of `crates/wire`, or with `check` only compares.
 pub(crate) fn run(check: bool) -> Result<(), GenerateError> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
@@ -50,23 +51,26 @@ pub(crate) fn run(check: bool) -> Result<(), GenerateError> {
         .expect("crates/xtask lies two folders deep");
     let schema = load(&root.join("crates/wire/schema"))?;
     let fresh = format(root, &generate(&schema))?;
-    let folder = root.join("crates/wire/src/generated");
-    let committed = committed(&folder)?;
+    let wire = root.join("crates/wire");
+    let committed = committed(&wire)?;
     if check {
         let drifted = drifted(&fresh, &committed);
         return if drifted.is_empty() { Ok(()) } else { Err(GenerateError::Drift(drifted)) };
     }
     for (name, text) in fresh.iter().filter(|(name, text)| committed.get(*name) != Some(*text)) {
-        write(&folder.join(name), text)?;
+        write(&wire.join(name), text)?;
     }
     for name in committed.keys().filter(|name| !fresh.contains_key(*name)) {
-        let path = folder.join(name);
+        let path = wire.join(name);
         fs::remove_file(&path).map_err(|error| GenerateError::Io(path, error))?;
     }
     Ok(())
 }
 
-/// Files by their path below `generated`.
+/// The folders below `crates/wire` that hold nothing but generated files.
+const FOLDERS: [&str; 2] = ["src/generated", "tests/it/generated"];
+
+/// Files by their path below `crates/wire`.
 type Files = BTreeMap<String, String>;
 
 fn drifted(fresh: &Files, committed: &Files) -> Vec<String> {
@@ -121,6 +125,10 @@ fn generate(schema: &Schema) -> Files {
              pub use api_key::ApiKey;\npub use error_code::ErrorCode;\n"
         ),
     );
+    let mut files: Files =
+        files.into_iter().map(|(name, text)| (format!("src/generated/{name}"), text)).collect();
+    let random = arbitrary::arbitrary(&schema.messages);
+    files.insert("tests/it/generated/mod.rs".into(), random);
     files
 }
 
@@ -150,14 +158,13 @@ fn format(root: &Path, files: &Files) -> Result<Files, GenerateError> {
     files.keys().map(|name| Ok((name.clone(), read(&scratch.join(name))?))).collect()
 }
 
-fn committed(folder: &Path) -> Result<Files, GenerateError> {
-    if !folder.exists() {
-        return Ok(Files::new());
-    }
+fn committed(wire: &Path) -> Result<Files, GenerateError> {
     let mut files = Files::new();
-    for path in walk(folder)? {
-        let name = path.strip_prefix(folder).expect("walk stays below the folder");
-        files.insert(name.to_string_lossy().into_owned(), read(&path)?);
+    for folder in FOLDERS.map(|folder| wire.join(folder)).iter().filter(|folder| folder.exists()) {
+        for path in walk(folder)? {
+            let name = path.strip_prefix(wire).expect("walk stays below the folder");
+            files.insert(name.to_string_lossy().into_owned(), read(&path)?);
+        }
     }
     Ok(files)
 }

@@ -318,25 +318,16 @@ impl Emitter<'_> {
         })
     }
 
-    /// Condition under which the field is on the wire; none when it always is.
-    fn presence(&self, field: &Field) -> Option<String> {
-        let (own, within) = (field.versions, self.item.versions);
-        match (own.low > within.low, own.high < within.high) {
-            (false, false) => None,
-            (true, false) => Some(format!("version >= {}", own.low)),
-            (false, true) => Some(format!("version <= {}", own.high)),
-            (true, true) => Some(format!("({}..={}).contains(&version)", own.low, own.high)),
-        }
-    }
-
     /// Condition under which the field is not on the wire.
     fn absence(&self, field: &Field) -> Option<String> {
         let (own, within) = (field.versions, self.item.versions);
         match (own.low > within.low, own.high < within.high) {
             (false, false) => None,
-            (true, false) => Some(format!("version < {}", own.low)),
-            (false, true) => Some(format!("version > {}", own.high)),
-            (true, true) => Some(format!("!({}..={}).contains(&version)", own.low, own.high)),
+            (true, false) => Some(format!("layout.version < {}", own.low)),
+            (false, true) => Some(format!("layout.version > {}", own.high)),
+            (true, true) => {
+                Some(format!("!({}..={}).contains(&layout.version)", own.low, own.high))
+            }
         }
     }
 
@@ -358,12 +349,9 @@ impl Emitter<'_> {
             out,
             "fn read(reader: &mut Reader<'a>, {layout}) -> Result<Self, DecodeError> {{"
         );
-        if self.needs_version() {
-            out.push_str("let version = layout.version;\n");
-        }
         for field in self.item.fields.iter().filter(|field| field.tag.is_none()) {
             let value = read_value(field, "reader");
-            let _ = match self.presence(field) {
+            let _ = match presence(self.item, field) {
                 None => writeln!(out, "let {} = {value};", field.name),
                 Some(when) => writeln!(
                     out,
@@ -403,14 +391,15 @@ impl Emitter<'_> {
         for field in &tagged {
             let tag = field.tag.expect("filtered by it");
             let value = read_value(field, "&mut field").replace("&mut field.", "field.");
-            let when = self.presence(field).filter(|_| !self.as_old_as_tags(field));
+            let when = presence(self.item, field).filter(|_| !self.as_old_as_tags(field));
             let guard = when.as_ref().map(|when| format!(" if {when}")).unwrap_or_default();
             let _ = writeln!(out, "{tag}{guard} => {{ {} = {value}; }}", field.name);
             younger.extend(when.map(|_| tag));
         }
         if !younger.is_empty() {
             let tags = pattern(&younger);
-            let refusal = "return Err(DecodeError::TagNotInVersion { tag, version })";
+            let refusal =
+                "return Err(DecodeError::TagNotInVersion { tag, version: layout.version })";
             let _ = writeln!(out, "{tags} => {refusal},");
         }
         out.push_str("_ => { tags.unknown(reader); continue; }\n}\nfield.finish()?;\n}\n");
@@ -428,12 +417,9 @@ impl Emitter<'_> {
             out,
             "fn write(&self, {writer}: &mut Writer<'_>, {layout}) -> Result<(), EncodeError> {{"
         );
-        if self.needs_version() {
-            out.push_str("let version = layout.version;\n");
-        }
         for field in self.item.fields.iter().filter(|field| field.tag.is_none()) {
             let value = write_value(&self.item.name, field);
-            let _ = match self.presence(field) {
+            let _ = match presence(self.item, field) {
                 None => writeln!(out, "{value}"),
                 Some(when) => {
                     writeln!(out, "if {when} {{ {value} }} {}", self.refusal(field))
@@ -450,7 +436,7 @@ impl Emitter<'_> {
             return String::new();
         }
         format!(
-            "else if {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version }}); }}",
+            "else if {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version: layout.version }}); }}",
             is_set(field),
             format!("{}.{}", self.item.name, field.name)
         )
@@ -470,7 +456,7 @@ impl Emitter<'_> {
             if let (Some(when), false) = (self.absence(field), field.ignorable) {
                 let _ = writeln!(
                     out,
-                    "if {when} && {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version }}); }}",
+                    "if {when} && {} {{ return Err(EncodeError::FieldNotInVersion {{ field: {:?}, version: layout.version }}); }}",
                     is_set(field),
                     format!("{}.{}", self.item.name, field.name)
                 );
@@ -489,7 +475,7 @@ impl Emitter<'_> {
             known.join(", ")
         );
         for field in &tagged {
-            let when = self.presence(field).filter(|_| !self.as_old_as_tags(field));
+            let when = presence(self.item, field).filter(|_| !self.as_old_as_tags(field));
             let when = when.map(|when| format!("{when} && ")).unwrap_or_default();
             let tag = field.tag.expect("filtered by it");
             let _ = writeln!(
@@ -500,6 +486,17 @@ impl Emitter<'_> {
             );
         }
         out.push_str("tags.close(writer);\n");
+    }
+}
+
+/// Condition under which the field is on the wire; none when it always is.
+pub(crate) fn presence(item: &Struct, field: &Field) -> Option<String> {
+    let (own, within) = (field.versions, item.versions);
+    match (own.low > within.low, own.high < within.high) {
+        (false, false) => None,
+        (true, false) => Some(format!("layout.version >= {}", own.low)),
+        (false, true) => Some(format!("layout.version <= {}", own.high)),
+        (true, true) => Some(format!("({}..={}).contains(&layout.version)", own.low, own.high)),
     }
 }
 
@@ -521,7 +518,7 @@ fn read_value(field: &Field, reader: &str) -> String {
         _ => format!("{reader}.nullable_struct({layout})?"),
     };
     if first > field.versions.low {
-        format!("if version >= {first} {{ {null} }} else {{ Some({plain}) }}")
+        format!("if layout.version >= {first} {{ {null} }} else {{ Some({plain}) }}")
     } else {
         null
     }
@@ -559,7 +556,7 @@ fn write_value(owner: &str, field: &Field) -> String {
         return null;
     }
     let refused = format!(
-        "if version < {first} && self.{name}.is_none() {{ return Err(EncodeError::NullNotInVersion {{ field: {:?}, version }}); }}",
+        "if layout.version < {first} && self.{name}.is_none() {{ return Err(EncodeError::NullNotInVersion {{ field: {:?}, version: layout.version }}); }}",
         format!("{owner}.{name}")
     );
     format!("{refused} {null}")
@@ -601,7 +598,8 @@ fn scalar_word(kind: &FieldKind) -> &'static str {
     }
 }
 
-fn default_value(field: &Field) -> String {
+/// An expression: what the field holds unless it is set.
+pub(crate) fn default_value(field: &Field) -> String {
     let plain = match (&field.kind, field.default.as_deref()) {
         (_, Some("null")) | (FieldKind::Records, None) if field.nullable.is_some() => {
             return "None".into();

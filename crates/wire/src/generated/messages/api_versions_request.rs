@@ -71,13 +71,12 @@ impl<'a> Element<'a> for ApiVersionsRequest<'a> {
     const BYTES_MIN: usize = 1;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let client_software_name =
-            if version >= 3 { reader.string(layout)? } else { Cow::Borrowed("") };
+            if layout.version >= 3 { reader.string(layout)? } else { Cow::Borrowed("") };
         let client_software_version =
-            if version >= 3 { reader.string(layout)? } else { Cow::Borrowed("") };
-        let cluster_id = if version >= 5 { reader.nullable_string(layout)? } else { None };
-        let node_id = if version >= 5 { reader.i32()? } else { -1 };
+            if layout.version >= 3 { reader.string(layout)? } else { Cow::Borrowed("") };
+        let cluster_id = if layout.version >= 5 { reader.nullable_string(layout)? } else { None };
+        let node_id = if layout.version >= 5 { reader.i32()? } else { -1 };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             client_software_name,
@@ -89,17 +88,16 @@ impl<'a> Element<'a> for ApiVersionsRequest<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version >= 3 {
+        if layout.version >= 3 {
             writer.string(&self.client_software_name, layout)?;
         }
-        if version >= 3 {
+        if layout.version >= 3 {
             writer.string(&self.client_software_version, layout)?;
         }
-        if version >= 5 {
+        if layout.version >= 5 {
             writer.nullable_string(self.cluster_id.as_deref(), layout)?;
         }
-        if version >= 5 {
+        if layout.version >= 5 {
             writer.i32(self.node_id);
         }
         writer.unknown_tags(&self.unknown_tags, layout);

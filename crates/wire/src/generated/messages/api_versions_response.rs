@@ -83,10 +83,9 @@ impl<'a> Element<'a> for ApiVersionsResponse<'a> {
     const BYTES_MIN: usize = 6;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let error_code = reader.i16()?;
         let api_keys = List::read(reader, layout)?;
-        let throttle_time_ms = if version >= 1 { reader.i32()? } else { 0 };
+        let throttle_time_ms = if layout.version >= 1 { reader.i32()? } else { 0 };
         let mut supported_features = List::default();
         let mut finalized_features_epoch = -1;
         let mut finalized_features = List::default();
@@ -127,10 +126,9 @@ impl<'a> Element<'a> for ApiVersionsResponse<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i16(self.error_code);
         self.api_keys.write(writer, layout)?;
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.i32(self.throttle_time_ms);
         }
         if !layout.flexible {

@@ -116,15 +116,17 @@ impl<'a> Element<'a> for CreatableTopicResult<'a> {
     const BYTES_MIN: usize = 6;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let name = reader.string(layout)?;
-        let topic_id = if version >= 7 { reader.uuid()? } else { Uuid::ZERO };
+        let topic_id = if layout.version >= 7 { reader.uuid()? } else { Uuid::ZERO };
         let error_code = reader.i16()?;
         let error_message = reader.nullable_string(layout)?;
-        let num_partitions = if version >= 5 { reader.i32()? } else { -1 };
-        let replication_factor = if version >= 5 { reader.i16()? } else { -1 };
-        let configs =
-            if version >= 5 { List::read_nullable(reader, layout)? } else { Some(List::default()) };
+        let num_partitions = if layout.version >= 5 { reader.i32()? } else { -1 };
+        let replication_factor = if layout.version >= 5 { reader.i16()? } else { -1 };
+        let configs = if layout.version >= 5 {
+            List::read_nullable(reader, layout)?
+        } else {
+            Some(List::default())
+        };
         let mut topic_config_error_code = 0;
         let mut tags = TagReader::open(reader, layout)?;
         while let Some((tag, mut field)) = tags.next(reader)? {
@@ -154,20 +156,19 @@ impl<'a> Element<'a> for CreatableTopicResult<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.string(&self.name, layout)?;
-        if version >= 7 {
+        if layout.version >= 7 {
             writer.uuid(self.topic_id);
         }
         writer.i16(self.error_code);
         writer.nullable_string(self.error_message.as_deref(), layout)?;
-        if version >= 5 {
+        if layout.version >= 5 {
             writer.i32(self.num_partitions);
         }
-        if version >= 5 {
+        if layout.version >= 5 {
             writer.i16(self.replication_factor);
         }
-        if version >= 5 {
+        if layout.version >= 5 {
             List::write_nullable(self.configs.as_ref(), writer, layout)?;
         }
         if !layout.flexible {

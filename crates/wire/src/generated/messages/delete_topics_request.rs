@@ -58,25 +58,25 @@ impl<'a> Element<'a> for DeleteTopicsRequest<'a> {
     const BYTES_MIN: usize = 6;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let topics = if version >= 6 { List::read(reader, layout)? } else { List::default() };
-        let topic_names = if version <= 5 { List::read(reader, layout)? } else { List::default() };
+        let topics =
+            if layout.version >= 6 { List::read(reader, layout)? } else { List::default() };
+        let topic_names =
+            if layout.version <= 5 { List::read(reader, layout)? } else { List::default() };
         let timeout_ms = reader.i32()?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { topics, topic_names, timeout_ms, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version >= 6 {
+        if layout.version >= 6 {
             self.topics.write(writer, layout)?;
         } else if !self.topics.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "DeleteTopicsRequest.topics",
-                version,
+                version: layout.version,
             });
         }
-        if version <= 5 {
+        if layout.version <= 5 {
             self.topic_names.write(writer, layout)?;
         }
         writer.i32(self.timeout_ms);

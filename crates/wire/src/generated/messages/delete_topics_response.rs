@@ -101,33 +101,32 @@ impl<'a> Element<'a> for DeletableTopicResult<'a> {
     const BYTES_MIN: usize = 4;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let name = if version >= 6 {
+        let name = if layout.version >= 6 {
             reader.nullable_string(layout)?
         } else {
             Some(reader.string(layout)?)
         };
-        let topic_id = if version >= 6 { reader.uuid()? } else { Uuid::ZERO };
+        let topic_id = if layout.version >= 6 { reader.uuid()? } else { Uuid::ZERO };
         let error_code = reader.i16()?;
-        let error_message = if version >= 5 { reader.nullable_string(layout)? } else { None };
+        let error_message =
+            if layout.version >= 5 { reader.nullable_string(layout)? } else { None };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { name, topic_id, error_code, error_message, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version < 6 && self.name.is_none() {
+        if layout.version < 6 && self.name.is_none() {
             return Err(EncodeError::NullNotInVersion {
                 field: "DeletableTopicResult.name",
-                version,
+                version: layout.version,
             });
         }
         writer.nullable_string(self.name.as_deref(), layout)?;
-        if version >= 6 {
+        if layout.version >= 6 {
             writer.uuid(self.topic_id);
         }
         writer.i16(self.error_code);
-        if version >= 5 {
+        if layout.version >= 5 {
             writer.nullable_string(self.error_message.as_deref(), layout)?;
         }
         writer.unknown_tags(&self.unknown_tags, layout);

@@ -67,10 +67,9 @@ impl<'a> Element<'a> for DescribeClusterRequest<'a> {
     const BYTES_MIN: usize = 2;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let include_cluster_authorized_operations = reader.bool()?;
-        let endpoint_type = if version >= 1 { reader.i8()? } else { 1 };
-        let include_fenced_brokers = if version >= 2 { reader.bool()? } else { false };
+        let endpoint_type = if layout.version >= 1 { reader.i8()? } else { 1 };
+        let include_fenced_brokers = if layout.version >= 2 { reader.bool()? } else { false };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             include_cluster_authorized_operations,
@@ -81,22 +80,21 @@ impl<'a> Element<'a> for DescribeClusterRequest<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.bool(self.include_cluster_authorized_operations);
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.i8(self.endpoint_type);
         } else if self.endpoint_type != 1 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "DescribeClusterRequest.endpoint_type",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 2 {
+        if layout.version >= 2 {
             writer.bool(self.include_fenced_brokers);
         } else if self.include_fenced_brokers {
             return Err(EncodeError::FieldNotInVersion {
                 field: "DescribeClusterRequest.include_fenced_brokers",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);

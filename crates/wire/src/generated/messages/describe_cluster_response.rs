@@ -83,11 +83,10 @@ impl<'a> Element<'a> for DescribeClusterResponse<'a> {
     const BYTES_MIN: usize = 18;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let throttle_time_ms = reader.i32()?;
         let error_code = reader.i16()?;
         let error_message = reader.nullable_string(layout)?;
-        let endpoint_type = if version >= 1 { reader.i8()? } else { 1 };
+        let endpoint_type = if layout.version >= 1 { reader.i8()? } else { 1 };
         let cluster_id = reader.string(layout)?;
         let controller_id = reader.i32()?;
         let brokers = List::read(reader, layout)?;
@@ -107,16 +106,15 @@ impl<'a> Element<'a> for DescribeClusterResponse<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.throttle_time_ms);
         writer.i16(self.error_code);
         writer.nullable_string(self.error_message.as_deref(), layout)?;
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.i8(self.endpoint_type);
         } else if self.endpoint_type != 1 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "DescribeClusterResponse.endpoint_type",
-                version,
+                version: layout.version,
             });
         }
         writer.string(&self.cluster_id, layout)?;
@@ -149,28 +147,26 @@ impl<'a> Element<'a> for DescribeClusterBroker<'a> {
     const BYTES_MIN: usize = 11;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let broker_id = reader.i32()?;
         let host = reader.string(layout)?;
         let port = reader.i32()?;
         let rack = reader.nullable_string(layout)?;
-        let is_fenced = if version >= 2 { reader.bool()? } else { false };
+        let is_fenced = if layout.version >= 2 { reader.bool()? } else { false };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { broker_id, host, port, rack, is_fenced, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.broker_id);
         writer.string(&self.host, layout)?;
         writer.i32(self.port);
         writer.nullable_string(self.rack.as_deref(), layout)?;
-        if version >= 2 {
+        if layout.version >= 2 {
             writer.bool(self.is_fenced);
         } else if self.is_fenced {
             return Err(EncodeError::FieldNotInVersion {
                 field: "DescribeClusterBroker.is_fenced",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);

@@ -57,24 +57,22 @@ impl<'a> Element<'a> for DescribeConfigsRequest<'a> {
     const BYTES_MIN: usize = 4;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let resources = List::read(reader, layout)?;
         let include_synonyms = reader.bool()?;
-        let include_documentation = if version >= 3 { reader.bool()? } else { false };
+        let include_documentation = if layout.version >= 3 { reader.bool()? } else { false };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { resources, include_synonyms, include_documentation, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         self.resources.write(writer, layout)?;
         writer.bool(self.include_synonyms);
-        if version >= 3 {
+        if layout.version >= 3 {
             writer.bool(self.include_documentation);
         } else if self.include_documentation {
             return Err(EncodeError::FieldNotInVersion {
                 field: "DescribeConfigsRequest.include_documentation",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);

@@ -166,16 +166,18 @@ impl<'a> Element<'a> for DescribeConfigsResourceResult<'a> {
     const BYTES_MIN: usize = 9;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let name = reader.string(layout)?;
         let value = reader.nullable_string(layout)?;
         let read_only = reader.bool()?;
         let config_source = reader.i8()?;
         let is_sensitive = reader.bool()?;
         let synonyms = List::read(reader, layout)?;
-        let config_type = if version >= 3 { reader.i8()? } else { 0 };
-        let documentation =
-            if version >= 3 { reader.nullable_string(layout)? } else { Some(Cow::Borrowed("")) };
+        let config_type = if layout.version >= 3 { reader.i8()? } else { 0 };
+        let documentation = if layout.version >= 3 {
+            reader.nullable_string(layout)?
+        } else {
+            Some(Cow::Borrowed(""))
+        };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             name,
@@ -191,17 +193,16 @@ impl<'a> Element<'a> for DescribeConfigsResourceResult<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.string(&self.name, layout)?;
         writer.nullable_string(self.value.as_deref(), layout)?;
         writer.bool(self.read_only);
         writer.i8(self.config_source);
         writer.bool(self.is_sensitive);
         self.synonyms.write(writer, layout)?;
-        if version >= 3 {
+        if layout.version >= 3 {
             writer.i8(self.config_type);
         }
-        if version >= 3 {
+        if layout.version >= 3 {
             writer.nullable_string(self.documentation.as_deref(), layout)?;
         }
         writer.unknown_tags(&self.unknown_tags, layout);

@@ -72,29 +72,30 @@ impl<'a> Element<'a> for DescribeQuorumResponse<'a> {
     const BYTES_MIN: usize = 4;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let error_code = reader.i16()?;
-        let error_message =
-            if version >= 2 { reader.nullable_string(layout)? } else { Some(Cow::Borrowed("")) };
+        let error_message = if layout.version >= 2 {
+            reader.nullable_string(layout)?
+        } else {
+            Some(Cow::Borrowed(""))
+        };
         let topics = List::read(reader, layout)?;
-        let nodes = if version >= 2 { List::read(reader, layout)? } else { List::default() };
+        let nodes = if layout.version >= 2 { List::read(reader, layout)? } else { List::default() };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { error_code, error_message, topics, nodes, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i16(self.error_code);
-        if version >= 2 {
+        if layout.version >= 2 {
             writer.nullable_string(self.error_message.as_deref(), layout)?;
         }
         self.topics.write(writer, layout)?;
-        if version >= 2 {
+        if layout.version >= 2 {
             self.nodes.write(writer, layout)?;
         } else if !self.nodes.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "DescribeQuorumResponse.nodes",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);
@@ -174,11 +175,13 @@ impl<'a> Element<'a> for PartitionData<'a> {
     const BYTES_MIN: usize = 25;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let partition_index = reader.i32()?;
         let error_code = reader.i16()?;
-        let error_message =
-            if version >= 2 { reader.nullable_string(layout)? } else { Some(Cow::Borrowed("")) };
+        let error_message = if layout.version >= 2 {
+            reader.nullable_string(layout)?
+        } else {
+            Some(Cow::Borrowed(""))
+        };
         let leader_id = reader.i32()?;
         let leader_epoch = reader.i32()?;
         let high_watermark = reader.i64()?;
@@ -199,10 +202,9 @@ impl<'a> Element<'a> for PartitionData<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.partition_index);
         writer.i16(self.error_code);
-        if version >= 2 {
+        if layout.version >= 2 {
             writer.nullable_string(self.error_message.as_deref(), layout)?;
         }
         writer.i32(self.leader_id);
@@ -311,12 +313,11 @@ impl<'a> Element<'a> for ReplicaState<'a> {
     const BYTES_MIN: usize = 13;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let replica_id = reader.i32()?;
-        let replica_directory_id = if version >= 2 { reader.uuid()? } else { Uuid::ZERO };
+        let replica_directory_id = if layout.version >= 2 { reader.uuid()? } else { Uuid::ZERO };
         let log_end_offset = reader.i64()?;
-        let last_fetch_timestamp = if version >= 1 { reader.i64()? } else { -1 };
-        let last_caught_up_timestamp = if version >= 1 { reader.i64()? } else { -1 };
+        let last_fetch_timestamp = if layout.version >= 1 { reader.i64()? } else { -1 };
+        let last_caught_up_timestamp = if layout.version >= 1 { reader.i64()? } else { -1 };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             replica_id,
@@ -329,21 +330,20 @@ impl<'a> Element<'a> for ReplicaState<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.replica_id);
-        if version >= 2 {
+        if layout.version >= 2 {
             writer.uuid(self.replica_directory_id);
         } else if self.replica_directory_id != Uuid::ZERO {
             return Err(EncodeError::FieldNotInVersion {
                 field: "ReplicaState.replica_directory_id",
-                version,
+                version: layout.version,
             });
         }
         writer.i64(self.log_end_offset);
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.i64(self.last_fetch_timestamp);
         }
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.i64(self.last_caught_up_timestamp);
         }
         writer.unknown_tags(&self.unknown_tags, layout);

@@ -99,18 +99,17 @@ impl<'a> Element<'a> for FetchRequest<'a> {
     const BYTES_MIN: usize = 21;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let replica_id = if version <= 14 { reader.i32()? } else { -1 };
+        let replica_id = if layout.version <= 14 { reader.i32()? } else { -1 };
         let max_wait_ms = reader.i32()?;
         let min_bytes = reader.i32()?;
         let max_bytes = reader.i32()?;
         let isolation_level = reader.i8()?;
-        let session_id = if version >= 7 { reader.i32()? } else { 0 };
-        let session_epoch = if version >= 7 { reader.i32()? } else { -1 };
+        let session_id = if layout.version >= 7 { reader.i32()? } else { 0 };
+        let session_epoch = if layout.version >= 7 { reader.i32()? } else { -1 };
         let topics = List::read(reader, layout)?;
         let forgotten_topics_data =
-            if version >= 7 { List::read(reader, layout)? } else { List::default() };
-        let rack_id = if version >= 11 { reader.string(layout)? } else { Cow::Borrowed("") };
+            if layout.version >= 7 { List::read(reader, layout)? } else { List::default() };
+        let rack_id = if layout.version >= 11 { reader.string(layout)? } else { Cow::Borrowed("") };
         let mut cluster_id = None;
         let mut replica_state = ReplicaState::default();
         let mut tags = TagReader::open(reader, layout)?;
@@ -119,10 +118,10 @@ impl<'a> Element<'a> for FetchRequest<'a> {
                 0 => {
                     cluster_id = field.nullable_string(layout)?;
                 }
-                1 if version >= 15 => {
+                1 if layout.version >= 15 => {
                     replica_state = ReplicaState::read(&mut field, layout)?;
                 }
-                1 => return Err(DecodeError::TagNotInVersion { tag, version }),
+                1 => return Err(DecodeError::TagNotInVersion { tag, version: layout.version }),
                 _ => {
                     tags.unknown(reader);
                     continue;
@@ -149,41 +148,40 @@ impl<'a> Element<'a> for FetchRequest<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version <= 14 {
+        if layout.version <= 14 {
             writer.i32(self.replica_id);
         } else if self.replica_id != -1 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FetchRequest.replica_id",
-                version,
+                version: layout.version,
             });
         }
         writer.i32(self.max_wait_ms);
         writer.i32(self.min_bytes);
         writer.i32(self.max_bytes);
         writer.i8(self.isolation_level);
-        if version >= 7 {
+        if layout.version >= 7 {
             writer.i32(self.session_id);
         }
-        if version >= 7 {
+        if layout.version >= 7 {
             writer.i32(self.session_epoch);
         }
         self.topics.write(writer, layout)?;
-        if version >= 7 {
+        if layout.version >= 7 {
             self.forgotten_topics_data.write(writer, layout)?;
         } else if !self.forgotten_topics_data.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FetchRequest.forgotten_topics_data",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 11 {
+        if layout.version >= 11 {
             writer.string(&self.rack_id, layout)?;
         }
-        if version < 15 && self.replica_state != ReplicaState::default() {
+        if layout.version < 15 && self.replica_state != ReplicaState::default() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FetchRequest.replica_state",
-                version,
+                version: layout.version,
             });
         }
         if !layout.flexible {
@@ -195,7 +193,7 @@ impl<'a> Element<'a> for FetchRequest<'a> {
             writer.nullable_string(self.cluster_id.as_deref(), layout)?;
             TagWriter::end_field(writer, at)?;
         }
-        if version >= 15 && self.replica_state != ReplicaState::default() {
+        if layout.version >= 15 && self.replica_state != ReplicaState::default() {
             let at = tags.field(writer, 1);
             self.replica_state.write(writer, layout)?;
             TagWriter::end_field(writer, at)?;
@@ -268,20 +266,18 @@ impl<'a> Element<'a> for FetchTopic<'a> {
     const BYTES_MIN: usize = 3;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let topic = if version <= 12 { reader.string(layout)? } else { Cow::Borrowed("") };
-        let topic_id = if version >= 13 { reader.uuid()? } else { Uuid::ZERO };
+        let topic = if layout.version <= 12 { reader.string(layout)? } else { Cow::Borrowed("") };
+        let topic_id = if layout.version >= 13 { reader.uuid()? } else { Uuid::ZERO };
         let partitions = List::read(reader, layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { topic, topic_id, partitions, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version <= 12 {
+        if layout.version <= 12 {
             writer.string(&self.topic, layout)?;
         }
-        if version >= 13 {
+        if layout.version >= 13 {
             writer.uuid(self.topic_id);
         }
         self.partitions.write(writer, layout)?;
@@ -333,25 +329,24 @@ impl<'a> Element<'a> for FetchPartition<'a> {
     const BYTES_MIN: usize = 16;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let partition = reader.i32()?;
-        let current_leader_epoch = if version >= 9 { reader.i32()? } else { -1 };
+        let current_leader_epoch = if layout.version >= 9 { reader.i32()? } else { -1 };
         let fetch_offset = reader.i64()?;
-        let last_fetched_epoch = if version >= 12 { reader.i32()? } else { -1 };
-        let log_start_offset = if version >= 5 { reader.i64()? } else { -1 };
+        let last_fetched_epoch = if layout.version >= 12 { reader.i32()? } else { -1 };
+        let log_start_offset = if layout.version >= 5 { reader.i64()? } else { -1 };
         let partition_max_bytes = reader.i32()?;
         let mut replica_directory_id = Uuid::ZERO;
         let mut high_watermark = i64::MAX;
         let mut tags = TagReader::open(reader, layout)?;
         while let Some((tag, mut field)) = tags.next(reader)? {
             match tag {
-                0 if version >= 17 => {
+                0 if layout.version >= 17 => {
                     replica_directory_id = field.uuid()?;
                 }
-                1 if version >= 18 => {
+                1 if layout.version >= 18 => {
                     high_watermark = field.i64()?;
                 }
-                0 | 1 => return Err(DecodeError::TagNotInVersion { tag, version }),
+                0 | 1 => return Err(DecodeError::TagNotInVersion { tag, version: layout.version }),
                 _ => {
                     tags.unknown(reader);
                     continue;
@@ -374,21 +369,20 @@ impl<'a> Element<'a> for FetchPartition<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.partition);
-        if version >= 9 {
+        if layout.version >= 9 {
             writer.i32(self.current_leader_epoch);
         }
         writer.i64(self.fetch_offset);
-        if version >= 12 {
+        if layout.version >= 12 {
             writer.i32(self.last_fetched_epoch);
         } else if self.last_fetched_epoch != -1 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FetchPartition.last_fetched_epoch",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 5 {
+        if layout.version >= 5 {
             writer.i64(self.log_start_offset);
         }
         writer.i32(self.partition_max_bytes);
@@ -396,12 +390,12 @@ impl<'a> Element<'a> for FetchPartition<'a> {
             return Ok(());
         }
         let mut tags = TagWriter::open(writer, &self.unknown_tags, &[0, 1]);
-        if version >= 17 && self.replica_directory_id != Uuid::ZERO {
+        if layout.version >= 17 && self.replica_directory_id != Uuid::ZERO {
             let at = tags.field(writer, 0);
             writer.uuid(self.replica_directory_id);
             TagWriter::end_field(writer, at)?;
         }
-        if version >= 18 && self.high_watermark != i64::MAX {
+        if layout.version >= 18 && self.high_watermark != i64::MAX {
             let at = tags.field(writer, 1);
             writer.i64(self.high_watermark);
             TagWriter::end_field(writer, at)?;
@@ -439,20 +433,18 @@ impl<'a> Element<'a> for ForgottenTopic<'a> {
     const BYTES_MIN: usize = 3;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let topic = if version <= 12 { reader.string(layout)? } else { Cow::Borrowed("") };
-        let topic_id = if version >= 13 { reader.uuid()? } else { Uuid::ZERO };
+        let topic = if layout.version <= 12 { reader.string(layout)? } else { Cow::Borrowed("") };
+        let topic_id = if layout.version >= 13 { reader.uuid()? } else { Uuid::ZERO };
         let partitions = List::read(reader, layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { topic, topic_id, partitions, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version <= 12 {
+        if layout.version <= 12 {
             writer.string(&self.topic, layout)?;
         }
-        if version >= 13 {
+        if layout.version >= 13 {
             writer.uuid(self.topic_id);
         }
         self.partitions.write(writer, layout)?;

@@ -65,19 +65,18 @@ impl<'a> Element<'a> for FetchResponse<'a> {
     const BYTES_MIN: usize = 8;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let throttle_time_ms = reader.i32()?;
-        let error_code = if version >= 7 { reader.i16()? } else { 0 };
-        let session_id = if version >= 7 { reader.i32()? } else { 0 };
+        let error_code = if layout.version >= 7 { reader.i16()? } else { 0 };
+        let session_id = if layout.version >= 7 { reader.i32()? } else { 0 };
         let responses = List::read(reader, layout)?;
         let mut node_endpoints = List::default();
         let mut tags = TagReader::open(reader, layout)?;
         while let Some((tag, mut field)) = tags.next(reader)? {
             match tag {
-                0 if version >= 16 => {
+                0 if layout.version >= 16 => {
                     node_endpoints = List::read(&mut field, layout)?;
                 }
-                0 => return Err(DecodeError::TagNotInVersion { tag, version }),
+                0 => return Err(DecodeError::TagNotInVersion { tag, version: layout.version }),
                 _ => {
                     tags.unknown(reader);
                     continue;
@@ -97,31 +96,30 @@ impl<'a> Element<'a> for FetchResponse<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.throttle_time_ms);
-        if version >= 7 {
+        if layout.version >= 7 {
             writer.i16(self.error_code);
         }
-        if version >= 7 {
+        if layout.version >= 7 {
             writer.i32(self.session_id);
         } else if self.session_id != 0 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FetchResponse.session_id",
-                version,
+                version: layout.version,
             });
         }
         self.responses.write(writer, layout)?;
-        if version < 16 && !self.node_endpoints.is_empty() {
+        if layout.version < 16 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FetchResponse.node_endpoints",
-                version,
+                version: layout.version,
             });
         }
         if !layout.flexible {
             return Ok(());
         }
         let mut tags = TagWriter::open(writer, &self.unknown_tags, &[0]);
-        if version >= 16 && !self.node_endpoints.is_empty() {
+        if layout.version >= 16 && !self.node_endpoints.is_empty() {
             let at = tags.field(writer, 0);
             self.node_endpoints.write(writer, layout)?;
             TagWriter::end_field(writer, at)?;
@@ -159,20 +157,18 @@ impl<'a> Element<'a> for FetchableTopicResponse<'a> {
     const BYTES_MIN: usize = 3;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let topic = if version <= 12 { reader.string(layout)? } else { Cow::Borrowed("") };
-        let topic_id = if version >= 13 { reader.uuid()? } else { Uuid::ZERO };
+        let topic = if layout.version <= 12 { reader.string(layout)? } else { Cow::Borrowed("") };
+        let topic_id = if layout.version >= 13 { reader.uuid()? } else { Uuid::ZERO };
         let partitions = List::read(reader, layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { topic, topic_id, partitions, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version <= 12 {
+        if layout.version <= 12 {
             writer.string(&self.topic, layout)?;
         }
-        if version >= 13 {
+        if layout.version >= 13 {
             writer.uuid(self.topic_id);
         }
         self.partitions.write(writer, layout)?;
@@ -233,14 +229,13 @@ impl<'a> Element<'a> for PartitionData<'a> {
     const BYTES_MIN: usize = 30;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let partition_index = reader.i32()?;
         let error_code = reader.i16()?;
         let high_watermark = reader.i64()?;
         let last_stable_offset = reader.i64()?;
-        let log_start_offset = if version >= 5 { reader.i64()? } else { -1 };
+        let log_start_offset = if layout.version >= 5 { reader.i64()? } else { -1 };
         let aborted_transactions = List::read_nullable(reader, layout)?;
-        let preferred_read_replica = if version >= 11 { reader.i32()? } else { -1 };
+        let preferred_read_replica = if layout.version >= 11 { reader.i32()? } else { -1 };
         let records = reader.nullable_bytes(layout)?;
         let mut diverging_epoch = EpochEndOffset::default();
         let mut current_leader = LeaderIdAndEpoch::default();
@@ -282,40 +277,39 @@ impl<'a> Element<'a> for PartitionData<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.partition_index);
         writer.i16(self.error_code);
         writer.i64(self.high_watermark);
         writer.i64(self.last_stable_offset);
-        if version >= 5 {
+        if layout.version >= 5 {
             writer.i64(self.log_start_offset);
         }
         List::write_nullable(self.aborted_transactions.as_ref(), writer, layout)?;
-        if version >= 11 {
+        if layout.version >= 11 {
             writer.i32(self.preferred_read_replica);
         } else if self.preferred_read_replica != -1 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "PartitionData.preferred_read_replica",
-                version,
+                version: layout.version,
             });
         }
         writer.nullable_bytes(self.records.as_deref(), layout)?;
-        if version < 12 && self.diverging_epoch != EpochEndOffset::default() {
+        if layout.version < 12 && self.diverging_epoch != EpochEndOffset::default() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "PartitionData.diverging_epoch",
-                version,
+                version: layout.version,
             });
         }
-        if version < 12 && self.current_leader != LeaderIdAndEpoch::default() {
+        if layout.version < 12 && self.current_leader != LeaderIdAndEpoch::default() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "PartitionData.current_leader",
-                version,
+                version: layout.version,
             });
         }
-        if version < 12 && self.snapshot_id != SnapshotId::default() {
+        if layout.version < 12 && self.snapshot_id != SnapshotId::default() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "PartitionData.snapshot_id",
-                version,
+                version: layout.version,
             });
         }
         if !layout.flexible {

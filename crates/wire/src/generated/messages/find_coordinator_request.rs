@@ -57,39 +57,37 @@ impl<'a> Element<'a> for FindCoordinatorRequest<'a> {
     const BYTES_MIN: usize = 2;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let key = if version <= 3 { reader.string(layout)? } else { Cow::Borrowed("") };
-        let key_type = if version >= 1 { reader.i8()? } else { 0 };
+        let key = if layout.version <= 3 { reader.string(layout)? } else { Cow::Borrowed("") };
+        let key_type = if layout.version >= 1 { reader.i8()? } else { 0 };
         let coordinator_keys =
-            if version >= 4 { List::read(reader, layout)? } else { List::default() };
+            if layout.version >= 4 { List::read(reader, layout)? } else { List::default() };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { key, key_type, coordinator_keys, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version <= 3 {
+        if layout.version <= 3 {
             writer.string(&self.key, layout)?;
         } else if !self.key.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FindCoordinatorRequest.key",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.i8(self.key_type);
         } else if self.key_type != 0 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FindCoordinatorRequest.key_type",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 4 {
+        if layout.version >= 4 {
             self.coordinator_keys.write(writer, layout)?;
         } else if !self.coordinator_keys.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FindCoordinatorRequest.coordinator_keys",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);

@@ -80,18 +80,18 @@ impl<'a> Element<'a> for FindCoordinatorResponse<'a> {
     const BYTES_MIN: usize = 6;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let throttle_time_ms = if version >= 1 { reader.i32()? } else { 0 };
-        let error_code = if version <= 3 { reader.i16()? } else { 0 };
-        let error_message = if (1..=3).contains(&version) {
+        let throttle_time_ms = if layout.version >= 1 { reader.i32()? } else { 0 };
+        let error_code = if layout.version <= 3 { reader.i16()? } else { 0 };
+        let error_message = if (1..=3).contains(&layout.version) {
             reader.nullable_string(layout)?
         } else {
             Some(Cow::Borrowed(""))
         };
-        let node_id = if version <= 3 { reader.i32()? } else { 0 };
-        let host = if version <= 3 { reader.string(layout)? } else { Cow::Borrowed("") };
-        let port = if version <= 3 { reader.i32()? } else { 0 };
-        let coordinators = if version >= 4 { List::read(reader, layout)? } else { List::default() };
+        let node_id = if layout.version <= 3 { reader.i32()? } else { 0 };
+        let host = if layout.version <= 3 { reader.string(layout)? } else { Cow::Borrowed("") };
+        let port = if layout.version <= 3 { reader.i32()? } else { 0 };
+        let coordinators =
+            if layout.version >= 4 { List::read(reader, layout)? } else { List::default() };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             throttle_time_ms,
@@ -106,51 +106,50 @@ impl<'a> Element<'a> for FindCoordinatorResponse<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.i32(self.throttle_time_ms);
         }
-        if version <= 3 {
+        if layout.version <= 3 {
             writer.i16(self.error_code);
         } else if self.error_code != 0 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FindCoordinatorResponse.error_code",
-                version,
+                version: layout.version,
             });
         }
-        if (1..=3).contains(&version) {
+        if (1..=3).contains(&layout.version) {
             writer.nullable_string(self.error_message.as_deref(), layout)?;
         }
-        if version <= 3 {
+        if layout.version <= 3 {
             writer.i32(self.node_id);
         } else if self.node_id != 0 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FindCoordinatorResponse.node_id",
-                version,
+                version: layout.version,
             });
         }
-        if version <= 3 {
+        if layout.version <= 3 {
             writer.string(&self.host, layout)?;
         } else if !self.host.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FindCoordinatorResponse.host",
-                version,
+                version: layout.version,
             });
         }
-        if version <= 3 {
+        if layout.version <= 3 {
             writer.i32(self.port);
         } else if self.port != 0 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FindCoordinatorResponse.port",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 4 {
+        if layout.version >= 4 {
             self.coordinators.write(writer, layout)?;
         } else if !self.coordinators.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "FindCoordinatorResponse.coordinators",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);

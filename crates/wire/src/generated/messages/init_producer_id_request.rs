@@ -77,13 +77,12 @@ impl<'a> Element<'a> for InitProducerIdRequest<'a> {
     const BYTES_MIN: usize = 6;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let transactional_id = reader.nullable_string(layout)?;
         let transaction_timeout_ms = reader.i32()?;
-        let producer_id = if version >= 3 { reader.i64()? } else { -1 };
-        let producer_epoch = if version >= 3 { reader.i16()? } else { -1 };
-        let enable2_pc = if version >= 6 { reader.bool()? } else { false };
-        let keep_prepared_txn = if version >= 6 { reader.bool()? } else { false };
+        let producer_id = if layout.version >= 3 { reader.i64()? } else { -1 };
+        let producer_epoch = if layout.version >= 3 { reader.i16()? } else { -1 };
+        let enable2_pc = if layout.version >= 6 { reader.bool()? } else { false };
+        let keep_prepared_txn = if layout.version >= 6 { reader.bool()? } else { false };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             transactional_id,
@@ -97,39 +96,38 @@ impl<'a> Element<'a> for InitProducerIdRequest<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.nullable_string(self.transactional_id.as_deref(), layout)?;
         writer.i32(self.transaction_timeout_ms);
-        if version >= 3 {
+        if layout.version >= 3 {
             writer.i64(self.producer_id);
         } else if self.producer_id != -1 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "InitProducerIdRequest.producer_id",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 3 {
+        if layout.version >= 3 {
             writer.i16(self.producer_epoch);
         } else if self.producer_epoch != -1 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "InitProducerIdRequest.producer_epoch",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 6 {
+        if layout.version >= 6 {
             writer.bool(self.enable2_pc);
         } else if self.enable2_pc {
             return Err(EncodeError::FieldNotInVersion {
                 field: "InitProducerIdRequest.enable2_pc",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 6 {
+        if layout.version >= 6 {
             writer.bool(self.keep_prepared_txn);
         } else if self.keep_prepared_txn {
             return Err(EncodeError::FieldNotInVersion {
                 field: "InitProducerIdRequest.keep_prepared_txn",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);

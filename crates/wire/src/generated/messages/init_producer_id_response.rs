@@ -76,13 +76,12 @@ impl<'a> Element<'a> for InitProducerIdResponse<'a> {
     const BYTES_MIN: usize = 16;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let throttle_time_ms = reader.i32()?;
         let error_code = reader.i16()?;
         let producer_id = reader.i64()?;
         let producer_epoch = reader.i16()?;
-        let ongoing_txn_producer_id = if version >= 6 { reader.i64()? } else { -1 };
-        let ongoing_txn_producer_epoch = if version >= 6 { reader.i16()? } else { -1 };
+        let ongoing_txn_producer_id = if layout.version >= 6 { reader.i64()? } else { -1 };
+        let ongoing_txn_producer_epoch = if layout.version >= 6 { reader.i16()? } else { -1 };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             throttle_time_ms,
@@ -96,25 +95,24 @@ impl<'a> Element<'a> for InitProducerIdResponse<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.throttle_time_ms);
         writer.i16(self.error_code);
         writer.i64(self.producer_id);
         writer.i16(self.producer_epoch);
-        if version >= 6 {
+        if layout.version >= 6 {
             writer.i64(self.ongoing_txn_producer_id);
         } else if self.ongoing_txn_producer_id != -1 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "InitProducerIdResponse.ongoing_txn_producer_id",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 6 {
+        if layout.version >= 6 {
             writer.i16(self.ongoing_txn_producer_epoch);
         } else if self.ongoing_txn_producer_epoch != -1 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "InitProducerIdResponse.ongoing_txn_producer_epoch",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);

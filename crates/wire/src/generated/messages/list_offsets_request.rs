@@ -59,28 +59,26 @@ impl<'a> Element<'a> for ListOffsetsRequest<'a> {
     const BYTES_MIN: usize = 7;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let replica_id = reader.i32()?;
-        let isolation_level = if version >= 2 { reader.i8()? } else { 0 };
+        let isolation_level = if layout.version >= 2 { reader.i8()? } else { 0 };
         let topics = List::read(reader, layout)?;
-        let timeout_ms = if version >= 10 { reader.i32()? } else { 0 };
+        let timeout_ms = if layout.version >= 10 { reader.i32()? } else { 0 };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { replica_id, isolation_level, topics, timeout_ms, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.replica_id);
-        if version >= 2 {
+        if layout.version >= 2 {
             writer.i8(self.isolation_level);
         } else if self.isolation_level != 0 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "ListOffsetsRequest.isolation_level",
-                version,
+                version: layout.version,
             });
         }
         self.topics.write(writer, layout)?;
-        if version >= 10 {
+        if layout.version >= 10 {
             writer.i32(self.timeout_ms);
         }
         writer.unknown_tags(&self.unknown_tags, layout);
@@ -145,18 +143,16 @@ impl<'a> Element<'a> for ListOffsetsPartition<'a> {
     const BYTES_MIN: usize = 12;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let partition_index = reader.i32()?;
-        let current_leader_epoch = if version >= 4 { reader.i32()? } else { -1 };
+        let current_leader_epoch = if layout.version >= 4 { reader.i32()? } else { -1 };
         let timestamp = reader.i64()?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { partition_index, current_leader_epoch, timestamp, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.partition_index);
-        if version >= 4 {
+        if layout.version >= 4 {
             writer.i32(self.current_leader_epoch);
         }
         writer.i64(self.timestamp);

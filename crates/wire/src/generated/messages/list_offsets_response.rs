@@ -55,16 +55,14 @@ impl<'a> Element<'a> for ListOffsetsResponse<'a> {
     const BYTES_MIN: usize = 4;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let throttle_time_ms = if version >= 2 { reader.i32()? } else { 0 };
+        let throttle_time_ms = if layout.version >= 2 { reader.i32()? } else { 0 };
         let topics = List::read(reader, layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { throttle_time_ms, topics, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version >= 2 {
+        if layout.version >= 2 {
             writer.i32(self.throttle_time_ms);
         }
         self.topics.write(writer, layout)?;
@@ -136,28 +134,26 @@ impl<'a> Element<'a> for ListOffsetsPartitionResponse<'a> {
     const BYTES_MIN: usize = 22;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let partition_index = reader.i32()?;
         let error_code = reader.i16()?;
         let timestamp = reader.i64()?;
         let offset = reader.i64()?;
-        let leader_epoch = if version >= 4 { reader.i32()? } else { -1 };
+        let leader_epoch = if layout.version >= 4 { reader.i32()? } else { -1 };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { partition_index, error_code, timestamp, offset, leader_epoch, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.partition_index);
         writer.i16(self.error_code);
         writer.i64(self.timestamp);
         writer.i64(self.offset);
-        if version >= 4 {
+        if layout.version >= 4 {
             writer.i32(self.leader_epoch);
         } else if self.leader_epoch != -1 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "ListOffsetsPartitionResponse.leader_epoch",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);

@@ -72,16 +72,16 @@ impl<'a> Element<'a> for MetadataRequest<'a> {
     const BYTES_MIN: usize = 4;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let topics = if version >= 1 {
+        let topics = if layout.version >= 1 {
             List::read_nullable(reader, layout)?
         } else {
             Some(List::read(reader, layout)?)
         };
-        let allow_auto_topic_creation = if version >= 4 { reader.bool()? } else { true };
+        let allow_auto_topic_creation = if layout.version >= 4 { reader.bool()? } else { true };
         let include_cluster_authorized_operations =
-            if (8..=10).contains(&version) { reader.bool()? } else { false };
-        let include_topic_authorized_operations = if version >= 8 { reader.bool()? } else { false };
+            if (8..=10).contains(&layout.version) { reader.bool()? } else { false };
+        let include_topic_authorized_operations =
+            if layout.version >= 8 { reader.bool()? } else { false };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             topics,
@@ -93,33 +93,35 @@ impl<'a> Element<'a> for MetadataRequest<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version < 1 && self.topics.is_none() {
-            return Err(EncodeError::NullNotInVersion { field: "MetadataRequest.topics", version });
+        if layout.version < 1 && self.topics.is_none() {
+            return Err(EncodeError::NullNotInVersion {
+                field: "MetadataRequest.topics",
+                version: layout.version,
+            });
         }
         List::write_nullable(self.topics.as_ref(), writer, layout)?;
-        if version >= 4 {
+        if layout.version >= 4 {
             writer.bool(self.allow_auto_topic_creation);
         } else if !self.allow_auto_topic_creation {
             return Err(EncodeError::FieldNotInVersion {
                 field: "MetadataRequest.allow_auto_topic_creation",
-                version,
+                version: layout.version,
             });
         }
-        if (8..=10).contains(&version) {
+        if (8..=10).contains(&layout.version) {
             writer.bool(self.include_cluster_authorized_operations);
         } else if self.include_cluster_authorized_operations {
             return Err(EncodeError::FieldNotInVersion {
                 field: "MetadataRequest.include_cluster_authorized_operations",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 8 {
+        if layout.version >= 8 {
             writer.bool(self.include_topic_authorized_operations);
         } else if self.include_topic_authorized_operations {
             return Err(EncodeError::FieldNotInVersion {
                 field: "MetadataRequest.include_topic_authorized_operations",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);
@@ -152,9 +154,8 @@ impl<'a> Element<'a> for MetadataRequestTopic<'a> {
     const BYTES_MIN: usize = 2;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let topic_id = if version >= 10 { reader.uuid()? } else { Uuid::ZERO };
-        let name = if version >= 10 {
+        let topic_id = if layout.version >= 10 { reader.uuid()? } else { Uuid::ZERO };
+        let name = if layout.version >= 10 {
             reader.nullable_string(layout)?
         } else {
             Some(reader.string(layout)?)
@@ -164,14 +165,13 @@ impl<'a> Element<'a> for MetadataRequestTopic<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version >= 10 {
+        if layout.version >= 10 {
             writer.uuid(self.topic_id);
         }
-        if version < 10 && self.name.is_none() {
+        if layout.version < 10 && self.name.is_none() {
             return Err(EncodeError::NullNotInVersion {
                 field: "MetadataRequestTopic.name",
-                version,
+                version: layout.version,
             });
         }
         writer.nullable_string(self.name.as_deref(), layout)?;

@@ -81,15 +81,14 @@ impl<'a> Element<'a> for MetadataResponse<'a> {
     const BYTES_MIN: usize = 8;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let throttle_time_ms = if version >= 3 { reader.i32()? } else { 0 };
+        let throttle_time_ms = if layout.version >= 3 { reader.i32()? } else { 0 };
         let brokers = List::read(reader, layout)?;
-        let cluster_id = if version >= 2 { reader.nullable_string(layout)? } else { None };
-        let controller_id = if version >= 1 { reader.i32()? } else { -1 };
+        let cluster_id = if layout.version >= 2 { reader.nullable_string(layout)? } else { None };
+        let controller_id = if layout.version >= 1 { reader.i32()? } else { -1 };
         let topics = List::read(reader, layout)?;
         let cluster_authorized_operations =
-            if (8..=10).contains(&version) { reader.i32()? } else { i32::MIN };
-        let error_code = if version >= 13 { reader.i16()? } else { 0 };
+            if (8..=10).contains(&layout.version) { reader.i32()? } else { i32::MIN };
+        let error_code = if layout.version >= 13 { reader.i16()? } else { 0 };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             throttle_time_ms,
@@ -104,27 +103,26 @@ impl<'a> Element<'a> for MetadataResponse<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version >= 3 {
+        if layout.version >= 3 {
             writer.i32(self.throttle_time_ms);
         }
         self.brokers.write(writer, layout)?;
-        if version >= 2 {
+        if layout.version >= 2 {
             writer.nullable_string(self.cluster_id.as_deref(), layout)?;
         }
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.i32(self.controller_id);
         }
         self.topics.write(writer, layout)?;
-        if (8..=10).contains(&version) {
+        if (8..=10).contains(&layout.version) {
             writer.i32(self.cluster_authorized_operations);
         } else if self.cluster_authorized_operations != i32::MIN {
             return Err(EncodeError::FieldNotInVersion {
                 field: "MetadataResponse.cluster_authorized_operations",
-                version,
+                version: layout.version,
             });
         }
-        if version >= 13 {
+        if layout.version >= 13 {
             writer.i16(self.error_code);
         }
         writer.unknown_tags(&self.unknown_tags, layout);
@@ -151,21 +149,19 @@ impl<'a> Element<'a> for MetadataResponseBroker<'a> {
     const BYTES_MIN: usize = 10;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let node_id = reader.i32()?;
         let host = reader.string(layout)?;
         let port = reader.i32()?;
-        let rack = if version >= 1 { reader.nullable_string(layout)? } else { None };
+        let rack = if layout.version >= 1 { reader.nullable_string(layout)? } else { None };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { node_id, host, port, rack, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.node_id);
         writer.string(&self.host, layout)?;
         writer.i32(self.port);
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.nullable_string(self.rack.as_deref(), layout)?;
         }
         writer.unknown_tags(&self.unknown_tags, layout);
@@ -210,17 +206,17 @@ impl<'a> Element<'a> for MetadataResponseTopic<'a> {
     const BYTES_MIN: usize = 8;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let error_code = reader.i16()?;
-        let name = if version >= 12 {
+        let name = if layout.version >= 12 {
             reader.nullable_string(layout)?
         } else {
             Some(reader.string(layout)?)
         };
-        let topic_id = if version >= 10 { reader.uuid()? } else { Uuid::ZERO };
-        let is_internal = if version >= 1 { reader.bool()? } else { false };
+        let topic_id = if layout.version >= 10 { reader.uuid()? } else { Uuid::ZERO };
+        let is_internal = if layout.version >= 1 { reader.bool()? } else { false };
         let partitions = List::read(reader, layout)?;
-        let topic_authorized_operations = if version >= 8 { reader.i32()? } else { i32::MIN };
+        let topic_authorized_operations =
+            if layout.version >= 8 { reader.i32()? } else { i32::MIN };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             error_code,
@@ -234,28 +230,27 @@ impl<'a> Element<'a> for MetadataResponseTopic<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i16(self.error_code);
-        if version < 12 && self.name.is_none() {
+        if layout.version < 12 && self.name.is_none() {
             return Err(EncodeError::NullNotInVersion {
                 field: "MetadataResponseTopic.name",
-                version,
+                version: layout.version,
             });
         }
         writer.nullable_string(self.name.as_deref(), layout)?;
-        if version >= 10 {
+        if layout.version >= 10 {
             writer.uuid(self.topic_id);
         }
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.bool(self.is_internal);
         }
         self.partitions.write(writer, layout)?;
-        if version >= 8 {
+        if layout.version >= 8 {
             writer.i32(self.topic_authorized_operations);
         } else if self.topic_authorized_operations != i32::MIN {
             return Err(EncodeError::FieldNotInVersion {
                 field: "MetadataResponseTopic.topic_authorized_operations",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);
@@ -303,15 +298,14 @@ impl<'a> Element<'a> for MetadataResponsePartition<'a> {
     const BYTES_MIN: usize = 18;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let error_code = reader.i16()?;
         let partition_index = reader.i32()?;
         let leader_id = reader.i32()?;
-        let leader_epoch = if version >= 7 { reader.i32()? } else { -1 };
+        let leader_epoch = if layout.version >= 7 { reader.i32()? } else { -1 };
         let replica_nodes = List::read(reader, layout)?;
         let isr_nodes = List::read(reader, layout)?;
         let offline_replicas =
-            if version >= 5 { List::read(reader, layout)? } else { List::default() };
+            if layout.version >= 5 { List::read(reader, layout)? } else { List::default() };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             error_code,
@@ -326,16 +320,15 @@ impl<'a> Element<'a> for MetadataResponsePartition<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i16(self.error_code);
         writer.i32(self.partition_index);
         writer.i32(self.leader_id);
-        if version >= 7 {
+        if layout.version >= 7 {
             writer.i32(self.leader_epoch);
         }
         self.replica_nodes.write(writer, layout)?;
         self.isr_nodes.write(writer, layout)?;
-        if version >= 5 {
+        if layout.version >= 5 {
             self.offline_replicas.write(writer, layout)?;
         }
         writer.unknown_tags(&self.unknown_tags, layout);

@@ -106,20 +106,18 @@ impl<'a> Element<'a> for TopicProduceData<'a> {
     const BYTES_MIN: usize = 3;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let name = if version <= 12 { reader.string(layout)? } else { Cow::Borrowed("") };
-        let topic_id = if version >= 13 { reader.uuid()? } else { Uuid::ZERO };
+        let name = if layout.version <= 12 { reader.string(layout)? } else { Cow::Borrowed("") };
+        let topic_id = if layout.version >= 13 { reader.uuid()? } else { Uuid::ZERO };
         let partition_data = List::read(reader, layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { name, topic_id, partition_data, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version <= 12 {
+        if layout.version <= 12 {
             writer.string(&self.name, layout)?;
         }
-        if version >= 13 {
+        if layout.version >= 13 {
             writer.uuid(self.topic_id);
         }
         self.partition_data.write(writer, layout)?;

@@ -61,17 +61,16 @@ impl<'a> Element<'a> for ProduceResponse<'a> {
     const BYTES_MIN: usize = 6;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let responses = List::read(reader, layout)?;
         let throttle_time_ms = reader.i32()?;
         let mut node_endpoints = List::default();
         let mut tags = TagReader::open(reader, layout)?;
         while let Some((tag, mut field)) = tags.next(reader)? {
             match tag {
-                0 if version >= 10 => {
+                0 if layout.version >= 10 => {
                     node_endpoints = List::read(&mut field, layout)?;
                 }
-                0 => return Err(DecodeError::TagNotInVersion { tag, version }),
+                0 => return Err(DecodeError::TagNotInVersion { tag, version: layout.version }),
                 _ => {
                     tags.unknown(reader);
                     continue;
@@ -84,20 +83,19 @@ impl<'a> Element<'a> for ProduceResponse<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         self.responses.write(writer, layout)?;
         writer.i32(self.throttle_time_ms);
-        if version < 10 && !self.node_endpoints.is_empty() {
+        if layout.version < 10 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "ProduceResponse.node_endpoints",
-                version,
+                version: layout.version,
             });
         }
         if !layout.flexible {
             return Ok(());
         }
         let mut tags = TagWriter::open(writer, &self.unknown_tags, &[0]);
-        if version >= 10 && !self.node_endpoints.is_empty() {
+        if layout.version >= 10 && !self.node_endpoints.is_empty() {
             let at = tags.field(writer, 0);
             self.node_endpoints.write(writer, layout)?;
             TagWriter::end_field(writer, at)?;
@@ -135,20 +133,18 @@ impl<'a> Element<'a> for TopicProduceResponse<'a> {
     const BYTES_MIN: usize = 3;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
-        let name = if version <= 12 { reader.string(layout)? } else { Cow::Borrowed("") };
-        let topic_id = if version >= 13 { reader.uuid()? } else { Uuid::ZERO };
+        let name = if layout.version <= 12 { reader.string(layout)? } else { Cow::Borrowed("") };
+        let topic_id = if layout.version >= 13 { reader.uuid()? } else { Uuid::ZERO };
         let partition_responses = List::read(reader, layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { name, topic_id, partition_responses, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
-        if version <= 12 {
+        if layout.version <= 12 {
             writer.string(&self.name, layout)?;
         }
-        if version >= 13 {
+        if layout.version >= 13 {
             writer.uuid(self.topic_id);
         }
         self.partition_responses.write(writer, layout)?;
@@ -200,23 +196,23 @@ impl<'a> Element<'a> for PartitionProduceResponse<'a> {
     const BYTES_MIN: usize = 22;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let index = reader.i32()?;
         let error_code = reader.i16()?;
         let base_offset = reader.i64()?;
         let log_append_time_ms = reader.i64()?;
-        let log_start_offset = if version >= 5 { reader.i64()? } else { -1 };
+        let log_start_offset = if layout.version >= 5 { reader.i64()? } else { -1 };
         let record_errors =
-            if version >= 8 { List::read(reader, layout)? } else { List::default() };
-        let error_message = if version >= 8 { reader.nullable_string(layout)? } else { None };
+            if layout.version >= 8 { List::read(reader, layout)? } else { List::default() };
+        let error_message =
+            if layout.version >= 8 { reader.nullable_string(layout)? } else { None };
         let mut current_leader = LeaderIdAndEpoch::default();
         let mut tags = TagReader::open(reader, layout)?;
         while let Some((tag, mut field)) = tags.next(reader)? {
             match tag {
-                0 if version >= 10 => {
+                0 if layout.version >= 10 => {
                     current_leader = LeaderIdAndEpoch::read(&mut field, layout)?;
                 }
-                0 => return Err(DecodeError::TagNotInVersion { tag, version }),
+                0 => return Err(DecodeError::TagNotInVersion { tag, version: layout.version }),
                 _ => {
                     tags.unknown(reader);
                     continue;
@@ -239,31 +235,30 @@ impl<'a> Element<'a> for PartitionProduceResponse<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.index);
         writer.i16(self.error_code);
         writer.i64(self.base_offset);
         writer.i64(self.log_append_time_ms);
-        if version >= 5 {
+        if layout.version >= 5 {
             writer.i64(self.log_start_offset);
         }
-        if version >= 8 {
+        if layout.version >= 8 {
             self.record_errors.write(writer, layout)?;
         }
-        if version >= 8 {
+        if layout.version >= 8 {
             writer.nullable_string(self.error_message.as_deref(), layout)?;
         }
-        if version < 10 && self.current_leader != LeaderIdAndEpoch::default() {
+        if layout.version < 10 && self.current_leader != LeaderIdAndEpoch::default() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "PartitionProduceResponse.current_leader",
-                version,
+                version: layout.version,
             });
         }
         if !layout.flexible {
             return Ok(());
         }
         let mut tags = TagWriter::open(writer, &self.unknown_tags, &[0]);
-        if version >= 10 && self.current_leader != LeaderIdAndEpoch::default() {
+        if layout.version >= 10 && self.current_leader != LeaderIdAndEpoch::default() {
             let at = tags.field(writer, 0);
             self.current_leader.write(writer, layout)?;
             TagWriter::end_field(writer, at)?;

@@ -65,7 +65,6 @@ impl<'a> Element<'a> for BrokerRegistrationChangeRecord<'a> {
     const BYTES_MIN: usize = 13;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let broker_id = reader.i32()?;
         let broker_epoch = reader.i64()?;
         let mut fenced = 0;
@@ -78,16 +77,16 @@ impl<'a> Element<'a> for BrokerRegistrationChangeRecord<'a> {
                 0 => {
                     fenced = field.i8()?;
                 }
-                1 if version >= 1 => {
+                1 if layout.version >= 1 => {
                     in_controlled_shutdown = field.i8()?;
                 }
-                2 if version >= 2 => {
+                2 if layout.version >= 2 => {
                     log_dirs = List::read(&mut field, layout)?;
                 }
-                3 if version >= 3 => {
+                3 if layout.version >= 3 => {
                     cordoned_log_dirs = List::read_nullable(&mut field, layout)?;
                 }
-                1..=3 => return Err(DecodeError::TagNotInVersion { tag, version }),
+                1..=3 => return Err(DecodeError::TagNotInVersion { tag, version: layout.version }),
                 _ => {
                     tags.unknown(reader);
                     continue;
@@ -108,25 +107,24 @@ impl<'a> Element<'a> for BrokerRegistrationChangeRecord<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.broker_id);
         writer.i64(self.broker_epoch);
-        if version < 1 && self.in_controlled_shutdown != 0 {
+        if layout.version < 1 && self.in_controlled_shutdown != 0 {
             return Err(EncodeError::FieldNotInVersion {
                 field: "BrokerRegistrationChangeRecord.in_controlled_shutdown",
-                version,
+                version: layout.version,
             });
         }
-        if version < 2 && !self.log_dirs.is_empty() {
+        if layout.version < 2 && !self.log_dirs.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "BrokerRegistrationChangeRecord.log_dirs",
-                version,
+                version: layout.version,
             });
         }
-        if version < 3 && self.cordoned_log_dirs.is_some() {
+        if layout.version < 3 && self.cordoned_log_dirs.is_some() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "BrokerRegistrationChangeRecord.cordoned_log_dirs",
-                version,
+                version: layout.version,
             });
         }
         let mut tags = TagWriter::open(writer, &self.unknown_tags, &[0, 1, 2, 3]);
@@ -135,17 +133,17 @@ impl<'a> Element<'a> for BrokerRegistrationChangeRecord<'a> {
             writer.i8(self.fenced);
             TagWriter::end_field(writer, at)?;
         }
-        if version >= 1 && self.in_controlled_shutdown != 0 {
+        if layout.version >= 1 && self.in_controlled_shutdown != 0 {
             let at = tags.field(writer, 1);
             writer.i8(self.in_controlled_shutdown);
             TagWriter::end_field(writer, at)?;
         }
-        if version >= 2 && !self.log_dirs.is_empty() {
+        if layout.version >= 2 && !self.log_dirs.is_empty() {
             let at = tags.field(writer, 2);
             self.log_dirs.write(writer, layout)?;
             TagWriter::end_field(writer, at)?;
         }
-        if version >= 3 && self.cordoned_log_dirs.is_some() {
+        if layout.version >= 3 && self.cordoned_log_dirs.is_some() {
             let at = tags.field(writer, 3);
             List::write_nullable(self.cordoned_log_dirs.as_ref(), writer, layout)?;
             TagWriter::end_field(writer, at)?;

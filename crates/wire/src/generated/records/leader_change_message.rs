@@ -95,22 +95,20 @@ impl<'a> Element<'a> for Voter<'a> {
     const BYTES_MIN: usize = 5;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let voter_id = reader.i32()?;
-        let voter_directory_id = if version >= 1 { reader.uuid()? } else { Uuid::ZERO };
+        let voter_directory_id = if layout.version >= 1 { reader.uuid()? } else { Uuid::ZERO };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { voter_id, voter_directory_id, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.voter_id);
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.uuid(self.voter_directory_id);
         } else if self.voter_directory_id != Uuid::ZERO {
             return Err(EncodeError::FieldNotInVersion {
                 field: "Voter.voter_directory_id",
-                version,
+                version: layout.version,
             });
         }
         writer.unknown_tags(&self.unknown_tags, layout);

@@ -94,7 +94,6 @@ impl<'a> Element<'a> for PartitionChangeRecord<'a> {
     const BYTES_MIN: usize = 21;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let partition_id = reader.i32()?;
         let topic_id = reader.uuid()?;
         let mut isr = None;
@@ -127,16 +126,16 @@ impl<'a> Element<'a> for PartitionChangeRecord<'a> {
                 5 => {
                     leader_recovery_state = field.i8()?;
                 }
-                6 if version >= 2 => {
+                6 if layout.version >= 2 => {
                     eligible_leader_replicas = List::read_nullable(&mut field, layout)?;
                 }
-                7 if version >= 2 => {
+                7 if layout.version >= 2 => {
                     last_known_elr = List::read_nullable(&mut field, layout)?;
                 }
-                8 if version >= 1 => {
+                8 if layout.version >= 1 => {
                     directories = List::read_nullable(&mut field, layout)?;
                 }
-                6..=8 => return Err(DecodeError::TagNotInVersion { tag, version }),
+                6..=8 => return Err(DecodeError::TagNotInVersion { tag, version: layout.version }),
                 _ => {
                     tags.unknown(reader);
                     continue;
@@ -162,25 +161,24 @@ impl<'a> Element<'a> for PartitionChangeRecord<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.partition_id);
         writer.uuid(self.topic_id);
-        if version < 2 && self.eligible_leader_replicas.is_some() {
+        if layout.version < 2 && self.eligible_leader_replicas.is_some() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "PartitionChangeRecord.eligible_leader_replicas",
-                version,
+                version: layout.version,
             });
         }
-        if version < 2 && self.last_known_elr.is_some() {
+        if layout.version < 2 && self.last_known_elr.is_some() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "PartitionChangeRecord.last_known_elr",
-                version,
+                version: layout.version,
             });
         }
-        if version < 1 && self.directories.is_some() {
+        if layout.version < 1 && self.directories.is_some() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "PartitionChangeRecord.directories",
-                version,
+                version: layout.version,
             });
         }
         let mut tags = TagWriter::open(writer, &self.unknown_tags, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
@@ -214,17 +212,17 @@ impl<'a> Element<'a> for PartitionChangeRecord<'a> {
             writer.i8(self.leader_recovery_state);
             TagWriter::end_field(writer, at)?;
         }
-        if version >= 2 && self.eligible_leader_replicas.is_some() {
+        if layout.version >= 2 && self.eligible_leader_replicas.is_some() {
             let at = tags.field(writer, 6);
             List::write_nullable(self.eligible_leader_replicas.as_ref(), writer, layout)?;
             TagWriter::end_field(writer, at)?;
         }
-        if version >= 2 && self.last_known_elr.is_some() {
+        if layout.version >= 2 && self.last_known_elr.is_some() {
             let at = tags.field(writer, 7);
             List::write_nullable(self.last_known_elr.as_ref(), writer, layout)?;
             TagWriter::end_field(writer, at)?;
         }
-        if version >= 1 && self.directories.is_some() {
+        if layout.version >= 1 && self.directories.is_some() {
             let at = tags.field(writer, 8);
             List::write_nullable(self.directories.as_ref(), writer, layout)?;
             TagWriter::end_field(writer, at)?;

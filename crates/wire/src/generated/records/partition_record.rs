@@ -100,7 +100,6 @@ impl<'a> Element<'a> for PartitionRecord<'a> {
     const BYTES_MIN: usize = 37;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let partition_id = reader.i32()?;
         let topic_id = reader.uuid()?;
         let replicas = List::read(reader, layout)?;
@@ -110,7 +109,8 @@ impl<'a> Element<'a> for PartitionRecord<'a> {
         let leader = reader.i32()?;
         let leader_epoch = reader.i32()?;
         let partition_epoch = reader.i32()?;
-        let directories = if version >= 1 { List::read(reader, layout)? } else { List::default() };
+        let directories =
+            if layout.version >= 1 { List::read(reader, layout)? } else { List::default() };
         let mut leader_recovery_state = 0;
         let mut eligible_leader_replicas = None;
         let mut last_known_elr = None;
@@ -120,13 +120,13 @@ impl<'a> Element<'a> for PartitionRecord<'a> {
                 0 => {
                     leader_recovery_state = field.i8()?;
                 }
-                1 if version >= 2 => {
+                1 if layout.version >= 2 => {
                     eligible_leader_replicas = List::read_nullable(&mut field, layout)?;
                 }
-                2 if version >= 2 => {
+                2 if layout.version >= 2 => {
                     last_known_elr = List::read_nullable(&mut field, layout)?;
                 }
-                1 | 2 => return Err(DecodeError::TagNotInVersion { tag, version }),
+                1 | 2 => return Err(DecodeError::TagNotInVersion { tag, version: layout.version }),
                 _ => {
                     tags.unknown(reader);
                     continue;
@@ -154,7 +154,6 @@ impl<'a> Element<'a> for PartitionRecord<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.partition_id);
         writer.uuid(self.topic_id);
         self.replicas.write(writer, layout)?;
@@ -164,24 +163,24 @@ impl<'a> Element<'a> for PartitionRecord<'a> {
         writer.i32(self.leader);
         writer.i32(self.leader_epoch);
         writer.i32(self.partition_epoch);
-        if version >= 1 {
+        if layout.version >= 1 {
             self.directories.write(writer, layout)?;
         } else if !self.directories.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "PartitionRecord.directories",
-                version,
+                version: layout.version,
             });
         }
-        if version < 2 && self.eligible_leader_replicas.is_some() {
+        if layout.version < 2 && self.eligible_leader_replicas.is_some() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "PartitionRecord.eligible_leader_replicas",
-                version,
+                version: layout.version,
             });
         }
-        if version < 2 && self.last_known_elr.is_some() {
+        if layout.version < 2 && self.last_known_elr.is_some() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "PartitionRecord.last_known_elr",
-                version,
+                version: layout.version,
             });
         }
         let mut tags = TagWriter::open(writer, &self.unknown_tags, &[0, 1, 2]);
@@ -190,12 +189,12 @@ impl<'a> Element<'a> for PartitionRecord<'a> {
             writer.i8(self.leader_recovery_state);
             TagWriter::end_field(writer, at)?;
         }
-        if version >= 2 && self.eligible_leader_replicas.is_some() {
+        if layout.version >= 2 && self.eligible_leader_replicas.is_some() {
             let at = tags.field(writer, 1);
             List::write_nullable(self.eligible_leader_replicas.as_ref(), writer, layout)?;
             TagWriter::end_field(writer, at)?;
         }
-        if version >= 2 && self.last_known_elr.is_some() {
+        if layout.version >= 2 && self.last_known_elr.is_some() {
             let at = tags.field(writer, 2);
             List::write_nullable(self.last_known_elr.as_ref(), writer, layout)?;
             TagWriter::end_field(writer, at)?;

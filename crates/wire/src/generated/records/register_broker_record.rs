@@ -95,28 +95,27 @@ impl<'a> Element<'a> for RegisterBrokerRecord<'a> {
     const BYTES_MIN: usize = 33;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let version = layout.version;
         let broker_id = reader.i32()?;
-        let is_migrating_zk_broker = if version >= 2 { reader.bool()? } else { false };
+        let is_migrating_zk_broker = if layout.version >= 2 { reader.bool()? } else { false };
         let incarnation_id = reader.uuid()?;
         let broker_epoch = reader.i64()?;
         let end_points = List::read(reader, layout)?;
         let features = List::read(reader, layout)?;
         let rack = reader.nullable_string(layout)?;
         let fenced = reader.bool()?;
-        let in_controlled_shutdown = if version >= 1 { reader.bool()? } else { false };
+        let in_controlled_shutdown = if layout.version >= 1 { reader.bool()? } else { false };
         let mut log_dirs = List::default();
         let mut cordoned_log_dirs = None;
         let mut tags = TagReader::open(reader, layout)?;
         while let Some((tag, mut field)) = tags.next(reader)? {
             match tag {
-                0 if version >= 3 => {
+                0 if layout.version >= 3 => {
                     log_dirs = List::read(&mut field, layout)?;
                 }
-                1 if version >= 4 => {
+                1 if layout.version >= 4 => {
                     cordoned_log_dirs = List::read_nullable(&mut field, layout)?;
                 }
-                0 | 1 => return Err(DecodeError::TagNotInVersion { tag, version }),
+                0 | 1 => return Err(DecodeError::TagNotInVersion { tag, version: layout.version }),
                 _ => {
                     tags.unknown(reader);
                     continue;
@@ -142,14 +141,13 @@ impl<'a> Element<'a> for RegisterBrokerRecord<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        let version = layout.version;
         writer.i32(self.broker_id);
-        if version >= 2 {
+        if layout.version >= 2 {
             writer.bool(self.is_migrating_zk_broker);
         } else if self.is_migrating_zk_broker {
             return Err(EncodeError::FieldNotInVersion {
                 field: "RegisterBrokerRecord.is_migrating_zk_broker",
-                version,
+                version: layout.version,
             });
         }
         writer.uuid(self.incarnation_id);
@@ -158,33 +156,33 @@ impl<'a> Element<'a> for RegisterBrokerRecord<'a> {
         self.features.write(writer, layout)?;
         writer.nullable_string(self.rack.as_deref(), layout)?;
         writer.bool(self.fenced);
-        if version >= 1 {
+        if layout.version >= 1 {
             writer.bool(self.in_controlled_shutdown);
         } else if self.in_controlled_shutdown {
             return Err(EncodeError::FieldNotInVersion {
                 field: "RegisterBrokerRecord.in_controlled_shutdown",
-                version,
+                version: layout.version,
             });
         }
-        if version < 3 && !self.log_dirs.is_empty() {
+        if layout.version < 3 && !self.log_dirs.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "RegisterBrokerRecord.log_dirs",
-                version,
+                version: layout.version,
             });
         }
-        if version < 4 && self.cordoned_log_dirs.is_some() {
+        if layout.version < 4 && self.cordoned_log_dirs.is_some() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "RegisterBrokerRecord.cordoned_log_dirs",
-                version,
+                version: layout.version,
             });
         }
         let mut tags = TagWriter::open(writer, &self.unknown_tags, &[0, 1]);
-        if version >= 3 && !self.log_dirs.is_empty() {
+        if layout.version >= 3 && !self.log_dirs.is_empty() {
             let at = tags.field(writer, 0);
             self.log_dirs.write(writer, layout)?;
             TagWriter::end_field(writer, at)?;
         }
-        if version >= 4 && self.cordoned_log_dirs.is_some() {
+        if layout.version >= 4 && self.cordoned_log_dirs.is_some() {
             let at = tags.field(writer, 1);
             List::write_nullable(self.cordoned_log_dirs.as_ref(), writer, layout)?;
             TagWriter::end_field(writer, at)?;

@@ -1,0 +1,119 @@
+//! From what went wrong to Kafka's error codes: here, and nowhere else.
+
+use ottla_log::{AppendError as LogAppendError, ProducerError};
+use ottla_metadata::{CreateTopicError, DeleteTopicError};
+use ottla_records::{BatchError, TimestampError};
+use ottla_wire::ErrorCode;
+
+use crate::partition::AppendError;
+
+/// An error code, and words where Kafka sends some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) code: ErrorCode,
+    pub(super) message: Option<String>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None }
+    }
+}
+
+impl From<BatchError> for Refusal {
+    fn from(error: BatchError) -> Self {
+        let code = match &error {
+            BatchError::Header(_) | BatchError::Checksum { .. } => ErrorCode::CorruptMessage,
+            BatchError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            BatchError::Missing
+            | BatchError::Cut { .. }
+            | BatchError::MoreThanOne { .. }
+            | BatchError::BaseOffset { .. }
+            | BatchError::Control
+            | BatchError::Count { .. }
+            | BatchError::NoSequence { .. }
+            | BatchError::AppendTime
+            | BatchError::Inflate(_)
+            | BatchError::Record { .. }
+            | BatchError::RecordOffset { .. } => ErrorCode::InvalidRecord,
+        };
+        match code {
+            // Kafka sends no words with these two.
+            ErrorCode::CorruptMessage | ErrorCode::MessageTooLarge => code.into(),
+            code => Self { code, message: Some(error.to_string()) },
+        }
+    }
+}
+
+impl From<TimestampError> for Refusal {
+    fn from(error: TimestampError) -> Self {
+        Self { code: ErrorCode::InvalidTimestamp, message: Some(error.to_string()) }
+    }
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        let code = match &error {
+            AppendError::NotLeader => ErrorCode::NotLeaderOrFollower,
+            AppendError::Roll(_) => ErrorCode::KafkaStorageError,
+            AppendError::Log(log) => log_code(log),
+        };
+        code.into()
+    }
+}
+
+fn log_code(error: &LogAppendError) -> ErrorCode {
+    match error {
+        LogAppendError::Producer(producer) => match producer {
+            ProducerError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            ProducerError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            ProducerError::InvalidTransactionState { .. } => ErrorCode::InvalidTxnState,
+        },
+        LogAppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
+        LogAppendError::NeedsRoll | LogAppendError::Epoch(_) => ErrorCode::NotLeaderOrFollower,
+        LogAppendError::Storage(_) | LogAppendError::Dead => ErrorCode::KafkaStorageError,
+    }
+}
+
+pub(super) fn create_topic_code(error: &CreateTopicError) -> ErrorCode {
+    match error {
+        CreateTopicError::TooManyPartitions | CreateTopicError::TooManyRecords => {
+            ErrorCode::PolicyViolation
+        }
+        CreateTopicError::DuplicateName | CreateTopicError::ClusterMetadata => {
+            ErrorCode::InvalidRequest
+        }
+        CreateTopicError::InvalidName(_) | CreateTopicError::Collides { .. } => {
+            ErrorCode::InvalidTopicException
+        }
+        CreateTopicError::Exists(_) => ErrorCode::TopicAlreadyExists,
+        CreateTopicError::Config(_) => ErrorCode::InvalidConfig,
+        CreateTopicError::AssignmentAndReplicationFactor
+        | CreateTopicError::AssignmentAndPartitions => ErrorCode::InvalidRequest,
+        CreateTopicError::AssignedTwice(_)
+        | CreateTopicError::AssignedToNobody
+        | CreateTopicError::AssignedToUnknown(_)
+        | CreateTopicError::AssignedToCordoned(_)
+        | CreateTopicError::AssignedToSame(_)
+        | CreateTopicError::AssignedUnevenly { .. }
+        | CreateTopicError::AssignedToFenced(_)
+        | CreateTopicError::AssignmentGap => ErrorCode::InvalidReplicaAssignment,
+        CreateTopicError::ReplicationFactor | CreateTopicError::Placement { .. } => {
+            ErrorCode::InvalidReplicationFactor
+        }
+        CreateTopicError::Partitions => ErrorCode::InvalidPartitions,
+    }
+}
+
+pub(super) fn delete_topic_code(error: &DeleteTopicError) -> ErrorCode {
+    match error {
+        DeleteTopicError::Neither
+        | DeleteTopicError::Both
+        | DeleteTopicError::DuplicateName
+        | DeleteTopicError::DuplicateId
+        | DeleteTopicError::NameOfGivenId => ErrorCode::InvalidRequest,
+        DeleteTopicError::UnknownName => ErrorCode::UnknownTopicOrPartition,
+        DeleteTopicError::UnknownId => ErrorCode::UnknownTopicId,
+        DeleteTopicError::TooMany => ErrorCode::PolicyViolation,
+    }
+}

@@ -1,0 +1,106 @@
+//! The answer to a Fetch: headers in memory, records where they lie.
+
+use bytes::Bytes;
+use ottla_env::{CachedRead, Part};
+use ottla_log::RecordSlice;
+use ottla_wire::ErrorCode;
+use ottla_wire::hot::{FetchResponseHead, FetchResponsePartition, FetchResponseWriter, TopicRef};
+use ottla_wire::messages::FetchRequest;
+
+use super::Refused;
+use super::fetch::PartitionRead;
+use crate::connection::{AnswerHeader, Channel};
+
+/// Below this many bytes a copy costs less than a system call of its own.
+const COPY_BYTES_MAX: u32 = 16 * 1024;
+
+/// `isolation.level=read_committed`
+const READ_COMMITTED: i8 = 1;
+
+/// Answers with one read for each partition of the request, in its order; or with none, where the
+/// whole request failed.
+pub(super) fn write_answer(
+    channel: &mut Channel,
+    header: AnswerHeader,
+    version: i16,
+    request: &FetchRequest<'_>,
+    error: ErrorCode,
+    reads: Vec<PartitionRead>,
+) -> Result<(), Refused> {
+    assert!(channel.is_in_order(), "a fetch starts when nothing older waits");
+    let head = FetchResponseHead {
+        correlation_id: header.correlation_id,
+        error_code: error.code(),
+        topics: if error == ErrorCode::None { request.topics.len() } else { 0 },
+        ..Default::default()
+    };
+    let mut answer = Vec::with_capacity(128);
+    let mut holes = Vec::with_capacity(reads.len());
+    let mut writer = FetchResponseWriter::begin(&mut answer, version, &head)?;
+    let mut reads = reads.into_iter();
+    let topics = request.topics.iter().take(head.topics);
+    for topic in topics {
+        let name = match version {
+            13.. => TopicRef::Id(topic.topic_id),
+            _ => TopicRef::Name(&topic.topic),
+        };
+        writer.topic(name, topic.partitions.len())?;
+        for read in reads.by_ref().take(topic.partitions.len()) {
+            let committed = request.isolation_level == READ_COMMITTED;
+            let (partition, slice) = describe(read, committed);
+            let length = slice.as_ref().map_or(0, |slice| slice.len as usize);
+            let hole = writer.partition(&partition, Some(length))?;
+            holes.extend(slice.map(|slice| (hole, part(slice))));
+        }
+    }
+    writer.finish(&[])?;
+    channel.outbox.push_with_holes(answer, holes);
+    Ok(())
+}
+
+fn describe(
+    read: PartitionRead,
+    committed: bool,
+) -> (FetchResponsePartition<'static>, Option<RecordSlice>) {
+    let index = read.index;
+    match read.found {
+        Ok(found) => {
+            let high_watermark = found.bounds.high_watermark.offset.get();
+            let partition = FetchResponsePartition {
+                partition_index: index,
+                high_watermark,
+                // Without transactions everything committed is stable, and nothing is aborted.
+                last_stable_offset: high_watermark,
+                log_start_offset: found.bounds.log_start.get(),
+                aborted_transactions: committed.then_some(&[]),
+                ..Default::default()
+            };
+            (partition, found.slice)
+        }
+        Err(error) => {
+            let unknown =
+                matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId);
+            let partition = FetchResponsePartition {
+                partition_index: index,
+                error_code: error.code(),
+                high_watermark: -1,
+                aborted_transactions: unknown.then_some(&[]),
+                ..Default::default()
+            };
+            (partition, None)
+        }
+    }
+}
+
+/// A small slice is copied if it is in the page cache; all else is sent from the file.
+fn part(slice: RecordSlice) -> Part {
+    if slice.len < COPY_BYTES_MAX {
+        let mut copy = vec![0; slice.len as usize];
+        if let Ok(CachedRead::Ready(count)) = slice.file.read_cached(slice.at, &mut copy)
+            && count == copy.len()
+        {
+            return Part::Bytes(Bytes::from(copy));
+        }
+    }
+    Part::File { file: slice.file, at: slice.at, len: u64::from(slice.len) }
+}

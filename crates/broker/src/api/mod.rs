@@ -1,0 +1,174 @@
+//! What clients may ask: one file per API, listed once, with its versions.
+
+mod api_versions;
+mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_topic_partitions;
+mod errors;
+pub(crate) mod fetch;
+mod fetch_answer;
+mod init_producer_id;
+
+mod metadata;
+pub(crate) mod produce;
+
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+
+use ottla_env::Mono;
+use ottla_wire::{ApiKey, DecodeError, EncodeError, Reader, RequestHeader, Writer};
+
+use crate::broker::{Broker, Listening, Role};
+use crate::connection::{AnswerHeader, Blocked, Channel, Handled};
+
+/// Why a request ends its connection: Kafka has no answer for these either.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("the request cannot be read: {0}")]
+    Malformed(#[from] DecodeError),
+    #[error("{key:?} version {version} is not served here")]
+    NotServed { key: ApiKey, version: i16 },
+    #[error("the answer cannot be written: {0}")]
+    Answer(#[from] EncodeError),
+    #[error("an append without acknowledgement failed")]
+    SilentAppendFailed,
+}
+
+/// The body of an answer that is not there yet.
+pub(crate) type Later = Pin<Box<dyn Future<Output = Result<Vec<u8>, Refused>>>>;
+
+/// The body of an answer.
+pub(crate) enum Answer {
+    Now(Vec<u8>),
+    Later(Later),
+}
+
+/// One request, as handlers off the hot path see it.
+pub(crate) struct Call<'a> {
+    pub(crate) broker: &'a Arc<Broker>,
+    pub(crate) listening: &'a Arc<Listening>,
+    pub(crate) version: i16,
+    pub(crate) body: Reader<'a>,
+}
+
+enum Handler {
+    Produce,
+    Fetch,
+    Plain(fn(Call<'_>) -> Result<Answer, Refused>),
+}
+
+/// An API that this node serves.
+pub(crate) struct Api {
+    pub(crate) key: ApiKey,
+    pub(crate) versions: RangeInclusive<i16>,
+    /// Served on the listeners of these roles.
+    pub(crate) roles: &'static [Role],
+    handler: Handler,
+}
+
+const fn api(key: ApiKey, versions: RangeInclusive<i16>, handler: Handler) -> Api {
+    Api { key, versions, roles: &[Role::Broker], handler }
+}
+
+/// Everything that is served, and so advertised.
+pub(crate) static TABLE: &[Api] = &[
+    api(ApiKey::Produce, 3..=13, Handler::Produce),
+    api(ApiKey::Fetch, 4..=18, Handler::Fetch),
+    api(ApiKey::Metadata, 0..=13, Handler::Plain(metadata::handle)),
+    Api {
+        key: ApiKey::ApiVersions,
+        versions: 0..=5,
+        roles: &[Role::Broker, Role::Controller],
+        handler: Handler::Plain(api_versions::handle),
+    },
+    api(ApiKey::CreateTopics, 2..=7, Handler::Plain(create_topics::handle)),
+    api(ApiKey::DeleteTopics, 1..=6, Handler::Plain(delete_topics::handle)),
+    // Version 6 is Kafka's two-phase commit, still marked unstable there.
+    api(ApiKey::InitProducerId, 0..=5, Handler::Plain(init_producer_id::handle)),
+    api(ApiKey::DescribeConfigs, 1..=4, Handler::Plain(describe_configs::handle)),
+    api(ApiKey::DescribeCluster, 0..=2, Handler::Plain(describe_cluster::handle)),
+    api(ApiKey::DescribeTopicPartitions, 0..=0, Handler::Plain(describe_topic_partitions::handle)),
+];
+
+/// Whether the frame is a Produce request; all that is looked at is its key.
+pub(crate) fn is_produce(frame: &[u8]) -> bool {
+    frame.first_chunk() == Some(&ApiKey::Produce.to_wire().to_be_bytes())
+}
+
+/// Handles one frame. `resumed` is what this same frame left behind when it was kept before.
+pub(crate) fn handle(
+    channel: &mut Channel,
+    frame: &[u8],
+    resumed: Option<Blocked>,
+    now: Mono,
+    cx: &mut Context<'_>,
+) -> Result<Handled, Refused> {
+    let mut reader = Reader::new(frame);
+    let (key, header) = RequestHeader::decode_any(&mut reader)?;
+    let (version, correlation_id) = (header.request_api_version, header.correlation_id);
+    let role = channel.listening.role;
+    let api = TABLE.iter().find(|api| api.key == key && api.roles.contains(&role));
+    let Some(api) = api.filter(|api| api.versions.contains(&version)) else {
+        return refuse(channel, key, version, correlation_id);
+    };
+    let flexible = key.header_versions(version).response > 0;
+    let header = AnswerHeader { correlation_id, flexible };
+    match &api.handler {
+        Handler::Produce => {
+            let progress = match resumed {
+                Some(Blocked::Produce(progress)) => progress,
+                _ => produce::Progress::default(),
+            };
+            produce::handle(channel, header, version, reader.remaining(), progress, now, cx)
+        }
+        Handler::Fetch => {
+            let deadline = match resumed {
+                Some(Blocked::Fetch { deadline }) => Some(deadline),
+                _ => None,
+            };
+            fetch::handle(channel, header, version, reader, deadline, now, cx)
+        }
+        Handler::Plain(handler) => {
+            let broker = Arc::clone(&channel.broker);
+            let listening = Arc::clone(&channel.listening);
+            let call = Call { broker: &broker, listening: &listening, version, body: reader };
+            Ok(match handler(call)? {
+                Answer::Now(body) => {
+                    channel.answer_body(header, &body);
+                    Handled::Done
+                }
+                Answer::Later(answer) => Handled::Blocked(Blocked::Elsewhere { header, answer }),
+            })
+        }
+    }
+}
+
+/// A version that is not served ends the connection, except that ApiVersions is always answered:
+/// it is how a client finds out.
+fn refuse(
+    channel: &mut Channel,
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+) -> Result<Handled, Refused> {
+    if key != ApiKey::ApiVersions {
+        return Err(Refused::NotServed { key, version });
+    }
+    let body = api_versions::unsupported_version()?;
+    channel.answer_body(AnswerHeader { correlation_id, flexible: false }, &body);
+    Ok(Handled::Done)
+}
+
+/// Encodes an answer's body.
+fn encode(
+    write: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
+) -> Result<Vec<u8>, Refused> {
+    let mut body = Vec::new();
+    write(&mut Writer::new(&mut body))?;
+    Ok(body)
+}

@@ -1,0 +1,280 @@
+//! Produce: batches into partitions.
+
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use ottla_env::Mono;
+use ottla_records::{BatchLimits, CheckedBatch, Compression, Inside, check_produced};
+use ottla_types::{Offset, TimestampType};
+use ottla_wire::ErrorCode;
+use ottla_wire::hot::{
+    ProducePartition, ProduceRequest, ProduceResponsePartition, ProduceResponseWriter, TopicRef,
+};
+
+use super::Refused;
+use super::errors::Refusal;
+use crate::connection::{AnswerHeader, Blocked, Channel, Handled, ParkedProduce, Wait, WaitCodes};
+use crate::partition::{Admission, Partition, TopicEntry, legal_timestamps};
+
+/// When a producer wants its answer: `acks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Acks {
+    /// Never.
+    None,
+    /// When the leader has appended.
+    Leader,
+    /// When the append is committed.
+    All,
+}
+
+impl Acks {
+    fn from_wire(raw: i16) -> Option<Self> {
+        match raw {
+            0 => Some(Self::None),
+            1 => Some(Self::Leader),
+            -1 => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+
+/// How far a request has come: it is kept while an append waits for room.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// In the order of the request.
+    results: Vec<PartitionResult>,
+}
+
+#[derive(Debug)]
+struct PartitionResult {
+    index: i32,
+    appended: Result<AppendedAt, Refusal>,
+}
+
+#[derive(Debug)]
+struct AppendedAt {
+    partition: Arc<Partition>,
+    base_offset: Offset,
+    /// The high watermark that says that it is committed.
+    committed_at: Offset,
+    log_start: Offset,
+    log_append_time: i64,
+}
+
+/// Handles a Produce request, from where `progress` left it.
+pub(super) fn handle(
+    channel: &mut Channel,
+    header: AnswerHeader,
+    version: i16,
+    body: &[u8],
+    mut progress: Progress,
+    now: Mono,
+    cx: &mut Context<'_>,
+) -> Result<Handled, Refused> {
+    let request = ProduceRequest::decode(body, version)?;
+    let acks = Acks::from_wire(request.acks);
+    let mut topic = TopicCursor::default();
+    let done = progress.results.len();
+    for entry in request.partitions.clone().skip(done) {
+        let entry_topic = topic.seek(channel, entry.topic);
+        let index = entry.partition.index;
+        let appended = match append(channel, acks, version, entry_topic, &entry.partition, cx) {
+            Ok(Some(appended)) => Ok(appended),
+            Ok(None) => return Ok(Handled::Kept(Blocked::Produce(progress))),
+            Err(refusal) => Err(refusal),
+        };
+        progress.results.push(PartitionResult { index, appended });
+    }
+    let results = progress.results;
+    let answer = Answered { version, correlation_id: header.correlation_id, request, results };
+    match acks {
+        Some(Acks::None) => answer.without_acknowledgement(),
+        Some(Acks::Leader) | None => answer.now(channel),
+        Some(Acks::All) => answer.once_committed(channel, now, cx),
+    }
+}
+
+/// The topic of the last partition: the next one's, more often than not.
+#[derive(Default)]
+struct TopicCursor<'a> {
+    last: Option<(TopicRef<'a>, Option<Arc<TopicEntry>>)>,
+}
+
+impl<'a> TopicCursor<'a> {
+    fn seek(&mut self, channel: &Channel, topic: TopicRef<'a>) -> Option<&TopicEntry> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != topic) {
+            let partitions = &channel.broker.partitions;
+            let found = match topic {
+                TopicRef::Name(name) => partitions.topic(name),
+                TopicRef::Id(id) => partitions.topic_by_id(id),
+            };
+            self.last = Some((topic, found));
+        }
+        self.last.as_ref()?.1.as_deref()
+    }
+}
+
+/// A request with all its results.
+struct Answered<'a> {
+    version: i16,
+    correlation_id: i32,
+    request: ProduceRequest<'a>,
+    results: Vec<PartitionResult>,
+}
+
+impl Answered<'_> {
+    fn without_acknowledgement(self) -> Result<Handled, Refused> {
+        // acks=0 has no answer that could carry the error. Closing is the only signal left:
+        // clients refresh their metadata on disconnect and find the new leader.
+        match self.results.iter().any(|result| result.appended.is_err()) {
+            true => Err(Refused::SilentAppendFailed),
+            false => Ok(Handled::Done),
+        }
+    }
+
+    fn now(self, channel: &mut Channel) -> Result<Handled, Refused> {
+        channel.answer(|outbox| outbox.frame(|buffer| self.encode(buffer).map(drop)))?;
+        Ok(Handled::Done)
+    }
+
+    /// Answers when the high watermark has passed every append, or the request's time is over.
+    fn once_committed(
+        self,
+        channel: &mut Channel,
+        now: Mono,
+        cx: &Context<'_>,
+    ) -> Result<Handled, Refused> {
+        let is_committed = |appended: &AppendedAt| {
+            appended.partition.bounds().high_watermark.offset >= appended.committed_at
+        };
+        if self.results.iter().flat_map(|result| &result.appended).all(is_committed) {
+            return self.now(channel);
+        }
+        let timeout_ms = u64::try_from(self.request.timeout_ms).unwrap_or(0);
+        let deadline = now.after(Duration::from_millis(timeout_ms));
+        let mut answer = Vec::with_capacity(128);
+        let places = self.encode(&mut answer)?;
+        let waits = self.results.into_iter().zip(places).filter_map(|(result, error_at)| {
+            let appended = result.appended.ok()?;
+            let AppendedAt { partition, committed_at: needed, .. } = appended;
+            Some(Wait { partition, needed, error_at })
+        });
+        let codes = WaitCodes {
+            timed_out: ErrorCode::RequestTimedOut.code(),
+            gone: ErrorCode::NotLeaderOrFollower.code(),
+        };
+        channel.park(ParkedProduce::new(answer, waits.collect(), deadline, codes, cx.waker()));
+        Ok(Handled::Done)
+    }
+
+    /// Appends the whole answer, and tells where each partition's error code stands in it.
+    fn encode(&self, buffer: &mut Vec<u8>) -> Result<Vec<usize>, Refused> {
+        let entries = || self.request.partitions.clone();
+        let starts = || {
+            let mut last = None;
+            entries().filter(move |entry| last.replace(entry.topic) != Some(entry.topic))
+        };
+        let (version, correlation_id) = (self.version, self.correlation_id);
+        let mut writer =
+            ProduceResponseWriter::begin(buffer, version, correlation_id, starts().count())?;
+        let mut places = Vec::with_capacity(self.results.len());
+        let mut results = self.results.iter();
+        let mut rest = entries().peekable();
+        while let Some(first) = rest.peek().map(|entry| entry.topic) {
+            let count = rest.clone().take_while(|entry| entry.topic == first).count();
+            writer.topic(first, count)?;
+            for result in results.by_ref().take(count) {
+                rest.next();
+                places.push(writer.next_error_at());
+                writer.partition(&result.describe())?;
+            }
+        }
+        writer.finish(0, &[])?;
+        Ok(places)
+    }
+}
+
+impl PartitionResult {
+    fn describe(&self) -> ProduceResponsePartition<'_> {
+        let index = self.index;
+        match &self.appended {
+            Ok(appended) => ProduceResponsePartition {
+                index,
+                base_offset: appended.base_offset.get(),
+                log_append_time_ms: appended.log_append_time,
+                log_start_offset: appended.log_start.get(),
+                ..Default::default()
+            },
+            Err(refusal) => ProduceResponsePartition {
+                index,
+                error_code: refusal.code.code(),
+                base_offset: -1,
+                error_message: refusal.message.as_deref(),
+                ..Default::default()
+            },
+        }
+    }
+}
+
+/// Appends one partition's batch. `None`: no room just now; the connection will be woken.
+fn append(
+    channel: &Channel,
+    acks: Option<Acks>,
+    version: i16,
+    entry: Option<&TopicEntry>,
+    data: &ProducePartition<'_>,
+    cx: &Context<'_>,
+) -> Result<Option<AppendedAt>, Refusal> {
+    if acks.is_none() {
+        return Err(ErrorCode::InvalidRequiredAcks.into());
+    }
+    let unknown = || match version {
+        13.. if entry.is_none() => ErrorCode::UnknownTopicId,
+        _ => ErrorCode::UnknownTopicOrPartition,
+    };
+    let partition = entry.and_then(|entry| entry.partition(data.index)).ok_or_else(unknown)?;
+    let settings = partition.settings();
+    let limits = BatchLimits { size_max: settings.message_bytes_max, inside: Inside::Header };
+    let records = data.records.unwrap_or_default();
+    let mut batch = check_produced(records, limits)?;
+    admit(&batch, version)?;
+    let wall = channel.broker.env.clock.wall();
+    let log_append_time = match settings.timestamp_type {
+        TimestampType::CreateTime => {
+            let (earliest, latest) = legal_timestamps(wall);
+            batch.check_timestamps(earliest, latest)?;
+            -1
+        }
+        TimestampType::LogAppendTime => {
+            batch.stamp_append_time(wall);
+            wall.millis()
+        }
+    };
+    match partition.append(&channel.broker.env, &batch, cx.waker())? {
+        Admission::Parked => Ok(None),
+        Admission::Accepted { base_offset, committed_at } => {
+            let log_start = partition.bounds().log_start;
+            let partition = Arc::clone(partition);
+            Ok(Some(AppendedAt {
+                partition,
+                base_offset,
+                committed_at,
+                log_start,
+                log_append_time,
+            }))
+        }
+    }
+}
+
+/// What the request's version, and what is not there yet, forbid.
+fn admit(batch: &CheckedBatch<'_>, version: i16) -> Result<(), Refusal> {
+    let attributes = batch.header().attributes;
+    if attributes.compression() == Compression::Zstd && version < 7 {
+        return Err(ErrorCode::UnsupportedCompressionType.into());
+    }
+    if attributes.is_transactional() {
+        return Err(ErrorCode::InvalidTxnState.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! What every connection of a node shares.
+
+use std::sync::Arc;
+
+use ottla_env::Env;
+use ottla_metadata::{CreateTopics, NewTopic};
+use ottla_types::TopicName;
+
+use crate::config::NodeConfig;
+use crate::controller::{ControllerHandle, Metadata};
+use crate::partition::Partitions;
+use crate::producer_ids::ProducerIds;
+
+/// Who a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Clients.
+    Broker,
+    /// Brokers and controllers.
+    Controller,
+}
+
+/// One of the node's listeners.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+/// One node, as its connections see it.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) env: Env,
+    pub(crate) config: NodeConfig,
+    pub(crate) metadata: Arc<Metadata>,
+    pub(crate) controller: ControllerHandle,
+    pub(crate) partitions: Arc<Partitions>,
+    pub(crate) producer_ids: ProducerIds,
+}
+
+impl Broker {
+    /// Makes topics that a client asked for by name, with the broker's defaults.
+    pub(crate) async fn create_missing(&self, names: Vec<TopicName>) {
+        let topics = names
+            .into_iter()
+            .map(|name| NewTopic { name: name.as_str().to_owned(), ..NewTopic::default() });
+        let request = CreateTopics { topics: topics.collect(), validate_only: false };
+        let refused = self.controller.create_topics(request).await;
+        if !matches!(refused, Ok(Ok(_))) {
+            tracing::warn!("topics were not made: the controller does not take requests");
+        }
+    }
+
+    /// Whether the topic is one of Kafka's own.
+    pub(crate) fn is_internal(name: &TopicName) -> bool {
+        matches!(
+            name.as_str(),
+            "__consumer_offsets" | "__transaction_state" | "__share_group_state"
+        )
+    }
+}

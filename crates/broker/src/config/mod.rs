@@ -1,0 +1,327 @@
+//! A node's configuration: Kafka's properties, as far as this node enforces them.
+
+mod listener;
+mod property;
+
+use std::path::PathBuf;
+
+use ottla_metadata::TopicConfig;
+use ottla_types::BrokerId;
+
+pub use listener::Listener;
+pub use property::{
+    ConfigError, ConfigErrors, Effective, Kind, Properties, Property, parse_properties,
+};
+
+use crate::partition::Durability;
+use listener::parse_listeners;
+use property::{Reader, boolean, number};
+
+/// The settings of one node. Holding one means that they are valid.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    pub node_id: BrokerId,
+    /// For clients.
+    pub broker_listeners: Vec<Listener>,
+    /// For brokers and controllers.
+    pub controller_listeners: Vec<Listener>,
+    /// What clients are told to connect to, by listener name; the listener itself where absent.
+    pub advertised_listeners: Vec<Listener>,
+    pub log_dir: PathBuf,
+    pub durability: Durability,
+    pub auto_create_topics: bool,
+    pub partitions_default: i32,
+    pub segment_bytes: u32,
+    pub index_interval_bytes: u32,
+    pub message_bytes_max: u32,
+    /// For an empty folder: the cluster's id, random where absent.
+    pub cluster_id: Option<String>,
+    /// Given, but not known or not supported: a warning names them.
+    pub ignored: Vec<String>,
+    /// Every property in force, by name.
+    pub effective: Vec<Effective>,
+}
+
+static NODE_ID: Property<i32> = Property {
+    name: "node.id",
+    synonym: Some("broker.id"),
+    default: Some("1"),
+    kind: Kind::Int,
+    doc: "The node's number in its cluster.",
+    parse: |text| number(text, 0, i32::MAX),
+};
+
+static PROCESS_ROLES: Property<()> = Property {
+    name: "process.roles",
+    synonym: None,
+    default: Some("broker,controller"),
+    kind: Kind::List,
+    doc: "What this process does. A node is broker and controller at once, for now.",
+    parse: |text| {
+        let mut roles: Vec<&str> = text.split(',').map(str::trim).collect();
+        roles.sort_unstable();
+        match roles.as_slice() {
+            ["broker", "controller"] => Ok(()),
+            _ => Err("only broker,controller is supported yet".to_owned()),
+        }
+    },
+};
+
+static LISTENERS: Property<Vec<Listener>> = Property {
+    name: "listeners",
+    synonym: None,
+    default: Some("PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093"),
+    kind: Kind::List,
+    doc: "Where the node listens: NAME://host:port, comma-separated.",
+    parse: parse_listeners,
+};
+
+static ADVERTISED_LISTENERS: Property<Vec<Listener>> = Property {
+    name: "advertised.listeners",
+    synonym: None,
+    default: None,
+    kind: Kind::List,
+    doc: "What clients are told to connect to; `listeners` where absent.",
+    parse: parse_listeners,
+};
+
+static CONTROLLER_LISTENER_NAMES: Property<Vec<String>> = Property {
+    name: "controller.listener.names",
+    synonym: None,
+    default: Some("CONTROLLER"),
+    kind: Kind::List,
+    doc: "Which listeners are for brokers and controllers, comma-separated.",
+    parse: |text| Ok(text.split(',').map(|name| name.trim().to_ascii_uppercase()).collect()),
+};
+
+static SECURITY_PROTOCOL_MAP: Property<()> = Property {
+    name: "listener.security.protocol.map",
+    synonym: None,
+    default: Some("PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+    kind: Kind::String,
+    doc: "Each listener's security protocol. PLAINTEXT, for now.",
+    parse: |text| {
+        let secure = text.split(',').find(|pair| !pair.trim().ends_with(":PLAINTEXT"));
+        secure.map_or(Ok(()), |pair| Err(format!("{pair}: only PLAINTEXT is supported yet")))
+    },
+};
+
+static LOG_DIRS: Property<PathBuf> = Property {
+    name: "log.dirs",
+    synonym: Some("log.dir"),
+    default: Some("./ottla-data"),
+    kind: Kind::List,
+    doc: "The folder that holds the data. One, for now.",
+    parse: |text| match text {
+        "" => Err("a folder is needed".to_owned()),
+        text if text.contains(',') => Err("only one folder is supported yet".to_owned()),
+        text => Ok(PathBuf::from(text)),
+    },
+};
+
+static DURABILITY: Property<Durability> = Property {
+    name: "ottla.durability",
+    synonym: None,
+    default: Some("fsync"),
+    kind: Kind::String,
+    doc: "When an append counts as committed: `fsync` once it is on stable storage, `page-cache` \
+          once the kernel has it, as in Kafka.",
+    parse: |text| match text {
+        "fsync" => Ok(Durability::Fsync),
+        "page-cache" => Ok(Durability::PageCache),
+        _ => Err("String must be one of: fsync, page-cache".to_owned()),
+    },
+};
+
+static AUTO_CREATE_TOPICS: Property<bool> = Property {
+    name: "auto.create.topics.enable",
+    synonym: None,
+    default: Some("true"),
+    kind: Kind::Boolean,
+    doc: "Whether a topic is made when a client first asks for it.",
+    parse: boolean,
+};
+
+static NUM_PARTITIONS: Property<i32> = Property {
+    name: "num.partitions",
+    synonym: None,
+    default: Some("1"),
+    kind: Kind::Int,
+    doc: "Partitions of a topic whose creator did not choose.",
+    parse: |text| number(text, 1, i32::MAX),
+};
+
+static SEGMENT_BYTES: Property<u32> = Property {
+    name: "log.segment.bytes",
+    synonym: None,
+    default: Some("1073741824"),
+    kind: Kind::Int,
+    doc: "The size in bytes at which a segment file is full.",
+    parse: |text| number(text, 1024 * 1024, i32::MAX.cast_unsigned()),
+};
+
+/// Kafka has the same back door, for tests; simulations use it.
+static INTERNAL_SEGMENT_BYTES: Property<u32> = Property {
+    name: "internal.segment.bytes",
+    synonym: None,
+    default: None,
+    kind: Kind::Int,
+    doc: "For tests: `log.segment.bytes` without its lower bound.",
+    parse: |text| number(text, 256, i32::MAX.cast_unsigned()),
+};
+
+static INDEX_INTERVAL_BYTES: Property<u32> = Property {
+    name: "log.index.interval.bytes",
+    synonym: None,
+    default: Some("4096"),
+    kind: Kind::Int,
+    doc: "Bytes of log between two entries of the offset index.",
+    parse: |text| number(text, 0, i32::MAX.cast_unsigned()),
+};
+
+static MESSAGE_MAX_BYTES: Property<u32> = Property {
+    name: "message.max.bytes",
+    synonym: None,
+    default: Some("1048588"),
+    kind: Kind::Int,
+    doc: "The largest record batch in bytes, after compression.",
+    parse: |text| number(text, 0, i32::MAX.cast_unsigned()),
+};
+
+impl NodeConfig {
+    /// Reads and checks a node's properties.
+    ///
+    /// # Errors
+    /// Every value that cannot be.
+    pub fn parse(
+        properties: &Properties,
+        cluster_id: Option<String>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::new(properties);
+        let config = Self::read(&mut reader, cluster_id);
+        reader.finish(config)
+    }
+
+    fn read(reader: &mut Reader<'_>, cluster_id: Option<String>) -> Option<Self> {
+        let node_id = reader.read(&NODE_ID);
+        let roles = reader.read(&PROCESS_ROLES);
+        let protocols = reader.read(&SECURITY_PROTOCOL_MAP);
+        let controller_names = reader.read(&CONTROLLER_LISTENER_NAMES);
+        let listeners = reader.read(&LISTENERS);
+        let advertised_listeners = reader.read(&ADVERTISED_LISTENERS).unwrap_or_default();
+        let log_dir = reader.read(&LOG_DIRS);
+        let durability = reader.read(&DURABILITY);
+        let auto_create_topics = reader.read(&AUTO_CREATE_TOPICS);
+        let partitions_default = reader.read(&NUM_PARTITIONS);
+        let segment_bytes = reader.read(&SEGMENT_BYTES);
+        let internal_segment_bytes = reader.read(&INTERNAL_SEGMENT_BYTES);
+        let index_interval_bytes = reader.read(&INDEX_INTERVAL_BYTES);
+        let message_bytes_max = reader.read(&MESSAGE_MAX_BYTES);
+        let (ignored, effective) = (reader.unknown(), reader.effective());
+        let ((), ()) = (roles?, protocols?);
+        let (controller_listeners, broker_listeners) =
+            split_listeners(reader, listeners?, &controller_names?, &advertised_listeners);
+        Some(Self {
+            node_id: BrokerId::new(node_id?),
+            broker_listeners,
+            controller_listeners,
+            advertised_listeners,
+            log_dir: log_dir?,
+            durability: durability?,
+            auto_create_topics: auto_create_topics?,
+            partitions_default: partitions_default?,
+            segment_bytes: internal_segment_bytes.or(segment_bytes)?,
+            index_interval_bytes: index_interval_bytes?,
+            message_bytes_max: message_bytes_max?,
+            cluster_id,
+            ignored,
+            effective,
+        })
+    }
+
+    /// What a topic has that says nothing itself.
+    #[must_use]
+    pub fn topic_defaults(&self) -> TopicConfig {
+        TopicConfig {
+            segment_bytes: self.segment_bytes,
+            max_message_bytes: self.message_bytes_max,
+            ..TopicConfig::KAFKA
+        }
+    }
+
+    /// What clients are told to connect to for one of the broker's listeners.
+    #[must_use]
+    pub fn advertised(&self, listener: &Listener) -> Listener {
+        let named = self.advertised_listeners.iter().find(|other| other.name == listener.name);
+        let mut advertised = named.unwrap_or(listener).clone();
+        if advertised.host.is_empty() {
+            "localhost".clone_into(&mut advertised.host);
+        }
+        advertised
+    }
+}
+
+fn split_listeners(
+    reader: &mut Reader<'_>,
+    listeners: Vec<Listener>,
+    controller_names: &[String],
+    advertised: &[Listener],
+) -> (Vec<Listener>, Vec<Listener>) {
+    for listener in &listeners {
+        if let Err(why) = listener.address() {
+            reader.refuse(LISTENERS.name, &listener.to_string(), why);
+        }
+    }
+    for other in advertised {
+        if !listeners.iter().any(|listener| listener.name == other.name) {
+            let why = "no listener has this name";
+            reader.refuse(ADVERTISED_LISTENERS.name, &other.to_string(), why);
+        }
+    }
+    let (controller, broker): (Vec<_>, Vec<_>) =
+        listeners.into_iter().partition(|listener| controller_names.contains(&listener.name));
+    if broker.is_empty() {
+        reader.refuse(LISTENERS.name, "", "a broker needs a listener that is not a controller's");
+    }
+    (controller, broker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<NodeConfig, ConfigErrors> {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        NodeConfig::parse(&pairs.iter().map(own).collect(), None)
+    }
+
+    #[test]
+    fn the_bare_profile_needs_no_property() {
+        let config = parse(&[]).unwrap();
+        assert_eq!(config.node_id, BrokerId::new(1));
+        assert_eq!(config.broker_listeners[0].to_string(), "PLAINTEXT://127.0.0.1:9092");
+        assert_eq!(config.controller_listeners[0].to_string(), "CONTROLLER://127.0.0.1:9093");
+        assert_eq!(config.durability, Durability::Fsync);
+        assert!(config.auto_create_topics && config.ignored.is_empty());
+    }
+
+    #[test]
+    fn every_mistake_is_told_in_one_run() {
+        let errors = parse(&[
+            ("node.id", "-1"),
+            ("ottla.durability", "maybe"),
+            ("log.dirs", "a,b"),
+            ("listeners", "nonsense"),
+        ])
+        .unwrap_err();
+        let names: Vec<_> = errors.0.iter().map(|error| error.name).collect();
+        assert_eq!(names, ["node.id", "listeners", "log.dirs", "ottla.durability"]);
+    }
+
+    #[test]
+    fn unknown_properties_are_named() {
+        let config = parse(&[("nonsense", "1"), ("broker.id", "7")]).unwrap();
+        assert_eq!(config.ignored, ["nonsense"]);
+        assert_eq!(config.node_id, BrokerId::new(7));
+    }
+}

@@ -1,0 +1,169 @@
+//! Frames out of a stream of bytes.
+
+use ottla_types::limits::REQUEST_BYTES_MAX;
+
+/// Bytes before each frame: its length.
+const LENGTH_BYTES: usize = 4;
+
+/// The first reservation for a frame whose length is known. Past it the buffer grows only as bytes
+/// arrive, so that a peer cannot make us allocate by announcing.
+const RESERVE_BYTES_FIRST: usize = 64 * 1024;
+
+/// A buffer that is kept between frames; a larger one goes back to the allocator.
+const KEEP_BYTES_MAX: usize = 4 * 1024;
+
+/// What the front of a stream holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Front<'a> {
+    /// A whole frame, without its length.
+    Frame(&'a [u8]),
+    /// Less than that; the frame ends `missing` bytes further on, if its length is known.
+    Partial { missing: Option<usize> },
+}
+
+/// The peer announced a frame that we do not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a frame of {0} bytes was announced, and at most {REQUEST_BYTES_MAX} are taken")]
+pub(crate) struct FrameLength(i32);
+
+/// The frame at the front of `bytes`.
+pub(crate) fn front(bytes: &[u8]) -> Result<Front<'_>, FrameLength> {
+    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
+        return Ok(Front::Partial { missing: None });
+    };
+    let announced = i32::from_be_bytes(*length);
+    let length = usize::try_from(announced).ok().filter(|length| *length <= REQUEST_BYTES_MAX);
+    let length = length.ok_or(FrameLength(announced))?;
+    Ok(match rest.get(..length) {
+        Some(frame) => Front::Frame(frame),
+        None => Front::Partial { missing: Some(length - rest.len()) },
+    })
+}
+
+/// How far a frame of `length` reaches in its stream.
+pub(crate) const fn frame_end(length: usize) -> usize {
+    LENGTH_BYTES + length
+}
+
+/// The bytes that one connection has to keep: an incomplete frame, or frames that must wait.
+#[derive(Debug, Default)]
+pub(crate) struct Inbound {
+    held: Vec<u8>,
+}
+
+impl Inbound {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Takes the held bytes, to look for frames in them; [`Inbound::put_back`] must follow.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Gives back what was taken, less the first `used` bytes.
+    pub(crate) fn put_back(&mut self, mut held: Vec<u8>, used: usize) {
+        assert!(self.held.is_empty(), "bytes arrived out of order");
+        held.drain(..used);
+        if held.is_empty() && held.capacity() > KEEP_BYTES_MAX {
+            held = Vec::new();
+        }
+        self.held = held;
+    }
+
+    /// Keeps bytes that another buffer held.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
+        assert!(self.held.is_empty(), "bytes arrived out of order");
+        self.held.extend_from_slice(bytes);
+    }
+
+    /// Room to read into behind the held bytes: at most to the end of the incomplete frame, so
+    /// that the next frame is read into the loop's buffer again.
+    pub(crate) fn room(&mut self) -> Result<Room<'_>, FrameLength> {
+        let missing = match front(&self.held)? {
+            Front::Frame(_) => RESERVE_BYTES_FIRST,
+            Front::Partial { missing } => missing.unwrap_or(LENGTH_BYTES),
+        };
+        let filled = self.held.len();
+        let grow = missing.min(RESERVE_BYTES_FIRST.max(filled));
+        self.held.resize(filled + grow, 0);
+        Ok(Room { inbound: self, filled })
+    }
+}
+
+/// Space behind the held bytes; what is not filled is given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    inbound: &'a mut Inbound,
+    filled: usize,
+}
+
+impl Room<'_> {
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        &mut self.inbound.held[self.filled..]
+    }
+
+    pub(crate) fn fill(&mut self, count: usize) {
+        self.filled += count;
+        assert!(self.filled <= self.inbound.held.len(), "more read than there was room for");
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.inbound.held.truncate(self.filled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_found_at_the_front() {
+        check(b"", Ok(Front::Partial { missing: None }));
+        check(b"\0\0\0", Ok(Front::Partial { missing: None }));
+        check(b"\0\0\0\x02", Ok(Front::Partial { missing: Some(2) }));
+        check(b"\0\0\0\x02a", Ok(Front::Partial { missing: Some(1) }));
+        check(b"\0\0\0\x02abc", Ok(Front::Frame(b"ab")));
+        check(b"\0\0\0\0", Ok(Front::Frame(b"")));
+        check(b"\xff\xff\xff\xff", Err(FrameLength(-1)));
+        check(b"\x06\x40\0\x01", Err(FrameLength(0x0640_0001)));
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "rows read better without borrows")]
+    fn check(bytes: &[u8], found: Result<Front<'_>, FrameLength>) {
+        assert_eq!(front(bytes), found, "{bytes:?}");
+    }
+
+    #[test]
+    fn an_announced_frame_costs_nothing_before_it_arrives() {
+        let mut inbound = Inbound::default();
+        inbound.keep(&(100 * 1024 * 1024_i32).to_be_bytes());
+        assert_eq!(inbound.room().unwrap().space().len(), RESERVE_BYTES_FIRST);
+        assert!(inbound.held.capacity() < 2 * RESERVE_BYTES_FIRST);
+        let mut arrived = 0;
+        while arrived < 1_000_000 {
+            let mut room = inbound.room().unwrap();
+            let count = room.space().len();
+            room.fill(count);
+            arrived += count;
+        }
+        assert!(inbound.held.capacity() <= 4 * arrived, "at most doubled, twice");
+    }
+
+    #[test]
+    fn reading_stops_at_the_frame_s_end() {
+        let mut inbound = Inbound::default();
+        inbound.keep(b"\0\0\0\x05ab");
+        let mut room = inbound.room().unwrap();
+        assert_eq!(room.space().len(), 3);
+        room.space().copy_from_slice(b"cde");
+        room.fill(3);
+        drop(room);
+        let held = inbound.take();
+        assert_eq!(front(&held), Ok(Front::Frame(b"abcde")));
+        inbound.put_back(held, 9);
+        assert!(inbound.is_empty());
+    }
+}

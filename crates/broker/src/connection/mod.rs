@@ -1,0 +1,357 @@
+//! One client connection: frames in, answers out, in order.
+//!
+//! A connection is one task on one loop. A pass reads what has arrived, handles every whole frame
+//! in it and writes the answers together. Kafka handles one request of a connection at a time;
+//! here, only Produce may start while earlier Produce of the same connection wait for their high
+//! watermark. Every other request that has to wait stops the connection until it is answered.
+
+mod inbound;
+mod outbox;
+mod parked;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use ottla_env::{Mono, Stream, Timer};
+use ottla_types::limits::PARKED_PRODUCE_MAX;
+
+use crate::api::{self, Refused};
+use crate::broker::{Broker, Listening};
+use crate::partition::FetchWaiter;
+use inbound::{FrameLength, Front, Inbound, frame_end, front};
+
+pub(crate) use outbox::{AnswerHeader, Outbox};
+pub(crate) use parked::{ParkedProduce, Wait, WaitCodes};
+
+/// Reads into one buffer per loop go through this many bytes: about what fits a core's cache.
+pub(crate) const LOOP_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// Answers that may wait for a slow peer before its next request is looked at.
+const OUTBOX_BYTES_PAUSE: u64 = 256 * 1024;
+
+/// Passes before the loop's other connections get their turn.
+const PASSES_MAX: usize = 8;
+
+/// What the connections of one loop share.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    buffer: RefCell<Vec<u8>>,
+}
+
+impl Lane {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self { buffer: RefCell::new(vec![0; LOOP_BUFFER_BYTES]) })
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Closed {
+    #[error("the peer closed it")]
+    ByPeer,
+    #[error(transparent)]
+    Broken(#[from] io::Error),
+    #[error(transparent)]
+    FrameLength(#[from] FrameLength),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// An answer that is not there yet, while nothing else may start.
+pub(crate) enum Blocked {
+    /// A fetch that waits for bytes; its frame is kept and looked at again.
+    Fetch { deadline: Mono },
+    /// A fetch whose file pages are being read; looked at again afterwards.
+    Warming { reading: Pin<Box<dyn Future<Output = ()>>>, deadline: Mono },
+    /// An append that waits for room; its frame is kept, with what was done so far.
+    Produce(api::produce::Progress),
+    /// A request that is answered elsewhere.
+    Elsewhere { header: AnswerHeader, answer: api::Later },
+}
+
+/// What a frame came to.
+pub(crate) enum Handled {
+    /// Answered, or its answer is on its way: the next frame may be looked at.
+    Done,
+    /// Its frame is kept and handled again once the connection is woken.
+    Kept(Blocked),
+    /// The frame is done with, but nothing else may start before the answer.
+    Blocked(Blocked),
+}
+
+/// Answers in the order of their requests.
+enum Slot {
+    Ready(Outbox),
+    Waiting(ParkedProduce),
+}
+
+/// The state that handlers of the hot path work on.
+pub(crate) struct Channel {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) listening: Arc<Listening>,
+    pub(crate) fetch_waiter: Arc<FetchWaiter>,
+    pub(crate) outbox: Outbox,
+    slots: VecDeque<Slot>,
+}
+
+impl Channel {
+    /// Whether answers go out at once: none that is older waits.
+    pub(crate) fn is_in_order(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Sends an answer behind those that wait.
+    pub(crate) fn answer<E>(
+        &mut self,
+        write: impl FnOnce(&mut Outbox) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.slots.is_empty() {
+            return write(&mut self.outbox);
+        }
+        let mut later = Outbox::default();
+        write(&mut later)?;
+        self.slots.push_back(Slot::Ready(later));
+        Ok(())
+    }
+
+    /// Sends an answer that has its body already.
+    pub(crate) fn answer_body(&mut self, header: AnswerHeader, body: &[u8]) {
+        let written: Result<(), Infallible> = self.answer(|outbox| {
+            outbox.answer(header, |buffer| {
+                buffer.extend_from_slice(body);
+                Ok(())
+            })
+        });
+        written.unwrap_or_else(|never| match never {});
+    }
+
+    /// Sends an answer once its appends are committed.
+    pub(crate) fn park(&mut self, parked: ParkedProduce) {
+        assert!(self.slots.len() < PARKED_PRODUCE_MAX, "more parked than may be");
+        self.slots.push_back(Slot::Waiting(parked));
+    }
+
+    /// Moves answers that are ready to the outbox.
+    fn settle(&mut self, now: Mono) -> bool {
+        let before = self.slots.len();
+        while let Some(slot) = self.slots.pop_front() {
+            match slot {
+                Slot::Ready(answer) => self.outbox.append(answer),
+                Slot::Waiting(parked) => match parked.settle(now) {
+                    Ok(answer) => self.outbox.push(answer),
+                    Err(parked) => {
+                        self.slots.push_front(Slot::Waiting(parked));
+                        break;
+                    }
+                },
+            }
+        }
+        before != self.slots.len()
+    }
+
+    /// When the oldest waiting answer is due, committed or not.
+    fn deadline(&self) -> Option<Mono> {
+        self.slots.iter().find_map(|slot| match slot {
+            Slot::Waiting(parked) => Some(parked.deadline()),
+            Slot::Ready(_) => None,
+        })
+    }
+}
+
+/// One client connection.
+pub(crate) struct Connection {
+    stream: Box<dyn Stream>,
+    lane: Rc<Lane>,
+    timer: Box<dyn Timer>,
+    inbound: Inbound,
+    blocked: Option<Blocked>,
+    channel: Channel,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        broker: Arc<Broker>,
+        listening: Arc<Listening>,
+        lane: Rc<Lane>,
+        stream: Box<dyn Stream>,
+    ) -> Self {
+        let timer = broker.env.clock.timer();
+        let channel = Channel {
+            broker,
+            listening,
+            fetch_waiter: Arc::default(),
+            outbox: Outbox::default(),
+            slots: VecDeque::new(),
+        };
+        Self { stream, lane, timer, inbound: Inbound::default(), blocked: None, channel }
+    }
+
+    /// Serves the connection until it ends.
+    pub(crate) async fn run(mut self) -> Closed {
+        std::future::poll_fn(|cx| match self.advance(cx) {
+            Ok(()) => Poll::Pending,
+            Err(closed) => Poll::Ready(closed),
+        })
+        .await
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+        for _ in 0..PASSES_MAX {
+            let now = self.channel.broker.env.clock.mono();
+            let mut moved = self.channel.settle(now);
+            moved |= self.resume(now, cx)?;
+            moved |= self.write(cx)?;
+            moved |= self.read(cx)?;
+            if !moved && !self.timer_expired(cx) {
+                return Ok(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    fn timer_expired(&mut self, cx: &mut Context<'_>) -> bool {
+        let blocked = match &self.blocked {
+            Some(Blocked::Fetch { deadline }) => Some(*deadline),
+            Some(Blocked::Warming { .. } | Blocked::Produce(_) | Blocked::Elsewhere { .. })
+            | None => None,
+        };
+        let deadline = [blocked, self.channel.deadline()].into_iter().flatten().min();
+        self.timer.set(deadline);
+        deadline.is_some() && self.timer.poll_expired(cx).is_ready()
+    }
+
+    /// Goes on with what blocked the connection, and then with the frames behind it.
+    fn resume(&mut self, now: Mono, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        match self.blocked.take() {
+            None => {}
+            Some(Blocked::Elsewhere { header, mut answer }) => match answer.as_mut().poll(cx) {
+                Poll::Ready(body) => {
+                    self.channel.answer_body(header, &body?);
+                }
+                Poll::Pending => {
+                    self.blocked = Some(Blocked::Elsewhere { header, answer });
+                    return Ok(false);
+                }
+            },
+            Some(Blocked::Warming { mut reading, deadline }) => {
+                if reading.as_mut().poll(cx).is_pending() {
+                    self.blocked = Some(Blocked::Warming { reading, deadline });
+                    return Ok(false);
+                }
+                self.blocked = Some(Blocked::Fetch { deadline });
+            }
+            Some(blocked @ (Blocked::Fetch { .. } | Blocked::Produce(_))) => {
+                self.blocked = Some(blocked);
+            }
+        }
+        if self.inbound.is_empty() {
+            return Ok(false);
+        }
+        let held = self.inbound.take();
+        let used = self.handle_frames(&held, now, cx);
+        self.inbound.put_back(held, *used.as_ref().unwrap_or(&0));
+        Ok(used? > 0)
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let mut wrote = false;
+        let outbound = self.channel.outbox.outbound();
+        while !outbound.is_empty() {
+            match self.stream.poll_write(cx, outbound) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => break,
+            }
+            wrote = true;
+        }
+        Ok(wrote)
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        if self.blocked.is_some() || self.channel.outbox.len() > OUTBOX_BYTES_PAUSE {
+            return Ok(false);
+        }
+        if self.inbound.is_empty() { self.read_fresh(cx) } else { self.read_rest(cx) }
+    }
+
+    /// Reads into the loop's buffer; only what cannot be handled yet is kept.
+    fn read_fresh(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let lane = Rc::clone(&self.lane);
+        let mut buffer = lane.buffer.borrow_mut();
+        let count = match self.stream.poll_read(cx, &mut buffer) {
+            Poll::Ready(count) => count?,
+            Poll::Pending => return Ok(false),
+        };
+        if count == 0 {
+            return Err(Closed::ByPeer);
+        }
+        let now = self.channel.broker.env.clock.mono();
+        let used = self.handle_frames(&buffer[..count], now, cx)?;
+        self.inbound.keep(&buffer[used..count]);
+        Ok(true)
+    }
+
+    /// Reads the rest of an incomplete frame; a whole one that must wait stops the reading.
+    fn read_rest(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let held = self.inbound.take();
+        let waits = matches!(front(&held)?, Front::Frame(_));
+        self.inbound.put_back(held, 0);
+        if waits {
+            return Ok(false);
+        }
+        let mut room = self.inbound.room()?;
+        let count = match self.stream.poll_read(cx, room.space()) {
+            Poll::Ready(count) => count?,
+            Poll::Pending => return Ok(false),
+        };
+        room.fill(count);
+        if count == 0 {
+            return Err(Closed::ByPeer);
+        }
+        Ok(true)
+    }
+
+    /// Handles whole frames at the front of `bytes` as far as their order allows, and returns how
+    /// many bytes are done with.
+    fn handle_frames(
+        &mut self,
+        bytes: &[u8],
+        now: Mono,
+        cx: &mut Context<'_>,
+    ) -> Result<usize, Closed> {
+        let mut used = 0;
+        while let Front::Frame(frame) = front(&bytes[used..])? {
+            if !self.may_start(frame) {
+                break;
+            }
+            let blocked = self.blocked.take();
+            match api::handle(&mut self.channel, frame, blocked, now, cx)? {
+                Handled::Done => used += frame_end(frame.len()),
+                Handled::Kept(blocked) => {
+                    self.blocked = Some(blocked);
+                    break;
+                }
+                Handled::Blocked(blocked) => {
+                    used += frame_end(frame.len());
+                    self.blocked = Some(blocked);
+                    // Polled at once, so that its waker is known before anybody answers.
+                    cx.waker().wake_by_ref();
+                    break;
+                }
+            }
+        }
+        Ok(used)
+    }
+
+    fn may_start(&self, frame: &[u8]) -> bool {
+        let waits = self.channel.slots.len();
+        waits == 0 || (waits < PARKED_PRODUCE_MAX && api::is_produce(frame))
+    }
+}

@@ -1,0 +1,254 @@
+//! A node: everything above, hosted.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use ottla_env::{Env, Listener as Accepting, LoopId, Socket};
+use tokio::sync::Notify;
+
+use crate::broker::{Broker, Listening, Role};
+use crate::config::{Listener, NodeConfig};
+use crate::connection::{Closed, Connection, Lane};
+use crate::controller::{ControllerHost, HostError};
+use crate::identity::{Identity, IdentityError};
+use crate::partition::{LogDirectory, PartitionHost, Partitions, run_syncer};
+use crate::producer_ids::ProducerIds;
+
+/// How long to wait before accepting again when the system refused: it has run out of something
+/// that the end of other connections gives back.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {listener}: {error}{}", cure(.error))]
+    Listen { listener: Listener, error: io::Error },
+    #[error("the system gives no signals: {0}")]
+    Signals(io::Error),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Controller(#[from] HostError),
+}
+
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there: stop it, or choose another port with \
+             --override listeners=PLAINTEXT://127.0.0.1:PORT,CONTROLLER://127.0.0.1:PORT"
+        }
+        _ => "",
+    }
+}
+
+/// A running node, broker and controller in one.
+#[derive(Debug)]
+pub struct Node {
+    broker: Arc<Broker>,
+    directory: Arc<LogDirectory>,
+    listeners: Vec<Listener>,
+    stopping: Arc<Stopping>,
+    host: ControllerHost,
+    /// Held as long as the node runs: another process must not open its folder.
+    _identity: Identity,
+}
+
+/// Tells every task of the node to end.
+#[derive(Debug, Default)]
+struct Stopping {
+    begun: AtomicBool,
+    told: Notify,
+}
+
+impl Stopping {
+    fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+        self.told.notify_waiters();
+    }
+
+    /// Runs `task` until it ends or the node stops.
+    async fn or<T>(&self, task: impl Future<Output = T>) -> Option<T> {
+        let (mut told, mut task) = (Box::pin(self.told.notified()), Box::pin(task));
+        std::future::poll_fn(|cx| {
+            if told.as_mut().poll(cx).is_ready() || self.begun.load(Ordering::Acquire) {
+                return Poll::Ready(None);
+            }
+            task.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+}
+
+impl Node {
+    /// Starts a node, on loop 0: it serves when this returns. An empty folder is formatted.
+    ///
+    /// # Errors
+    /// When an address is taken, the folder is another cluster's or in use, or a log cannot be
+    /// read.
+    pub async fn start(env: Env, config: NodeConfig) -> Result<Self, StartError> {
+        let identity = Identity::establish(&env, &config).await?;
+        let bound = bind_all(&env, &config)?;
+        let listeners: Vec<Listener> = bound.iter().map(|bound| bound.listener.clone()).collect();
+        let directory = Arc::new(LogDirectory::new(config.durability));
+        let partitions = Arc::new(Partitions::new(Arc::clone(&directory)));
+        env.spawn.spawn("syncer", Box::pin(run_syncer(env.clone(), Arc::clone(&directory))));
+        let publisher = PartitionHost::start(&env, &config, Arc::clone(&partitions));
+        let (host, controller, metadata) =
+            ControllerHost::start(&env, &config, &identity, &listeners, Box::new(publisher))
+                .await?;
+        let broker = Arc::new(Broker {
+            env,
+            config,
+            metadata,
+            controller,
+            partitions,
+            producer_ids: ProducerIds::default(),
+        });
+        let stopping = Arc::new(Stopping::default());
+        let loads = Arc::new(Loads::new(broker.env.spawn.loops()));
+        for Bound { accepting, listening, .. } in bound {
+            let accept = Accept {
+                broker: Arc::clone(&broker),
+                listening,
+                stopping: Arc::clone(&stopping),
+                loads: Arc::clone(&loads),
+            };
+            broker.env.spawn.spawn("accept", Box::pin(accept.run(accepting)));
+        }
+        Ok(Self { broker, directory, listeners, stopping, host, _identity: identity })
+    }
+
+    /// The node's listeners, with the ports that they were given.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Listener> {
+        self.listeners.clone()
+    }
+
+    /// Stops the node: connections end, and all that was appended is made durable.
+    pub async fn stop(self) {
+        self.stopping.begin();
+        if let Err(error) = self.directory.sync(&self.broker.env).await {
+            tracing::error!(%error, "the last sync failed");
+        }
+        self.host.stop().await;
+    }
+}
+
+struct Bound {
+    listener: Listener,
+    listening: Arc<Listening>,
+    accepting: Box<dyn Accepting>,
+}
+
+fn bind_all(env: &Env, config: &NodeConfig) -> Result<Vec<Bound>, StartError> {
+    let brokers = config.broker_listeners.iter().map(|listener| (listener, Role::Broker));
+    let controllers = config.controller_listeners.iter().map(|l| (l, Role::Controller));
+    brokers.chain(controllers).map(|(listener, role)| bind(env, listener, role)).collect()
+}
+
+fn bind(env: &Env, listener: &Listener, role: Role) -> Result<Bound, StartError> {
+    let refused = |error| StartError::Listen { listener: listener.clone(), error };
+    let address = listener.address().map_err(|why| refused(io::Error::other(why)))?;
+    let accepting = env.net.listen(address).map_err(refused)?;
+    let listener = Listener { port: accepting.local_address().port(), ..listener.clone() };
+    let listening = Arc::new(Listening { name: listener.name.clone(), role });
+    Ok(Bound { listener, listening, accepting })
+}
+
+/// Connections of each loop.
+#[derive(Debug)]
+struct Loads(Vec<AtomicUsize>);
+
+impl Loads {
+    fn new(loops: usize) -> Self {
+        Self((0..loops).map(|_| AtomicUsize::new(0)).collect())
+    }
+
+    /// Counts a connection in, on the loop that has the fewest.
+    fn admit(self: &Arc<Self>) -> Load {
+        let fewest = (0..self.0.len()).min_by_key(|at| self.0[*at].load(Ordering::Relaxed));
+        let on = LoopId(fewest.expect("a node has a loop"));
+        self.0[on.0].fetch_add(1, Ordering::Relaxed);
+        Load { loads: Arc::clone(self), on }
+    }
+}
+
+/// One connection's count; given back when it ends.
+struct Load {
+    loads: Arc<Loads>,
+    on: LoopId,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.loads.0[self.on.0].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Takes the connections of one listener.
+struct Accept {
+    broker: Arc<Broker>,
+    listening: Arc<Listening>,
+    stopping: Arc<Stopping>,
+    loads: Arc<Loads>,
+}
+
+impl Accept {
+    async fn run(self, mut accepting: Box<dyn Accepting>) {
+        while let Some(accepted) = self.stopping.or(accepting.accept()).await {
+            match accepted {
+                Ok(socket) => self.hand_over(socket),
+                Err(error) => {
+                    tracing::warn!(listener = %self.listening.name, %error, "accept failed");
+                    self.broker.env.clock.sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn hand_over(&self, socket: Box<dyn Socket>) {
+        let load = self.loads.admit();
+        let on = load.on;
+        let (broker, listening) = (Arc::clone(&self.broker), Arc::clone(&self.listening));
+        let stopping = Arc::clone(&self.stopping);
+        let make = move || -> ottla_env::Task {
+            Box::pin(serve(broker, listening, stopping, socket, load))
+        };
+        self.broker.env.spawn.spawn_on(on, "connection", Box::new(make));
+    }
+}
+
+thread_local! {
+    /// The buffer of this thread's loop.
+    static LANE: Rc<Lane> = Lane::new();
+}
+
+async fn serve(
+    broker: Arc<Broker>,
+    listening: Arc<Listening>,
+    stopping: Arc<Stopping>,
+    socket: Box<dyn Socket>,
+    load: Load,
+) {
+    let peer = socket.peer_address();
+    let stream = match socket.into_stream() {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%peer, %error, "connection refused");
+            return;
+        }
+    };
+    let connection = Connection::new(broker, listening, LANE.with(Rc::clone), stream);
+    match stopping.or(connection.run()).await {
+        None | Some(Closed::ByPeer) => {}
+        Some(Closed::Broken(error)) => tracing::debug!(%peer, %error, "connection broken"),
+        Some(closed @ (Closed::FrameLength(_) | Closed::Refused(_))) => {
+            tracing::warn!(%peer, why = %closed, "connection closed");
+        }
+    }
+    drop(load);
+}

@@ -1,0 +1,131 @@
+//! A log directory: how much of it is not durable yet, and the syncer that makes it so.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use ottla_env::{DiskExt, Env};
+use tokio::sync::Notify;
+
+use super::Partition;
+
+/// `ottla.durability`: when an append counts as committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Once it is on stable storage.
+    Fsync,
+    /// Once it is in the page cache, as in Kafka.
+    PageCache,
+}
+
+/// Unsynced bytes at which a sync starts, whatever the durability: it bounds what a crash can
+/// take, and what the kernel writes back at once.
+const DIRTY_BYTES_SYNC: u64 = 64 * 1024 * 1024;
+
+/// Unsynced bytes at which appends park: a quarter GiB is a second of a slow disk, and keeps the
+/// kernel from throttling a loop inside a write.
+const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// One of `log.dirs`.
+#[derive(Debug)]
+pub(crate) struct LogDirectory {
+    durability: Durability,
+    dirty_bytes: AtomicU64,
+    /// Partitions with unsynced bytes: each is listed once, by its own `dirty` mark.
+    dirty: Mutex<Vec<Arc<Partition>>>,
+    /// Appends that wait for a sync to end. At most one a connection.
+    parked: Mutex<Vec<Waker>>,
+    work: Notify,
+}
+
+impl LogDirectory {
+    pub(crate) fn new(durability: Durability) -> Self {
+        Self {
+            durability,
+            dirty_bytes: AtomicU64::new(0),
+            dirty: Mutex::new(Vec::new()),
+            parked: Mutex::new(Vec::new()),
+            work: Notify::new(),
+        }
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// A partition has grown by `bytes`; called under its lock.
+    pub(super) fn on_appended(&self, partition: &Arc<Partition>, bytes: u64, newly_dirty: bool) {
+        let dirty = self.dirty_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if newly_dirty {
+            self.dirty_set().push(Arc::clone(partition));
+        }
+        let wanted = match self.durability {
+            Durability::Fsync => newly_dirty,
+            Durability::PageCache => false,
+        };
+        let crossed = dirty >= DIRTY_BYTES_SYNC && dirty - bytes < DIRTY_BYTES_SYNC;
+        if wanted || crossed {
+            self.work.notify_one();
+        }
+    }
+
+    /// Lists the append for a later try if too much is unsynced.
+    pub(super) fn park_if_over_budget(&self, waker: &Waker) -> bool {
+        if self.dirty_bytes.load(Ordering::Relaxed) < DIRTY_BYTES_MAX {
+            return false;
+        }
+        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at again under the lock: the sync that would wake us may just have ended.
+        let over = self.dirty_bytes.load(Ordering::Relaxed) >= DIRTY_BYTES_MAX;
+        if over {
+            parked.push(waker.clone());
+        }
+        over
+    }
+
+    /// Syncs everything that is dirty now. Group commit: whatever is appended while a sync runs
+    /// shares the next one.
+    ///
+    /// # Errors
+    /// When the disk could not make it durable; nothing may be promised about the directory then.
+    pub(crate) async fn sync(&self, env: &Env) -> std::io::Result<()> {
+        let batch = std::mem::take(&mut *self.dirty_set());
+        let (mut files, mut synced, mut total) = (Vec::new(), Vec::new(), 0);
+        for partition in batch {
+            if let Some(unsynced) = partition.take_unsynced() {
+                files.extend(unsynced.files);
+                total += unsynced.bytes;
+                synced.push((partition, unsynced.upto));
+            }
+        }
+        if !files.is_empty() {
+            env.disk.sync_files(files).await?;
+        }
+        for (partition, upto) in synced {
+            partition.on_synced(upto);
+        }
+        let before = self.dirty_bytes.fetch_sub(total, Ordering::Relaxed);
+        assert!(before >= total, "more synced than was dirty");
+        let parked =
+            std::mem::take(&mut *self.parked.lock().unwrap_or_else(PoisonError::into_inner));
+        parked.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    fn dirty_set(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Partition>>> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The directory's syncer: runs as long as the node.
+pub(crate) async fn run_syncer(env: Env, directory: Arc<LogDirectory>) {
+    loop {
+        directory.work.notified().await;
+        if let Err(error) = directory.sync(&env).await {
+            // After a failed sync the kernel may have dropped the bytes and will report success
+            // the next time: only a restart, which reads back what is there, tells the truth.
+            env.process.halt(&format!("could not make the log durable: {error}"));
+            return;
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! A partition of this node: its log, its high watermark, and those who wait for either.
+
+mod directory;
+mod host;
+mod lock;
+mod published;
+mod registry;
+mod waiters;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+use arc_swap::ArcSwap;
+use ottla_env::Env;
+use ottla_log::{
+    AppendError as LogAppendError, Appended, Log, LogPosition, LogView, RollError, Unsynced,
+};
+use ottla_records::CheckedBatch;
+use ottla_types::{LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+
+pub use directory::Durability;
+pub(crate) use directory::{LogDirectory, run_syncer};
+pub(crate) use host::PartitionHost;
+pub use lock::partition_lock_waits_total;
+pub(crate) use published::Bounds;
+pub(crate) use registry::{Partitions, TopicEntry};
+pub(crate) use waiters::FetchWaiter;
+
+use lock::CountedLock;
+use published::Published;
+use waiters::Waiters;
+
+/// A partition that this node leads. `state` is a leaf lock around a core (see `lock`); readers
+/// take `published` and `view` and never the lock.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    name: TopicPartition,
+    topic_id: TopicId,
+    path: PathBuf,
+    directory: Arc<LogDirectory>,
+    /// It does not change while there is one broker to elect from.
+    epoch: LeaderEpoch,
+    settings: PartitionSettings,
+    published: Published,
+    view: ArcSwap<LogView>,
+    /// The topic was deleted. Set under the lock, read without.
+    gone: AtomicBool,
+    state: CountedLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    log: Log,
+    high_watermark: LogPosition,
+    waiters: Waiters,
+    roll: Roll,
+    /// Listed in the directory's set of dirty partitions.
+    dirty: bool,
+}
+
+/// What a topic's configuration says about appends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PartitionSettings {
+    /// `max.message.bytes`
+    pub(crate) message_bytes_max: u32,
+    /// `message.timestamp.type`
+    pub(crate) timestamp_type: TimestampType,
+}
+
+/// Kafka's default of `message.timestamp.after.max.ms`; records may be of any age.
+const TIMESTAMP_AFTER_MAX_MS: i64 = 60 * 60 * 1000;
+
+/// The range of legal producers' timestamps at a moment.
+pub(crate) fn legal_timestamps(now: Timestamp) -> (Timestamp, Timestamp) {
+    let latest = now.millis().saturating_add(TIMESTAMP_AFTER_MAX_MS);
+    (Timestamp::from_millis(0), Timestamp::from_millis(latest))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Roll {
+    Idle,
+    Running,
+    /// The last try failed; the next append is told, and the one after it tries again.
+    Failed(io::ErrorKind),
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Written, or recognised as written before: the first offset, and the high watermark that
+    /// says that it is committed.
+    Accepted { base_offset: Offset, committed_at: Offset },
+    /// No room just now; the waker is called when it is worth trying again.
+    Parked,
+}
+
+/// Why an append was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    #[error("this node does not lead the partition")]
+    NotLeader,
+    #[error(transparent)]
+    Log(#[from] LogAppendError),
+    #[error("a new segment could not be made: {0}")]
+    Roll(io::ErrorKind),
+}
+
+impl Partition {
+    pub(crate) fn new(
+        name: TopicPartition,
+        topic_id: TopicId,
+        path: PathBuf,
+        directory: Arc<LogDirectory>,
+        log: Log,
+        epoch: LeaderEpoch,
+        settings: PartitionSettings,
+    ) -> Self {
+        let log_end = log.end();
+        // What a kill left in the page cache was read back, but a power cut would still take it.
+        let high_watermark = match directory.durability() {
+            Durability::Fsync => log.synced_end(),
+            Durability::PageCache => log_end,
+        };
+        let bounds = Bounds { log_start: log.start_offset(), high_watermark, log_end };
+        let view = ArcSwap::from_pointee(log.view());
+        let state = State {
+            log,
+            high_watermark,
+            waiters: Waiters::default(),
+            roll: Roll::Idle,
+            dirty: false,
+        };
+        Self {
+            name,
+            topic_id,
+            path,
+            directory,
+            epoch,
+            settings,
+            published: Published::new(bounds),
+            view,
+            gone: AtomicBool::new(false),
+            state: CountedLock::new(state),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    pub(crate) fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// The bounds of this moment.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.published.load()
+    }
+
+    /// The segments, for reading between `bounds` loaded *before*: a roll shows the new segment
+    /// first and the bounds that lie in it afterwards.
+    pub(crate) fn view(&self) -> Arc<LogView> {
+        self.view.load_full()
+    }
+
+    /// The epoch in which this node leads; `None` once the partition is gone.
+    pub(crate) fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        (!self.is_gone()).then_some(self.epoch)
+    }
+
+    pub(crate) fn settings(&self) -> &PartitionSettings {
+        &self.settings
+    }
+
+    /// Appends a checked batch to the page cache. In `fsync` mode the high watermark follows when
+    /// the directory's syncer has made it durable, otherwise at once.
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        env: &Env,
+        batch: &CheckedBatch<'_>,
+        waker: &Waker,
+    ) -> Result<Admission, AppendError> {
+        if self.directory.park_if_over_budget(waker) {
+            return Ok(Admission::Parked);
+        }
+        let mut state = self.state.lock();
+        if self.is_gone() {
+            return Err(AppendError::NotLeader);
+        }
+        match state.roll {
+            Roll::Idle => {}
+            Roll::Running => return Ok(state.park(waker)),
+            Roll::Failed(kind) => {
+                state.roll = Roll::Idle;
+                return Err(AppendError::Roll(kind));
+            }
+        }
+        match state.log.append(batch, self.epoch, env.clock.wall()) {
+            Ok(Appended::New { base_offset, last_offset }) => {
+                self.on_appended(&mut state, u64::from(batch.size()));
+                Ok(Admission::Accepted { base_offset, committed_at: last_offset.next() })
+            }
+            Ok(Appended::Duplicate { base_offset, last_offset, .. }) => {
+                Ok(Admission::Accepted { base_offset, committed_at: last_offset.next() })
+            }
+            Err(LogAppendError::NeedsRoll) => {
+                state.roll = Roll::Running;
+                self.spawn_roll(env, &state);
+                Ok(state.park(waker))
+            }
+            Err(error @ (LogAppendError::Storage(_) | LogAppendError::Dead)) => {
+                // Kafka, too, ends a broker whose only log directory has failed: what the file
+                // holds is known again only once it has been read from its start.
+                env.process.halt(&format!("cannot append to {}: {error}", self.name));
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn on_appended(self: &Arc<Self>, state: &mut State, bytes: u64) {
+        if self.directory.durability() == Durability::PageCache || ack_before_sync() {
+            state.advance_high_watermark(state.log.end());
+        }
+        self.publish(state);
+        let newly_dirty = !std::mem::replace(&mut state.dirty, true);
+        self.directory.on_appended(self, bytes, newly_dirty);
+    }
+
+    fn publish(&self, state: &State) {
+        self.published.store(Bounds {
+            log_start: state.log.start_offset(),
+            high_watermark: state.high_watermark,
+            log_end: state.log.end(),
+        });
+    }
+
+    /// Tells the syncer about bytes that were there before this node started.
+    pub(crate) fn sync_recovered(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.log.synced_end().offset < state.log.end().offset && !state.dirty {
+            state.dirty = true;
+            self.directory.on_appended(self, 0, true);
+        }
+    }
+
+    /// What the syncer has to make durable, and up to where that reaches.
+    fn take_unsynced(&self) -> Option<Unsynced> {
+        let mut state = self.state.lock();
+        state.dirty = false;
+        state.log.take_unsynced()
+    }
+
+    /// Everything below `upto` is durable now.
+    fn on_synced(&self, upto: LogPosition) {
+        let mut state = self.state.lock();
+        state.log.on_synced(upto);
+        if state.high_watermark.offset < upto.offset {
+            state.advance_high_watermark(upto);
+            self.publish(&state);
+        }
+    }
+
+    fn spawn_roll(self: &Arc<Self>, env: &Env, state: &State) {
+        let (plan, partition) = (state.log.roll_plan(), Arc::clone(self));
+        let (disk, process) = (Arc::clone(&env.disk), Arc::clone(&env.process));
+        env.spawn.spawn(
+            "roll",
+            Box::pin(async move {
+                let fresh = plan.prepare(&disk).await;
+                let mut state = partition.state.lock();
+                match fresh {
+                    Ok(fresh) => {
+                        state.log.roll(fresh);
+                        state.roll = Roll::Idle;
+                        partition.view.store(Arc::new(state.log.view()));
+                        partition.publish(&state);
+                    }
+                    Err(RollError::Create(error)) => {
+                        tracing::error!(partition = %partition.name, %error, "roll failed");
+                        state.roll = Roll::Failed(error.kind());
+                    }
+                    Err(RollError::Sync(error)) => {
+                        process.halt(&format!("could not make a segment durable: {error}"));
+                    }
+                }
+                state.waiters.on_room();
+            }),
+        );
+    }
+
+    /// Whether the topic was deleted.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Lists a produce request to be woken when the high watermark reaches `needed`; at once if it
+    /// has, or if the partition is gone.
+    pub(crate) fn park_produce(&self, needed: Offset, waker: &Waker) {
+        let mut state = self.state.lock();
+        if state.high_watermark.offset < needed && !self.is_gone() {
+            state.waiters.add_produce(needed, waker);
+        } else {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Lists a fetch to be woken when more than `seen` becomes visible; false if it has already.
+    pub(crate) fn park_fetch(&self, seen: Offset, waiter: &Arc<FetchWaiter>) -> bool {
+        let mut state = self.state.lock();
+        let parks = state.high_watermark.offset == seen && !self.is_gone();
+        if parks {
+            state.waiters.add_fetch(waiter);
+        }
+        parks
+    }
+
+    /// The topic was deleted: no append is taken from now on.
+    pub(crate) fn retire(&self) {
+        let mut state = self.state.lock();
+        self.gone.store(true, Ordering::Release);
+        state.waiters.on_gone();
+    }
+}
+
+impl State {
+    fn park(&mut self, waker: &Waker) -> Admission {
+        self.waiters.add_append(waker);
+        Admission::Parked
+    }
+
+    fn advance_high_watermark(&mut self, to: LogPosition) {
+        let from = self.high_watermark;
+        assert!(from.offset <= to.offset, "the high watermark went backwards");
+        assert!(to.offset <= self.log.end().offset, "the high watermark passed the log's end");
+        self.high_watermark = to;
+        // Across segments the difference is not known cheaply; whoever waits looks again.
+        let same_segment = from.segment_base == to.segment_base;
+        let bytes = if same_segment { to.position - from.position } else { u64::MAX };
+        self.waiters.on_high_watermark(to.offset, bytes);
+    }
+}
+
+/// A planted bug: acknowledged and shown before it is durable.
+fn ack_before_sync() -> bool {
+    ottla_types::planted::is(ottla_types::planted::Bug::AckBeforeSync)
+}

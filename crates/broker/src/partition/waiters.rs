@@ -1,0 +1,148 @@
+//! Requests that wait for a partition to move: told once, by whoever moved it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use ottla_types::Offset;
+
+/// The parked fetch of one connection, shared by all partitions that it reads.
+///
+/// A connection has at most one parked fetch, so it owns one of these and arms it again and again;
+/// a partition that still lists it from an earlier fetch can only wake the connection for nothing.
+#[derive(Debug, Default)]
+pub(crate) struct FetchWaiter {
+    /// Bytes that must still become visible before the fetch has its `min.bytes`.
+    missing: AtomicI64,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl FetchWaiter {
+    /// Arms the waiter: wake after `missing` more bytes.
+    pub(crate) fn arm(&self, missing: i64, waker: &Waker) {
+        self.missing.store(missing, Ordering::Relaxed);
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+
+    /// No fetch is parked any more.
+    pub(crate) fn disarm(&self) {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// `bytes` became visible. True once the fetch has been woken, or waits no more.
+    fn on_visible(&self, bytes: i64) -> bool {
+        if self.missing.fetch_sub(bytes, Ordering::Relaxed) > bytes {
+            return false;
+        }
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        waker.into_iter().for_each(Waker::wake);
+        true
+    }
+}
+
+/// Who waits for one partition.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    fetches: Vec<Arc<FetchWaiter>>,
+    /// Produce requests with acks=all, each with the high watermark that it needs.
+    produces: Vec<(Offset, Waker)>,
+    /// Appends that found no room: the segment is being rolled.
+    appends: Vec<Waker>,
+}
+
+impl Waiters {
+    /// Lists a fetch. At most one entry a connection: bounded by the connections' number.
+    pub(crate) fn add_fetch(&mut self, waiter: &Arc<FetchWaiter>) {
+        // A connection that is gone has left its last reference here.
+        self.fetches.retain(|listed| Arc::strong_count(listed) > 1);
+        if !self.fetches.iter().any(|listed| Arc::ptr_eq(listed, waiter)) {
+            self.fetches.push(Arc::clone(waiter));
+        }
+    }
+
+    /// Lists a produce request that waits until the high watermark has reached `needed`. At most
+    /// `PARKED_PRODUCE_MAX` a connection.
+    pub(crate) fn add_produce(&mut self, needed: Offset, waker: &Waker) {
+        self.produces.push((needed, waker.clone()));
+    }
+
+    /// Lists an append that waits for a roll. At most one a connection, which reads no further.
+    pub(crate) fn add_append(&mut self, waker: &Waker) {
+        self.appends.push(waker.clone());
+    }
+
+    /// The high watermark moved to `to`, which made `bytes` visible.
+    pub(crate) fn on_high_watermark(&mut self, to: Offset, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.fetches.retain(|fetch| !fetch.on_visible(bytes));
+        self.produces.retain(|(needed, waker)| {
+            let waits = *needed > to;
+            if !waits {
+                waker.wake_by_ref();
+            }
+            waits
+        });
+    }
+
+    /// Appends may be tried again.
+    pub(crate) fn on_room(&mut self) {
+        self.appends.drain(..).for_each(Waker::wake);
+    }
+
+    /// The partition is gone: everybody finds out by asking again.
+    pub(crate) fn on_gone(&mut self) {
+        self.on_high_watermark(Offset::new(i64::MAX), u64::MAX);
+        self.on_room();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_fetch_is_woken_when_its_bytes_are_there_and_once_only() {
+        let count = Arc::new(Count::default());
+        let (fetch, mut waiters) = (Arc::new(FetchWaiter::default()), Waiters::default());
+        fetch.arm(100, &Arc::clone(&count).into());
+        waiters.add_fetch(&fetch);
+        waiters.add_fetch(&fetch);
+        for (bytes, woken) in [(60, 0), (39, 0), (1, 1), (500, 1)] {
+            waiters.on_high_watermark(Offset::ZERO, bytes);
+            assert_eq!(count.0.load(Ordering::Relaxed), woken, "after {bytes} more bytes");
+        }
+    }
+
+    #[test]
+    fn a_produce_is_woken_when_the_high_watermark_reaches_it() {
+        let count = Arc::new(Count::default());
+        let mut waiters = Waiters::default();
+        for needed in [5, 7, 9] {
+            waiters.add_produce(Offset::new(needed), &Arc::clone(&count).into());
+        }
+        for (to, woken) in [(4, 0), (5, 1), (8, 2), (8, 2), (9, 3)] {
+            waiters.on_high_watermark(Offset::new(to), 1);
+            assert_eq!(count.0.load(Ordering::Relaxed), woken, "at {to}");
+        }
+    }
+
+    #[test]
+    fn fetches_of_closed_connections_are_forgotten() {
+        let mut waiters = Waiters::default();
+        waiters.add_fetch(&Arc::new(FetchWaiter::default()));
+        waiters.add_fetch(&Arc::new(FetchWaiter::default()));
+        assert_eq!(waiters.fetches.len(), 1);
+    }
+}

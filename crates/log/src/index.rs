@@ -1,0 +1,178 @@
+//! The indexes of one segment, in memory: where to begin to look for an offset or a time.
+
+use ottla_types::{Offset, Timestamp};
+
+use crate::append_list::AppendList;
+
+/// Bytes of an entry in Kafka's `.index` file.
+const OFFSET_ENTRY_BYTES: u32 = 8;
+/// Bytes of an entry in Kafka's `.timeindex` file.
+const TIME_ENTRY_BYTES: u32 = 12;
+
+/// Sparse entries, appended by the segment's writer while readers search. Offsets are relative to
+/// the segment's base, as in Kafka's files.
+#[derive(Debug)]
+pub(crate) struct SegmentIndex {
+    base: Offset,
+    /// Relative last offset of a batch in the upper half, the position of its first byte in the
+    /// lower.
+    offsets: AppendList<1>,
+    /// The largest timestamp so far, and the relative last offset of the batch that has it.
+    times: AppendList<2>,
+}
+
+/// The largest timestamp of a segment's first batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MaxTimestamp {
+    pub(crate) timestamp: Timestamp,
+    /// The last offset of the batch that has it.
+    pub(crate) offset: Offset,
+}
+
+impl SegmentIndex {
+    pub(crate) const fn new(base: Offset) -> Self {
+        Self { base, offsets: AppendList::new(), times: AppendList::new() }
+    }
+
+    /// Adds an entry for the batch that ends with `last_offset` and begins at `position`.
+    pub(crate) fn push_offset(&self, last_offset: Offset, position: u64) {
+        let position = u32::try_from(position).expect("a segment is below 2 GiB");
+        self.offsets.push([u64::from(self.relative(last_offset)) << 32 | u64::from(position)]);
+    }
+
+    /// Adds an entry if it says something new: timestamps in the index grow strictly.
+    pub(crate) fn push_time(&self, max: MaxTimestamp) {
+        let len = self.times.len();
+        let newest = len.checked_sub(1).map(|last| self.times.get(last)[0]);
+        let timestamp = max.timestamp.millis().cast_unsigned();
+        if newest.is_none_or(|newest| newest < timestamp) {
+            self.times.push([timestamp, u64::from(self.relative(max.offset))]);
+        }
+    }
+
+    /// Where to begin to look for the batch that holds `offset`: no such batch begins before.
+    pub(crate) fn position_before(&self, offset: Offset) -> u64 {
+        let Some(relative) = offset.get().checked_sub(self.base.get()) else { return 0 };
+        let relative = u64::try_from(relative).unwrap_or(0);
+        let len = self.offsets.len();
+        let after = self.offsets.partition_point(len, |[entry]| entry >> 32 <= relative);
+        after.checked_sub(1).map_or(0, |at| self.offsets.get(at)[0] & u64::from(u32::MAX))
+    }
+
+    /// Where to begin to look for the first batch with a timestamp of `time` or later.
+    pub(crate) fn position_before_time(&self, time: Timestamp) -> u64 {
+        // The offset index is looked at first: an entry of it is appended after the time entry
+        // that covers it, so what lies before this entry is covered by the times seen next.
+        let newest = self.offsets.len().checked_sub(1).map(|last| self.offsets.get(last)[0]);
+        let len = self.times.len();
+        let wanted = time.millis();
+        let earlier = self.times.partition_point(len, |[millis, _]| millis.cast_signed() < wanted);
+        match (earlier.checked_sub(1), newest) {
+            (None, _) | (_, None) => 0,
+            (Some(_), Some(newest)) if earlier == len => newest & u64::from(u32::MAX),
+            (Some(at), Some(_)) => self.position_before(self.time_at(at).offset),
+        }
+    }
+
+    /// The largest timestamp of the batches in front of a position, which lies below `bound` and
+    /// not far from it.
+    pub(crate) fn max_before(&self, bound: Offset) -> (Option<MaxTimestamp>, u64) {
+        let below = u64::try_from(bound.get() - self.base.get()).unwrap_or(0);
+        let len = self.offsets.len();
+        let after = self.offsets.partition_point(len, |[entry]| entry >> 32 < below);
+        let Some(at) = after.checked_sub(1) else { return (None, 0) };
+        let [entry] = self.offsets.get(at);
+        // Time entries are made with offset entries: these cover all that lies in front.
+        let len = self.times.len();
+        let times = self.times.partition_point(len, |[_, relative]| relative <= entry >> 32);
+        (times.checked_sub(1).map(|at| self.time_at(at)), entry & u64::from(u32::MAX))
+    }
+
+    /// The newest time entry.
+    pub(crate) fn newest_time(&self) -> Option<MaxTimestamp> {
+        self.times.len().checked_sub(1).map(|last| self.time_at(last))
+    }
+
+    /// Whether files of at most `bytes` can take no further entry.
+    pub(crate) fn is_full(&self, bytes: u32) -> bool {
+        let full = |len: usize, entry: u32| len >= (bytes / entry) as usize;
+        full(self.offsets.len(), OFFSET_ENTRY_BYTES) || full(self.times.len(), TIME_ENTRY_BYTES)
+    }
+
+    fn time_at(&self, at: usize) -> MaxTimestamp {
+        let [timestamp, relative] = self.times.get(at);
+        MaxTimestamp {
+            timestamp: Timestamp::from_millis(timestamp.cast_signed()),
+            offset: self.base.plus(relative.cast_signed()),
+        }
+    }
+
+    /// # Panics
+    /// If the offset is out of reach: the writer rolls before.
+    fn relative(&self, offset: Offset) -> u32 {
+        let relative = i32::try_from(offset.get() - self.base.get());
+        relative.map(i32::cast_unsigned).expect("a segment spans less than 2^31 offsets")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[rustfmt::skip]
+    fn the_search_begins_at_the_nearest_entry() {
+        let index = SegmentIndex::new(Offset::new(100));
+        check(&index, 100, 0);
+        index.push_offset(Offset::new(110), 5_000);
+        index.push_offset(Offset::new(120), 10_000);
+        check(&index,  50, 0);
+        check(&index, 100, 0);
+        check(&index, 109, 0);
+        check(&index, 110, 5_000);
+        check(&index, 119, 5_000);
+        check(&index, 120, 10_000);
+        check(&index, 999, 10_000);
+    }
+
+    fn check(index: &SegmentIndex, offset: i64, position: u64) {
+        assert_eq!(index.position_before(Offset::new(offset)), position, "{offset}");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn the_search_for_a_time_begins_before_the_first_batch_that_may_have_it() {
+        let index = SegmentIndex::new(Offset::ZERO);
+        check_time(&index, 0, 0);
+        for (timestamp, offset, position) in [(10, 5, 1_000), (10, 6, 2_000), (30, 8, 3_000)] {
+            index.push_time(max(timestamp, offset));
+            index.push_offset(Offset::new(offset), position);
+        }
+        check_time(&index,  5, 0);
+        check_time(&index, 10, 0);
+        check_time(&index, 11, 1_000);
+        check_time(&index, 30, 1_000);
+        check_time(&index, 31, 3_000);
+        assert_eq!(index.newest_time(), Some(max(30, 8)));
+    }
+
+    fn max(timestamp: i64, offset: i64) -> MaxTimestamp {
+        MaxTimestamp { timestamp: Timestamp::from_millis(timestamp), offset: Offset::new(offset) }
+    }
+
+    fn check_time(index: &SegmentIndex, millis: i64, position: u64) {
+        let found = index.position_before_time(Timestamp::from_millis(millis));
+        assert_eq!(found, position, "{millis}");
+    }
+
+    #[test]
+    fn an_index_is_full_when_its_file_would_be() {
+        let index = SegmentIndex::new(Offset::ZERO);
+        assert!(!index.is_full(20));
+        index.push_offset(Offset::ZERO, 0);
+        assert!(!index.is_full(20));
+        index.push_offset(Offset::new(1), 100);
+        assert!(index.is_full(20));
+        assert!(!index.is_full(24));
+    }
+}

@@ -1,0 +1,359 @@
+//! The one writer of a partition.
+
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_env::File;
+use ottla_records::{BatchHeader, CheckedBatch};
+use ottla_types::planted::{self, Bug};
+use ottla_types::{LeaderEpoch, Offset, Timestamp};
+
+use crate::open::RecoveryReport;
+use crate::segment::SegmentTail;
+use crate::view::SealedSegment;
+use crate::{
+    Admission, FreshSegment, LeaderEpochCache, LogConfig, LogView, ProducerError, ProducerState,
+    RollPlan, StaleEpoch,
+};
+
+/// A place between two batches: Kafka calls it `LogOffsetMetadata`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPosition {
+    pub offset: Offset,
+    /// The first offset of the segment.
+    pub segment_base: Offset,
+    /// Bytes before it in the segment.
+    pub position: u64,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is the new end of the log.
+    New { base_offset: Offset, last_offset: Offset },
+    /// It was there already: the producer sent it again.
+    Duplicate { base_offset: Offset, last_offset: Offset, timestamp: Option<Timestamp> },
+}
+
+/// Why a batch was not appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error("the segment is full: roll, then append again")]
+    NeedsRoll,
+    #[error("a batch of {size} bytes does not fit into a segment of {max}")]
+    LargerThanSegment { size: u32, max: u32 },
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
+    #[error(transparent)]
+    Epoch(#[from] StaleEpoch),
+    /// How much was written is unknown, so nothing can be appended until the log is opened again.
+    #[error("write to the log")]
+    Storage(#[from] io::Error),
+    #[error("an earlier write or sync failed; the log must be opened again")]
+    Dead,
+}
+
+/// Files to be synced, all at once.
+#[derive(Debug)]
+pub struct Unsynced {
+    pub files: Vec<Arc<dyn File>>,
+    /// Everything before it is durable once they are.
+    pub upto: LogPosition,
+    /// Bytes that wait for it.
+    pub bytes: u64,
+}
+
+/// One partition on disk.
+#[derive(Debug)]
+pub struct Log {
+    directory: PathBuf,
+    config: LogConfig,
+    view: LogView,
+    tail: SegmentTail,
+    end_offset: Offset,
+    health: Health,
+    epochs: LeaderEpochCache,
+    producers: ProducerState,
+    durability: Durability,
+    recovery: RecoveryReport,
+}
+
+/// Whether the log takes batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Open,
+    /// A successor of the active segment is being made.
+    Rolling,
+    /// What the file holds behind the last good append is unknown.
+    Dead,
+}
+
+/// What is durable, in bytes since the log was opened and as a place.
+#[derive(Debug)]
+struct Durability {
+    synced_end: LogPosition,
+    appended: u64,
+    synced: u64,
+    /// The active file has bytes that no sync has been asked for.
+    dirty: Vec<Arc<dyn File>>,
+    in_flight: Option<InFlight>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    upto: LogPosition,
+    appended: u64,
+}
+
+/// What recovery hands to a log.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) view: LogView,
+    pub(crate) tail: SegmentTail,
+    pub(crate) end_offset: Offset,
+    pub(crate) epochs: LeaderEpochCache,
+    pub(crate) producers: ProducerState,
+    pub(crate) report: RecoveryReport,
+}
+
+impl Log {
+    /// A log whose files are durable as they are.
+    pub(crate) fn recovered(directory: PathBuf, config: LogConfig, from: Recovered) -> Self {
+        let synced_end = LogPosition {
+            offset: from.end_offset,
+            segment_base: from.view.active().base,
+            position: from.tail.position,
+        };
+        Self {
+            directory,
+            config,
+            view: from.view,
+            tail: from.tail,
+            end_offset: from.end_offset,
+            health: Health::Open,
+            epochs: from.epochs,
+            producers: from.producers,
+            durability: Durability {
+                synced_end,
+                appended: 0,
+                synced: 0,
+                dirty: Vec::new(),
+                in_flight: None,
+            },
+            recovery: from.report,
+        }
+    }
+
+    /// The oldest offset.
+    #[must_use]
+    pub fn start_offset(&self) -> Offset {
+        self.view.start_offset()
+    }
+
+    /// The log's end; the next record gets its offset.
+    #[must_use]
+    pub fn end(&self) -> LogPosition {
+        LogPosition {
+            offset: self.end_offset,
+            segment_base: self.view.active().base,
+            position: self.tail.position,
+        }
+    }
+
+    /// Everything before it survives a crash.
+    #[must_use]
+    pub fn synced_end(&self) -> LogPosition {
+        self.durability.synced_end
+    }
+
+    /// Bytes appended and not known to be durable.
+    #[must_use]
+    pub fn dirty_bytes(&self) -> u64 {
+        self.durability.appended - self.durability.synced
+    }
+
+    /// For readers.
+    #[must_use]
+    pub fn view(&self) -> LogView {
+        self.view.clone()
+    }
+
+    /// Where each epoch begins.
+    #[must_use]
+    pub const fn leader_epochs(&self) -> &LeaderEpochCache {
+        &self.epochs
+    }
+
+    /// What each producer wrote last.
+    #[must_use]
+    pub const fn producers(&self) -> &ProducerState {
+        &self.producers
+    }
+
+    /// Forgets producers that wrote nothing for `idle`: `producer.id.expiration.ms`.
+    pub fn expire_producers(&mut self, now: Timestamp, idle: Duration) {
+        self.producers.expire(now, idle);
+    }
+
+    /// What opening it found.
+    #[must_use]
+    pub const fn recovery(&self) -> &RecoveryReport {
+        &self.recovery
+    }
+
+    /// Appends a batch: gives it the next offsets and the leader's epoch, and writes it into the
+    /// page cache. Nothing of it is copied but the header. A batch that its producer sent before
+    /// is recognised and not written again.
+    ///
+    /// # Errors
+    /// Without an effect, except that after [`AppendError::Storage`] the log is dead.
+    pub fn append(
+        &mut self,
+        batch: &CheckedBatch<'_>,
+        epoch: LeaderEpoch,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        if self.health == Health::Dead {
+            return Err(AppendError::Dead);
+        }
+        match self.producers.check(batch.header())? {
+            Admission::New => self.append_new(batch, epoch, now),
+            Admission::Duplicate(same) => Ok(Appended::Duplicate {
+                base_offset: if planted::is(Bug::DuplicateAnsweredWithWrongOffset) {
+                    self.end_offset
+                } else {
+                    same.base_offset
+                },
+                last_offset: same.last_offset,
+                timestamp: same.timestamp,
+            }),
+        }
+    }
+
+    fn append_new(
+        &mut self,
+        batch: &CheckedBatch<'_>,
+        epoch: LeaderEpoch,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        let (size, max) = (batch.size(), self.config.segment_bytes);
+        if size > max {
+            return Err(AppendError::LargerThanSegment { size, max });
+        }
+        if let Some(latest) = self.epochs.latest().filter(|latest| epoch < *latest) {
+            return Err(StaleEpoch { epoch, latest }.into());
+        }
+        if self.health == Health::Rolling || self.is_full_for(batch.header(), now) {
+            self.health = Health::Rolling;
+            return Err(AppendError::NeedsRoll);
+        }
+        let base_offset = self.end_offset;
+        self.write(batch, epoch)?;
+        let header = BatchHeader { base_offset, leader_epoch: Some(epoch), ..*batch.header() };
+        self.on_written(&header, epoch);
+        Ok(Appended::New { base_offset, last_offset: header.last_offset() })
+    }
+
+    fn write(&mut self, batch: &CheckedBatch<'_>, epoch: LeaderEpoch) -> io::Result<()> {
+        let head = batch.head_at(self.end_offset, epoch);
+        let parts = [IoSlice::new(&head), IoSlice::new(batch.section())];
+        let written = self.view.active().file.write_at(self.tail.position, &parts);
+        if written.is_err() {
+            self.health = Health::Dead;
+        }
+        written
+    }
+
+    fn on_written(&mut self, header: &BatchHeader, epoch: LeaderEpoch) {
+        let active = self.view.active();
+        if self.durability.dirty.is_empty() {
+            self.durability.dirty.push(Arc::clone(&active.file));
+        }
+        self.tail.push(&active.index, header, self.config.index_interval_bytes);
+        self.end_offset = header.last_offset().next();
+        self.durability.appended += u64::from(header.size);
+        self.epochs.assign(epoch, header.base_offset).expect("an older epoch was refused");
+        self.producers.on_appended(header, None);
+    }
+
+    /// Kafka's reasons to roll before a batch.
+    fn is_full_for(&self, batch: &BatchHeader, now: Timestamp) -> bool {
+        let segment = self.view.active();
+        let relative = self.end_offset.get() - segment.base.get();
+        let room = u64::from(self.config.segment_bytes).saturating_sub(self.tail.position);
+        let time = batch.max_timestamp.unwrap_or(now).millis();
+        let age = self.tail.first_timestamp.map_or(0, |first| time.saturating_sub(first.millis()));
+        let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+        u64::from(batch.size) > room
+            || (self.tail.position > 0 && age > self.config.segment_age)
+            || segment.index.is_full(self.config.segment_index_bytes)
+            || relative + i64::from(batch.last_offset_delta) > i64::from(i32::MAX)
+    }
+
+    /// How to make a successor of the active segment, once [`AppendError::NeedsRoll`] was
+    /// answered: from then on, until [`Self::roll`], nothing else is.
+    ///
+    /// # Panics
+    /// If no append asked for it.
+    #[must_use]
+    pub fn roll_plan(&self) -> RollPlan {
+        assert!(self.health == Health::Rolling, "an append asked for a roll");
+        assert!(self.tail.position > 0, "an empty segment takes any batch that fits");
+        RollPlan {
+            directory: self.directory.clone(),
+            base: self.end_offset,
+            sealed: Arc::clone(&self.view.active().file),
+        }
+    }
+
+    /// Goes on in a fresh segment. The old one is durable, by the way in which the fresh one was
+    /// made; but while a sync is under way whose outcome is not known, its word is waited for:
+    /// after one that fails, the success of another proves nothing.
+    pub fn roll(&mut self, fresh: FreshSegment) {
+        assert_eq!(fresh.segment.base, self.end_offset, "nothing was appended since the plan");
+        assert!(self.health == Health::Rolling, "an append asked for a roll");
+        let old = self.view.active();
+        self.tail.seal(&old.index);
+        let mut sealed = self.view.sealed().to_vec();
+        sealed.push(SealedSegment { segment: Arc::clone(old), end: self.tail.position });
+        self.view = LogView::new(self.view.start_offset(), sealed, fresh.segment);
+        self.tail = SegmentTail::default();
+        self.health = Health::Open;
+        if self.durability.in_flight.is_none() {
+            self.durability.dirty.clear();
+            self.durability.synced = self.durability.appended;
+            self.durability.synced_end = self.end();
+        }
+    }
+
+    /// What to sync next, if anything; `None` while a sync is under way.
+    pub fn take_unsynced(&mut self) -> Option<Unsynced> {
+        let upto = self.end();
+        let bytes = self.dirty_bytes();
+        let durability = &mut self.durability;
+        if durability.in_flight.is_some() || durability.dirty.is_empty() {
+            return None;
+        }
+        durability.in_flight = Some(InFlight { upto, appended: durability.appended });
+        Some(Unsynced { files: std::mem::take(&mut durability.dirty), upto, bytes })
+    }
+
+    /// The sync that was taken last has succeeded.
+    ///
+    /// # Panics
+    /// If none was taken up to there.
+    pub fn on_synced(&mut self, upto: LogPosition) {
+        let taken = self.durability.in_flight.take().expect("a sync was taken");
+        assert_eq!(taken.upto, upto, "the sync that was taken");
+        self.durability.synced_end = upto;
+        self.durability.synced = taken.appended;
+    }
+
+    /// The sync that was taken last has failed: what is durable is unknown for ever. The log takes
+    /// no batch any more.
+    pub fn on_sync_failed(&mut self) {
+        self.health = Health::Dead;
+    }
+}

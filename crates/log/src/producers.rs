@@ -1,0 +1,216 @@
+//! What each producer wrote last: what makes a resent batch a duplicate, and a lost one a gap
+//! (KIP-98, KIP-360).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ottla_records::{BatchHeader, EndTransactionMarker, ProducerStamp};
+use ottla_types::planted::{self, Bug};
+use ottla_types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+
+/// Batches of a producer that are recognised when they come again: as many as an idempotent
+/// producer keeps in flight.
+pub const RECENT_BATCHES: usize = 5;
+
+/// A batch that may come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecentBatch {
+    pub first_sequence: Sequence,
+    pub last_sequence: Sequence,
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+    pub timestamp: Option<Timestamp>,
+}
+
+/// Why a producer's batch is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProducerError {
+    #[error("producer {producer} has epoch {epoch}, but was seen with {current}")]
+    InvalidProducerEpoch { producer: ProducerId, epoch: ProducerEpoch, current: ProducerEpoch },
+    #[error("producer {producer} sent sequence {sequence} where {expected} was due")]
+    OutOfOrderSequence { producer: ProducerId, sequence: Sequence, expected: Sequence },
+    #[error("producer {producer} has a transaction open and wrote outside of it")]
+    InvalidTransactionState { producer: ProducerId },
+}
+
+/// What to do with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Append it.
+    New,
+    /// It is in the log already, there.
+    Duplicate(RecentBatch),
+}
+
+/// The producers of one partition. A replay of the log's headers rebuilds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProducerState {
+    producers: BTreeMap<ProducerId, Producer>,
+    /// First offset of each open transaction.
+    open_transactions: BTreeMap<Offset, ProducerId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Producer {
+    epoch: ProducerEpoch,
+    /// The newest batches of this epoch, the oldest first; `None`s at the end.
+    recent: [Option<RecentBatch>; RECENT_BATCHES],
+    last_timestamp: Option<Timestamp>,
+    transaction_start: Option<Offset>,
+    coordinator_epoch: Option<i32>,
+}
+
+impl ProducerState {
+    /// Whether a batch fits what its producer wrote before. Kafka's rules: the recent batches are
+    /// searched first; an unknown producer may begin anywhere, since what it wrote before may
+    /// have been deleted; a known one begins a new epoch at 0.
+    ///
+    /// # Errors
+    /// When the batch comes from a fenced producer, leaves a gap, or breaks a transaction.
+    pub fn check(&self, batch: &BatchHeader) -> Result<Admission, ProducerError> {
+        let Some(stamp) = batch.producer else { return Ok(Admission::New) };
+        let Some(known) = self.producers.get(&stamp.id) else { return Ok(Admission::New) };
+        if let Some(same) = known.find(stamp, batch.last_sequence())
+            && !planted::is(Bug::NoDeduplicationOfRetriedBatch)
+        {
+            return Ok(Admission::Duplicate(same));
+        }
+        known.check(stamp)?;
+        if known.transaction_start.is_some() && !batch.attributes.is_transactional() {
+            return Err(ProducerError::InvalidTransactionState { producer: stamp.id });
+        }
+        Ok(Admission::New)
+    }
+
+    /// Takes note of a batch that is in the log, with its final offsets; `marker` if it is a
+    /// control batch that ends a transaction. Nothing is checked: the leader has done so.
+    pub fn on_appended(&mut self, batch: &BatchHeader, marker: Option<EndTransactionMarker>) {
+        let Some(stamp) = batch.producer else { return };
+        if batch.attributes.is_control() {
+            marker.into_iter().for_each(|marker| self.on_marker(batch, stamp, marker));
+            return;
+        }
+        let producer = self.producers.entry(stamp.id).or_insert_with(|| Producer::new(stamp.epoch));
+        producer.enter_epoch(stamp.epoch);
+        producer.last_timestamp = batch.max_timestamp;
+        if let (Some(first_sequence), Some(last_sequence)) =
+            (stamp.base_sequence, batch.last_sequence())
+        {
+            producer.remember(RecentBatch {
+                first_sequence,
+                last_sequence,
+                base_offset: batch.base_offset,
+                last_offset: batch.last_offset(),
+                timestamp: batch.max_timestamp,
+            });
+        }
+        if batch.attributes.is_transactional() && producer.transaction_start.is_none() {
+            producer.transaction_start = Some(batch.base_offset);
+            self.open_transactions.insert(batch.base_offset, stamp.id);
+        }
+    }
+
+    fn on_marker(
+        &mut self,
+        batch: &BatchHeader,
+        stamp: ProducerStamp,
+        marker: EndTransactionMarker,
+    ) {
+        let producer = self.producers.entry(stamp.id).or_insert_with(|| Producer::new(stamp.epoch));
+        producer.enter_epoch(stamp.epoch);
+        producer.last_timestamp = batch.max_timestamp;
+        producer.coordinator_epoch = Some(marker.coordinator_epoch);
+        if let Some(start) = producer.transaction_start.take() {
+            let opened = self.open_transactions.remove(&start);
+            assert_eq!(opened, Some(stamp.id), "every open transaction is listed once");
+        }
+    }
+
+    /// The first offset of the oldest open transaction: no consumer that reads committed records
+    /// may pass it.
+    #[must_use]
+    pub fn first_open_transaction(&self) -> Option<Offset> {
+        self.open_transactions.keys().next().copied()
+    }
+
+    /// Forgets producers that wrote nothing for `idle` (`producer.id.expiration.ms`); one with an
+    /// open transaction stays.
+    pub fn expire(&mut self, now: Timestamp, idle: Duration) {
+        self.producers.retain(|_, producer| {
+            let written = Timestamp::to_wire(producer.last_timestamp);
+            let age = u64::try_from(now.millis().saturating_sub(written)).unwrap_or(0);
+            producer.transaction_start.is_some() || Duration::from_millis(age) < idle
+        });
+    }
+
+    /// How many producers are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.producers.len()
+    }
+
+    /// Whether no producer is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.producers.is_empty()
+    }
+
+    /// The batches of a producer that would be recognised, the oldest first.
+    pub fn recent(&self, producer: ProducerId) -> impl Iterator<Item = &RecentBatch> {
+        self.producers.get(&producer).into_iter().flat_map(|known| known.recent.iter().flatten())
+    }
+}
+
+impl Producer {
+    const fn new(epoch: ProducerEpoch) -> Self {
+        Self {
+            epoch,
+            recent: [None; RECENT_BATCHES],
+            last_timestamp: None,
+            transaction_start: None,
+            coordinator_epoch: None,
+        }
+    }
+
+    /// The very same batch, if it is among the recent ones.
+    fn find(&self, stamp: ProducerStamp, last: Option<Sequence>) -> Option<RecentBatch> {
+        let same = |batch: &&RecentBatch| {
+            stamp.base_sequence == Some(batch.first_sequence) && last == Some(batch.last_sequence)
+        };
+        self.recent.iter().flatten().find(same).filter(|_| stamp.epoch == self.epoch).copied()
+    }
+
+    fn check(&self, stamp: ProducerStamp) -> Result<(), ProducerError> {
+        let producer = stamp.id;
+        if stamp.epoch < self.epoch {
+            let (epoch, current) = (stamp.epoch, self.epoch);
+            return Err(ProducerError::InvalidProducerEpoch { producer, epoch, current });
+        }
+        // What coordinators write for a producer is not numbered.
+        let Some(sequence) = stamp.base_sequence else { return Ok(()) };
+        let newest = self.recent.iter().flatten().last().filter(|_| stamp.epoch == self.epoch);
+        let expected = newest.map_or(Sequence::ZERO, |batch| batch.last_sequence.plus(1));
+        if sequence != expected && !planted::is(Bug::NoDeduplicationOfRetriedBatch) {
+            return Err(ProducerError::OutOfOrderSequence { producer, sequence, expected });
+        }
+        Ok(())
+    }
+
+    /// Batches of an older epoch are not recognised any more: they come from a fenced producer.
+    fn enter_epoch(&mut self, epoch: ProducerEpoch) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.recent = [None; RECENT_BATCHES];
+        }
+    }
+
+    fn remember(&mut self, batch: RecentBatch) {
+        match self.recent.iter().position(Option::is_none) {
+            Some(free) => self.recent[free] = Some(batch),
+            None => {
+                self.recent.rotate_left(1);
+                self.recent[RECENT_BATCHES - 1] = Some(batch);
+            }
+        }
+    }
+}

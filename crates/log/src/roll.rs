@@ -1,0 +1,57 @@
+//! Rolling: the active segment is sealed and a fresh one takes its place.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ottla_env::{Disk, DiskExt, File, Open};
+use ottla_types::Offset;
+use ottla_types::planted::{self, Bug};
+
+use crate::segment::Segment;
+use crate::segment_name;
+
+/// What has to be done on the disk before a log can go on in a fresh segment. Appends are refused
+/// until then.
+#[derive(Clone, Debug)]
+pub struct RollPlan {
+    pub(crate) directory: PathBuf,
+    pub(crate) base: Offset,
+    pub(crate) sealed: Arc<dyn File>,
+}
+
+/// A segment that exists, durably, and holds nothing; what came before it is durable in full.
+#[derive(Debug)]
+pub struct FreshSegment {
+    pub(crate) segment: Arc<Segment>,
+}
+
+/// Why there is no fresh segment.
+#[derive(Debug, thiserror::Error)]
+pub enum RollError {
+    /// What is durable of the old one is unknown for ever: its log is dead
+    /// ([`Log::on_sync_failed`](crate::Log::on_sync_failed)), and so is the log directory.
+    #[error("sync the old segment or the directory")]
+    Sync(#[source] io::Error),
+    /// The disk may be full; another plan may be tried later.
+    #[error("make a new segment")]
+    Create(#[source] io::Error),
+}
+
+impl RollPlan {
+    /// Makes the old segment durable, then the new one and its name. In this order: recovery
+    /// takes a torn segment that has a successor for corruption.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn prepare(self, disk: &Arc<dyn Disk>) -> Result<FreshSegment, RollError> {
+        disk.sync_files(vec![self.sealed]).await.map_err(RollError::Sync)?;
+        let path = self.directory.join(segment_name(self.base));
+        // An earlier try may have left the file behind; it is empty.
+        let file = disk.open_file(&path, Open::Ensure).await.map_err(RollError::Create)?;
+        if !planted::is(Bug::SegmentNameNotSynced) {
+            disk.sync_names(&self.directory).await.map_err(RollError::Sync)?;
+        }
+        Ok(FreshSegment { segment: Segment::new(self.base, file) })
+    }
+}

@@ -1,0 +1,239 @@
+//! What readers hold: they take no lock, and the writer goes on appending.
+
+use std::io;
+use std::sync::Arc;
+
+use ottla_env::{CachedRead, File};
+use ottla_records::HeaderError;
+use ottla_types::Offset;
+
+use crate::LogPosition;
+use crate::segment::Segment;
+use crate::walk::{CHUNK_BYTES, HeaderWalk, WalkedBatch};
+
+/// The segments of a log. A clone costs a reference count. It stays true until the log rolls or is
+/// truncated; how far it may be read, the reader learns with it, as one snapshot.
+#[derive(Clone, Debug)]
+pub struct LogView(Arc<Shape>);
+
+#[derive(Debug)]
+struct Shape {
+    start: Offset,
+    sealed: Vec<SealedSegment>,
+    active: Arc<Segment>,
+}
+
+/// A segment that nobody appends to any more.
+#[derive(Clone, Debug)]
+pub(crate) struct SealedSegment {
+    pub(crate) segment: Arc<Segment>,
+    /// Its bytes.
+    pub(crate) end: u64,
+}
+
+/// Bytes of a segment that hold batches for a reader: a range of a file, not the bytes.
+#[derive(Clone, Debug)]
+pub struct RecordSlice {
+    pub file: Arc<dyn File>,
+    /// Where in the file they begin.
+    pub at: u64,
+    pub len: u32,
+    /// Where the first batch lies; its base offset may be below what was asked for.
+    pub first: LogPosition,
+}
+
+/// Bytes that have to come from the device before an answer can be found: read them with
+/// [`ottla_env::Disk::read`], then ask again.
+#[derive(Clone, Debug)]
+pub struct ColdRange {
+    pub file: Arc<dyn File>,
+    pub at: u64,
+    pub len: usize,
+}
+
+/// What a read found.
+#[derive(Clone, Debug)]
+pub enum ReadOutcome {
+    Slice(RecordSlice),
+    /// Nothing to read below the bound; or the first batch is larger than what was asked for.
+    Empty,
+    Cold(ColdRange),
+}
+
+/// Where an offset lies.
+#[derive(Clone, Debug)]
+pub enum Located {
+    /// The first batch that ends with the offset or behind it.
+    Batch(LogPosition),
+    /// No batch below the bound does.
+    End,
+    Cold(ColdRange),
+}
+
+/// Why a log cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("the log begins at {start}")]
+    BelowStart { start: Offset },
+    #[error("the log may be read up to {end}")]
+    BeyondEnd { end: Offset },
+    #[error("segment {segment} is damaged at byte {position}: {error}")]
+    Damaged { segment: Offset, position: u64, error: HeaderError },
+    #[error("read a segment")]
+    Storage(#[from] io::Error),
+}
+
+/// A segment as far as a reader may read it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span<'a> {
+    pub(crate) segment: &'a Arc<Segment>,
+    pub(crate) end: u64,
+}
+
+enum Found<'a> {
+    Batch(Span<'a>, WalkedBatch),
+    End,
+    Cold(ColdRange),
+}
+
+impl LogView {
+    pub(crate) fn new(start: Offset, sealed: Vec<SealedSegment>, active: Arc<Segment>) -> Self {
+        Self(Arc::new(Shape { start, sealed, active }))
+    }
+
+    pub(crate) fn active(&self) -> &Arc<Segment> {
+        &self.0.active
+    }
+
+    pub(crate) fn sealed(&self) -> &[SealedSegment] {
+        &self.0.sealed
+    }
+
+    /// The oldest offset that may be read.
+    #[must_use]
+    pub fn start_offset(&self) -> Offset {
+        self.0.start
+    }
+
+    /// Whole batches from the one that holds `from`, and perhaps the beginning of another: up to
+    /// `max_bytes` of one segment, nothing at or behind `upto`. `at_least_one`: the first batch
+    /// comes whole even if it is larger (KIP-74); without that, [`ReadOutcome::Empty`].
+    ///
+    /// # Errors
+    /// When `from` lies outside of `start..=upto`, or the disk fails.
+    pub fn read(
+        &self,
+        from: Offset,
+        upto: LogPosition,
+        max_bytes: u32,
+        at_least_one: bool,
+    ) -> Result<ReadOutcome, ReadError> {
+        let (span, batch) = match self.find(from, upto)? {
+            Found::Batch(span, batch) => (span, batch),
+            Found::End => return Ok(ReadOutcome::Empty),
+            Found::Cold(cold) => return Ok(ReadOutcome::Cold(cold)),
+        };
+        let first_size = batch.header.size;
+        if first_size > max_bytes && !at_least_one {
+            return Ok(ReadOutcome::Empty);
+        }
+        let readable = span.end - batch.at;
+        let len = readable.min(u64::from(max_bytes.max(first_size)));
+        Ok(ReadOutcome::Slice(RecordSlice {
+            file: Arc::clone(&span.segment.file),
+            at: batch.at,
+            len: u32::try_from(len).expect("bounded by a u32"),
+            first: position_in(span, &batch),
+        }))
+    }
+
+    /// Where the batch that holds `offset` lies, or the first one behind it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn position_of(&self, offset: Offset, upto: LogPosition) -> Result<Located, ReadError> {
+        Ok(match self.find(offset, upto)? {
+            Found::Batch(span, batch) => Located::Batch(position_in(span, &batch)),
+            Found::End => Located::End,
+            Found::Cold(cold) => Located::Cold(cold),
+        })
+    }
+
+    fn find(&self, from: Offset, upto: LogPosition) -> Result<Found<'_>, ReadError> {
+        if from < self.0.start {
+            return Err(ReadError::BelowStart { start: self.0.start });
+        }
+        if from > upto.offset {
+            return Err(ReadError::BeyondEnd { end: upto.offset });
+        }
+        if from == upto.offset {
+            return Ok(Found::End);
+        }
+        for span in self.spans(from, upto) {
+            match find_in(span, from)? {
+                // Offsets may be missing at the end of a compacted segment.
+                Found::End => {}
+                found @ (Found::Batch(..) | Found::Cold(_)) => return Ok(found),
+            }
+        }
+        Ok(Found::End)
+    }
+
+    /// The segments from the one that may hold `from`, as far as `upto`.
+    pub(crate) fn spans(&self, from: Offset, upto: LogPosition) -> impl Iterator<Item = Span<'_>> {
+        let Shape { sealed, active, .. } = &*self.0;
+        assert!(
+            upto.segment_base <= active.base,
+            "a bound is no newer than the view it is used on"
+        );
+        let holds = sealed.partition_point(|sealed| sealed.segment.base <= from).saturating_sub(1);
+        // The active segment is the answer if it begins at or before `from`.
+        let skip = if active.base <= from { sealed.len() } else { holds };
+        let sealed = sealed[skip..].iter().map(|sealed| (&sealed.segment, sealed.end));
+        sealed
+            .chain(std::iter::once((active, upto.position)))
+            .take_while(move |(segment, _)| segment.base <= upto.segment_base)
+            .map(move |(segment, end)| {
+                let end = if segment.base == upto.segment_base { upto.position } else { end };
+                Span { segment, end }
+            })
+    }
+}
+
+fn position_in(span: Span<'_>, batch: &WalkedBatch) -> LogPosition {
+    LogPosition {
+        offset: batch.header.base_offset,
+        segment_base: span.segment.base,
+        position: batch.at,
+    }
+}
+
+/// Walks from the nearest index entry to the first batch that ends with `from` or behind it.
+fn find_in(span: Span<'_>, from: Offset) -> Result<Found<'_>, ReadError> {
+    let file = &span.segment.file;
+    let mut walk = HeaderWalk { at: span.segment.index.position_before(from), end: span.end };
+    let mut buffer = [0; CHUNK_BYTES];
+    while walk.at < walk.end {
+        let (at, len) = (walk.at, walk.wanted(CHUNK_BYTES));
+        let chunk = match file.read_cached(at, &mut buffer[..len])? {
+            CachedRead::Ready(len) => &buffer[..len],
+            CachedRead::Cold => {
+                return Ok(Found::Cold(ColdRange { file: Arc::clone(file), at, len }));
+            }
+        };
+        if chunk.len() < len {
+            return Err(ReadError::Storage(io::ErrorKind::UnexpectedEof.into()));
+        }
+        while let Some(batch) = walk.next_in(at, chunk) {
+            let batch = batch.map_err(|error| damaged(span, walk.at, error))?;
+            if batch.header.last_offset() >= from {
+                return Ok(Found::Batch(span, batch));
+            }
+        }
+    }
+    Ok(Found::End)
+}
+
+pub(crate) fn damaged(span: Span<'_>, position: u64, error: HeaderError) -> ReadError {
+    ReadError::Damaged { segment: span.segment.base, position, error }
+}

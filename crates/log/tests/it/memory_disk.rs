@@ -1,0 +1,241 @@
+//! A disk in memory that answers at once, and forgets in a crash what was not synced.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply};
+
+/// The disk. A clone is the same disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MemoryDisk(Arc<World>);
+
+#[derive(Debug, Default)]
+struct World {
+    names: Mutex<Names>,
+    durable: Mutex<Names>,
+    fail_writes: AtomicBool,
+    fail_syncs: AtomicBool,
+    cold: AtomicBool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Names {
+    files: BTreeMap<PathBuf, Arc<MemoryFile>>,
+    directories: BTreeSet<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(crate) struct MemoryFile {
+    world: std::sync::Weak<World>,
+    bytes: Mutex<Vec<u8>>,
+    durable: Mutex<Vec<u8>>,
+    warm: AtomicBool,
+}
+
+impl MemoryDisk {
+    pub(crate) fn ports(&self) -> Arc<dyn Disk> {
+        Arc::new(self.clone())
+    }
+
+    /// The disk after a power cut: synced names, synced bytes, and of what was appended after them
+    /// the first `luck` bytes.
+    pub(crate) fn crash(&self, luck: usize) -> Self {
+        let after = Self::default();
+        let durable = self.0.durable.lock().unwrap();
+        let mut names = Names { directories: durable.directories.clone(), ..Names::default() };
+        for (path, file) in &durable.files {
+            if !path.parent().is_some_and(|parent| durable.directories.contains(parent)) {
+                continue;
+            }
+            let mut bytes = file.durable.lock().unwrap().clone();
+            let live = file.bytes.lock().unwrap();
+            bytes.extend(live.iter().skip(bytes.len()).take(luck));
+            names.files.insert(path.clone(), after.file_of(bytes));
+        }
+        *after.0.durable.lock().unwrap() = names.clone();
+        *after.0.names.lock().unwrap() = names;
+        after
+    }
+
+    pub(crate) fn fail_writes(&self) {
+        self.0.fail_writes.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fail_syncs(&self) {
+        self.0.fail_syncs.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads from the cache find nothing until the disk has read the file.
+    pub(crate) fn cool(&self) {
+        self.0.cold.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn content(&self, path: &str) -> Vec<u8> {
+        let file = Arc::clone(&self.0.names.lock().unwrap().files[Path::new(path)]);
+        file.bytes.lock().unwrap().clone()
+    }
+
+    /// Puts a durable file there.
+    pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
+        let path = PathBuf::from(path);
+        for names in [&self.0.names, &self.0.durable] {
+            let mut names = names.lock().unwrap();
+            names.directories.insert(path.parent().unwrap().to_owned());
+            names.files.insert(path.clone(), self.file_of(bytes.to_vec()));
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<String> {
+        let names = self.0.names.lock().unwrap();
+        names.files.keys().map(|path| path.display().to_string()).collect()
+    }
+
+    fn file_of(&self, bytes: Vec<u8>) -> Arc<MemoryFile> {
+        Arc::new(MemoryFile {
+            world: Arc::downgrade(&self.0),
+            durable: Mutex::new(bytes.clone()),
+            bytes: Mutex::new(bytes),
+            warm: AtomicBool::new(false),
+        })
+    }
+
+    fn open_now(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>> {
+        let mut names = self.0.names.lock().unwrap();
+        match (names.files.get(path), how) {
+            (Some(_), Open::New) => Err(io::ErrorKind::AlreadyExists.into()),
+            (None, Open::Existing) => Err(io::ErrorKind::NotFound.into()),
+            (Some(file), Open::Existing | Open::Ensure) => Ok(Arc::clone(file) as Arc<dyn File>),
+            (None, Open::New | Open::Ensure) => {
+                let file = self.file_of(Vec::new());
+                names.files.insert(path.to_owned(), Arc::clone(&file));
+                Ok(file)
+            }
+        }
+    }
+
+    fn sync_now(&self, files: &[Arc<dyn File>]) -> io::Result<()> {
+        if self.0.fail_syncs.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the device is gone"));
+        }
+        for file in files {
+            let file = of(file);
+            file.durable.lock().unwrap().clone_from(&file.bytes.lock().unwrap());
+        }
+        Ok(())
+    }
+}
+
+fn of(file: &Arc<dyn File>) -> &MemoryFile {
+    file.as_any().downcast_ref().unwrap()
+}
+
+impl File for MemoryFile {
+    fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let failing = self.world.upgrade().unwrap().fail_writes.load(Ordering::Relaxed);
+        let mut bytes = self.bytes.lock().unwrap();
+        let mut at = usize::try_from(at).unwrap();
+        for part in parts {
+            let part = &part[..if failing { part.len() / 2 } else { part.len() }];
+            let end = bytes.len().max(at + part.len());
+            bytes.resize(end, 0);
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        if failing { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn read_cached(&self, at: u64, buffer: &mut [u8]) -> io::Result<CachedRead> {
+        let cold = self.world.upgrade().unwrap().cold.load(Ordering::Relaxed);
+        if cold && !self.warm.load(Ordering::Relaxed) {
+            return Ok(CachedRead::Cold);
+        }
+        let bytes = self.bytes.lock().unwrap();
+        let from = bytes.get(usize::try_from(at).unwrap()..).unwrap_or_default();
+        let len = from.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&from[..len]);
+        Ok(CachedRead::Ready(len))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn open(&self, path: &Path, how: Open, to: Reply<io::Result<Arc<dyn File>>>) {
+        to.send(self.open_now(path, how));
+    }
+
+    fn len(&self, file: &Arc<dyn File>, to: Reply<io::Result<u64>>) {
+        to.send(Ok(of(file).bytes.lock().unwrap().len() as u64));
+    }
+
+    fn read(&self, file: &Arc<dyn File>, at: u64, len: usize, to: Reply<io::Result<Vec<u8>>>) {
+        of(file).warm.store(true, Ordering::Relaxed);
+        let mut bytes = vec![0; len];
+        let CachedRead::Ready(len) = file.read_cached(at, &mut bytes).unwrap() else {
+            unreachable!("the file is warm");
+        };
+        bytes.truncate(len);
+        to.send(Ok(bytes));
+    }
+
+    fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
+        to.send(self.sync_now(&files));
+    }
+
+    fn truncate(&self, file: &Arc<dyn File>, len: u64, to: Reply<io::Result<()>>) {
+        of(file).bytes.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
+        to.send(Ok(()));
+    }
+
+    fn sync_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
+        let (live, mut durable) = (self.0.names.lock().unwrap(), self.0.durable.lock().unwrap());
+        let within = |name: &Path| name.parent() == Some(path);
+        durable.files.retain(|name, _| !within(name));
+        let files = live.files.iter().filter(|(name, _)| within(name));
+        durable.files.extend(files.map(|(name, file)| (name.clone(), Arc::clone(file))));
+        durable.directories.extend(live.directories.iter().filter(|name| within(name)).cloned());
+        to.send(Ok(()));
+    }
+
+    fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
+        self.0.names.lock().unwrap().directories.insert(path.to_owned());
+        to.send(Ok(()));
+    }
+
+    fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {
+        let names = self.0.names.lock().unwrap();
+        let within = names.files.iter().filter(|(name, _)| name.parent() == Some(path));
+        let entry = |(name, file): (&PathBuf, &Arc<MemoryFile>)| DirEntry {
+            name: name.file_name().unwrap().to_str().unwrap().to_owned(),
+            is_dir: false,
+            len: file.bytes.lock().unwrap().len() as u64,
+        };
+        to.send(Ok(within.map(entry).collect()));
+    }
+
+    fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
+        let mut names = self.0.names.lock().unwrap();
+        let file = names.files.remove(from).unwrap();
+        names.files.insert(onto.to_owned(), file);
+        to.send(Ok(()));
+    }
+
+    fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {
+        self.0.names.lock().unwrap().files.remove(path);
+        to.send(Ok(()));
+    }
+
+    fn remove_dir(&self, _: &Path, _: Reply<io::Result<()>>) {
+        unreachable!("a log does not remove directories");
+    }
+
+    fn lock(&self, _: &Path, _: Reply<io::Result<Box<dyn FileLock>>>) {
+        unreachable!("a log does not lock");
+    }
+}

@@ -1,0 +1,379 @@
+//! Disks that lose, tear and reorder what was not synced, fill up and fail.
+//!
+//! The Now half takes no virtual time. An operation of the Later half takes effect at the moment of
+//! its completion; a sync covers what had been written when it was submitted. A crash point sits
+//! before and after every call and every completion.
+
+mod names;
+mod pages;
+
+use std::any::Any;
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply};
+
+use crate::draws::Draws;
+use crate::host::{Death, HostId, Life};
+use crate::kernel::{Kernel, lock};
+
+use names::{Inode, Tree};
+use pages::SyncImage;
+
+/// Ways in which a disk misbehaves from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFault {
+    /// The machine dies at the call after so many more calls.
+    DeathAfter { calls: u32, death: Death },
+    /// The next sync of a file fails. What it should have written is lost, later syncs succeed.
+    NextSyncFails,
+    /// Whether the disk is full: nothing grows, and a write that would may be written in part.
+    Full(bool),
+    /// What every call of the Later half takes in addition.
+    Slow(Duration),
+    /// One read of the page cache in so many finds nothing there; 0: none.
+    ColdOneIn(u64),
+}
+
+type OnCrashPoint = Box<dyn Fn(Death) + Send>;
+
+/// The disk of a machine.
+pub(crate) struct Storage {
+    kernel: Arc<Kernel>,
+    host: HostId,
+    state: Mutex<State>,
+    on_crash_point: Mutex<Option<OnCrashPoint>>,
+}
+
+struct State {
+    tree: Tree,
+    draws: Draws,
+    faults: Faults,
+}
+
+#[derive(Default)]
+struct Faults {
+    death_after: Option<(u32, Death)>,
+    next_sync_fails: bool,
+    full: bool,
+    slow: Duration,
+    cold_one_in: u64,
+}
+
+impl Storage {
+    pub(crate) fn new(host: HostId, kernel: Arc<Kernel>) -> Self {
+        let draws = Draws::new(kernel.seed, u64::from(host.0), "disk");
+        let state = State { tree: Tree::new(), draws, faults: Faults::default() };
+        Self { kernel, host, state: Mutex::new(state), on_crash_point: Mutex::default() }
+    }
+
+    pub(crate) fn on_crash_point(&self, call: OnCrashPoint) {
+        *lock(&self.on_crash_point) = Some(call);
+    }
+
+    pub(crate) fn inject(&self, fault: DiskFault) {
+        self.kernel.print(format_args!("disk of host {}: {fault:?}", self.host.0));
+        let faults = &mut lock(&self.state).faults;
+        match fault {
+            DiskFault::DeathAfter { calls, death } => faults.death_after = Some((calls, death)),
+            DiskFault::NextSyncFails => faults.next_sync_fails = true,
+            DiskFault::Full(full) => faults.full = full,
+            DiskFault::Slow(slow) => faults.slow = slow,
+            DiskFault::ColdOneIn(n) => faults.cold_one_in = n,
+        }
+    }
+
+    pub(crate) fn on_death(&self, death: Death) {
+        let mut state = lock(&self.state);
+        state.faults.death_after = None;
+        if death == Death::PowerLoss {
+            let State { tree, draws, .. } = &mut *state;
+            tree.lose_power(draws);
+        }
+    }
+
+    /// A place where the machine may die.
+    fn crash_point(&self) {
+        let mut state = lock(&self.state);
+        let Some((calls, death)) = state.faults.death_after else { return };
+        if calls > 0 {
+            state.faults.death_after = Some((calls - 1, death));
+            return;
+        }
+        drop(state);
+        if let Some(die) = &*lock(&self.on_crash_point) {
+            die(death);
+        }
+    }
+
+    fn note(&self, what: &'static str, a: u64) {
+        self.kernel.note(what, u64::from(self.host.0), a);
+    }
+}
+
+/// A life's way to the disk of its machine.
+#[derive(Clone)]
+pub(crate) struct SimDisk {
+    storage: Arc<Storage>,
+    life: Arc<Life>,
+}
+
+impl SimDisk {
+    pub(crate) fn new(storage: Arc<Storage>, life: Arc<Life>) -> Self {
+        Self { storage, life }
+    }
+
+    /// Calls the Now half.
+    fn now<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.alive()?;
+        self.storage.crash_point();
+        self.alive()?;
+        self.storage.note(what, 0);
+        let result = work(&mut lock(&self.storage.state));
+        self.storage.crash_point();
+        self.alive()?;
+        result
+    }
+
+    fn alive(&self) -> io::Result<()> {
+        if self.life.is_over() { Err(io::Error::other("this life is over")) } else { Ok(()) }
+    }
+
+    /// Submits to the Later half; `work` happens when it completes.
+    fn later<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        to: Reply<io::Result<T>>,
+        work: impl FnOnce(&Self, &mut State) -> io::Result<T> + Send + 'static,
+    ) {
+        let kernel = &self.storage.kernel;
+        let Ok(takes) = self.now(what, |state| Ok(latency(state))) else {
+            return kernel.never_answer(to);
+        };
+        let disk = self.clone();
+        kernel.run_at(kernel.now().after(takes), move || {
+            let mut result = None;
+            let done = disk.now(what, |state| {
+                result = Some(work(&disk, state));
+                Ok(())
+            });
+            match (done, result) {
+                (Ok(()), Some(result)) => to.send(result),
+                _ => disk.storage.kernel.never_answer(to),
+            }
+        });
+    }
+
+    fn inode(&self, file: &Arc<dyn File>) -> Inode {
+        let file: &SimFile = file.as_any().downcast_ref().expect("a file of this world");
+        assert!(Arc::ptr_eq(&file.disk.life, &self.life), "files do not outlive their node");
+        file.inode
+    }
+
+    fn file(&self, inode: Inode) -> Arc<dyn File> {
+        Arc::new(SimFile { disk: self.clone(), inode })
+    }
+}
+
+/// Most calls take the time of a fast device, some much longer.
+fn latency(state: &State) -> Duration {
+    let micros = match state.draws.below(100) {
+        0 => state.draws.within(5_000..50_000),
+        1..10 => state.draws.within(500..5_000),
+        _ => state.draws.within(20..500),
+    };
+    Duration::from_micros(micros) + state.faults.slow
+}
+
+impl State {
+    /// Refuses to grow a full disk.
+    fn room(&self) -> io::Result<()> {
+        if self.faults.full { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn write(&mut self, inode: Inode, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let mut at = usize::try_from(at).map_err(io::Error::other)?;
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let pages = self.tree.pages(inode);
+        let refused = self.faults.full && at + len > pages.len();
+        let mut allowed = if refused { self.draws.index(len) } else { len };
+        for part in parts {
+            let taken = &part[..part.len().min(allowed)];
+            pages.write(at, taken);
+            at += taken.len();
+            allowed -= taken.len();
+        }
+        if refused { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn sync(&mut self, images: Vec<(Inode, SyncImage)>) -> io::Result<()> {
+        let fails = !images.is_empty() && std::mem::take(&mut self.faults.next_sync_fails);
+        let failing = if fails { self.draws.index(images.len()) } else { usize::MAX };
+        for (index, (inode, image)) in images.into_iter().enumerate() {
+            let pages = self.tree.pages(inode);
+            if index == failing {
+                pages.sync_failed(&image);
+                return Err(io::Error::other("the device refuses to write"));
+            }
+            pages.synced(image);
+        }
+        Ok(())
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, path: &Path, how: Open, to: Reply<io::Result<Arc<dyn File>>>) {
+        let path = path.to_owned();
+        self.later("open", to, move |disk, state| {
+            let inode = match (how, state.tree.find_file(&path)) {
+                (Open::New, Ok(_)) => Err(ErrorKind::AlreadyExists.into()),
+                (Open::New | Open::Ensure, Err(error)) if error.kind() == ErrorKind::NotFound => {
+                    state.room()?;
+                    state.tree.make_file(&path)
+                }
+                (Open::Existing | Open::Ensure, Ok(inode)) => Ok(inode),
+                (_, Err(error)) => Err(error),
+            };
+            inode.map(|inode| disk.file(inode))
+        });
+    }
+
+    fn len(&self, file: &Arc<dyn File>, to: Reply<io::Result<u64>>) {
+        let inode = self.inode(file);
+        self.later("len", to, move |_, state| Ok(state.tree.pages(inode).len() as u64));
+    }
+
+    fn read(&self, file: &Arc<dyn File>, at: u64, len: usize, to: Reply<io::Result<Vec<u8>>>) {
+        let inode = self.inode(file);
+        self.later("read", to, move |_, state| {
+            let pages = state.tree.pages(inode);
+            let mut bytes = vec![0; len.min(pages.len())];
+            let read = pages.read(at, &mut bytes);
+            bytes.truncate(read);
+            Ok(bytes)
+        });
+    }
+
+    fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
+        let inodes: Vec<Inode> = files.iter().map(|file| self.inode(file)).collect();
+        let images = self.now("sync", |state| {
+            Ok(inodes.iter().map(|inode| (*inode, state.tree.pages(*inode).sync_image())).collect())
+        });
+        let Ok(images) = images else { return self.storage.kernel.never_answer(to) };
+        self.later("sync", to, move |_, state| state.sync(images));
+    }
+
+    fn truncate(&self, file: &Arc<dyn File>, len: u64, to: Reply<io::Result<()>>) {
+        let inode = self.inode(file);
+        self.later("truncate", to, move |_, state| {
+            let len = usize::try_from(len).map_err(io::Error::other)?;
+            if len > state.tree.pages(inode).len() {
+                state.room()?;
+            }
+            state.tree.pages(inode).truncate(len);
+            Ok(())
+        });
+    }
+
+    fn sync_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
+        let path = path.to_owned();
+        self.later("sync_dir", to, move |_, state| state.tree.sync(&path));
+    }
+
+    fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
+        let path = path.to_owned();
+        self.later("create_dir", to, move |_, state| {
+            if state.tree.list(&path).is_err() {
+                state.room()?;
+            }
+            state.tree.make_dir(&path)
+        });
+    }
+
+    fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {
+        let path = path.to_owned();
+        self.later("read_dir", to, move |_, state| state.tree.list(&path));
+    }
+
+    fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
+        let (from, onto) = (from.to_owned(), onto.to_owned());
+        self.later("rename", to, move |_, state| state.tree.rename(&from, &onto));
+    }
+
+    fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {
+        let path = path.to_owned();
+        self.later("remove_file", to, move |_, state| state.tree.remove_file(&path));
+    }
+
+    fn remove_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
+        let path = path.to_owned();
+        self.later("remove_dir", to, move |_, state| state.tree.remove_dir(&path));
+    }
+
+    fn lock(&self, path: &Path, to: Reply<io::Result<Box<dyn FileLock>>>) {
+        let path = path.to_owned();
+        self.later("lock", to, move |_, state| {
+            if let Err(error) = state.tree.find_file(&path) {
+                if error.kind() != ErrorKind::NotFound {
+                    return Err(error);
+                }
+                state.room()?;
+                state.tree.make_file(&path)?;
+            }
+            // One life at a time has this disk, and POSIX gives a process its own lock again.
+            Ok(Box::new(SimLock) as Box<dyn FileLock>)
+        });
+    }
+}
+
+#[derive(Debug)]
+struct SimLock;
+
+impl FileLock for SimLock {}
+
+/// An open file of one life.
+pub(crate) struct SimFile {
+    disk: SimDisk,
+    inode: Inode,
+}
+
+impl SimFile {
+    /// What a socket takes of the file itself: up to `buffer.len()` bytes from `at`.
+    pub(crate) fn send(file: &Arc<dyn File>, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let file: &Self = file.as_any().downcast_ref().expect("a file of this world");
+        file.disk.now("sendfile", |state| Ok(state.tree.pages(file.inode).read(at, buffer)))
+    }
+}
+
+impl File for SimFile {
+    fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        self.disk.now("write", |state| state.write(self.inode, at, parts))
+    }
+
+    fn read_cached(&self, at: u64, buffer: &mut [u8]) -> io::Result<CachedRead> {
+        self.disk.now("read_cached", |state| {
+            let n = state.faults.cold_one_in;
+            if n > 0 && state.draws.one_in(n) {
+                return Ok(CachedRead::Cold);
+            }
+            Ok(CachedRead::Ready(state.tree.pages(self.inode).read(at, buffer)))
+        })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl fmt::Debug for SimFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "file {} of host {}", self.inode, self.disk.life.host().0)
+    }
+}

@@ -1,0 +1,5 @@
+//! The fake world keeps the promises of the ports, and repeats itself.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+mod world;
