@@ -72,12 +72,25 @@ pub(super) fn check(wall: Wall, source: &Source, tokens: &[Token<'_>]) -> Vec<Fi
             }
         }
     }
+    if below_the_edge(&source.file) {
+        for token in tokens.iter().filter(|each| each.is("ErrorCode")) {
+            found(token.line, "Kafka's error codes exist in broker::api only".to_owned());
+        }
+    }
     if wall == Wall::Core {
         for token in tokens.iter().filter(|each| WAITING.iter().any(|word| each.is(word))) {
             found(token.line, format!("`{}` in a core: deciding is all it does", token.text));
         }
     }
     findings
+}
+
+/// Where failures have names of their own, and not yet a code of Kafka's.
+fn below_the_edge(file: &str) -> bool {
+    const CORES_AND_STORAGE: [&str; 5] =
+        ["crates/records/", "crates/log/", "crates/raft/", "crates/metadata/", "crates/broker/"];
+    CORES_AND_STORAGE.iter().any(|room| file.starts_with(room))
+        && !file.starts_with("crates/broker/src/api/")
 }
 
 /// Without the modules of unit tests: a test of a lock-free structure needs threads.
@@ -187,8 +200,20 @@ mod tests {
         check(Wall::Core, "// unsafe", 0);
     }
 
+    #[test]
+    fn error_codes_exist_at_the_edge_only() {
+        check_in("crates/log/src/log.rs", Wall::Host, "ErrorCode::None", 1);
+        check_in("crates/broker/src/partition/mod.rs", Wall::Host, "use a::ErrorCode;", 1);
+        check_in("crates/broker/src/api/produce.rs", Wall::Host, "ErrorCode::None", 0);
+        check_in("crates/wire/src/lib.rs", Wall::Core, "ErrorCode::None", 0);
+    }
+
     fn check(wall: Wall, text: &str, count: usize) {
-        let source = Source { file: "a.rs".to_owned(), text: text.to_owned() };
+        check_in("a.rs", wall, text, count);
+    }
+
+    fn check_in(file: &str, wall: Wall, text: &str, count: usize) {
+        let source = Source { file: file.to_owned(), text: text.to_owned() };
         let findings = super::check(wall, &source, &tokens(text));
         assert_eq!(findings.len(), count, "{wall:?} {text}: {findings:?}");
     }
