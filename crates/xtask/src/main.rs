@@ -12,6 +12,7 @@ mod generate;
 mod interop;
 mod json;
 mod node;
+mod readme;
 mod sim;
 mod tidy;
 mod vectors;
@@ -24,7 +25,8 @@ cargo xtask COMMAND
 
   check [--no-tests]     format, tidy, gen, clippy, tests: yes or no; writes nothing
   fix                    what formatter and clippy can repair by themselves
-  gen [--check]          Rust from crates/wire/schema: write it, or only compare
+  gen [--check]          Rust from crates/wire/schema, and the README's table of APIs: write
+                         them, or only compare
   tidy                   the rules of the house alone (also a test of this package)
   sim --seed N | --seeds A..B | --minutes M | --planted
                          the node in the simulator
@@ -53,7 +55,9 @@ fn main() -> ExitCode {
 /// `gen`: writes the files that have drifted, or with `--check` names them.
 fn generated(arguments: &[String]) -> Outcome {
     command::only(arguments, &["--check"])?;
-    generate::run(!arguments.is_empty()).map_err(|error| error.to_string())
+    let check = !arguments.is_empty();
+    generate::run(check).map_err(|error| error.to_string())?;
+    readme::generate(check)
 }
 
 fn dispatch(arguments: &[String]) -> Outcome {
