@@ -8,7 +8,7 @@ use std::time::Duration;
 use ottla_env::{Answer, DiskExt, Env, Reply, reply};
 use ottla_log::LogConfig;
 use ottla_metadata::{MetadataDelta, MetadataImage, TopicConfig, TopicImage};
-use ottla_types::{BrokerId, PartitionId, TopicId};
+use ottla_types::{BrokerId, TopicId};
 use tokio::sync::Notify;
 
 use super::registry::TopicEntry;
@@ -119,15 +119,17 @@ impl Opener {
         change.done.send(());
     }
 
-    /// Opens the partitions of a topic that are this node's and not open yet.
+    /// Opens the partitions of a topic that are this node's, and tells those that are open already
+    /// of their leader epoch.
     async fn open(&self, topic: &TopicImage) -> Vec<Arc<super::Partition>> {
         let known = self.partitions.topic_by_id(topic.id);
-        let is_open = |index: PartitionId| {
-            known.as_ref().is_some_and(|entry| entry.partition(index.get()).is_some())
-        };
         let mut opened = Vec::new();
         for (index, partition) in topic.numbered() {
-            if is_open(index) || !partition.replicas.contains(&self.node) {
+            if let Some(open) = known.as_ref().and_then(|entry| entry.partition(index.get())) {
+                open.lead(partition.leader_epoch);
+                continue;
+            }
+            if !partition.replicas.contains(&self.node) {
                 continue;
             }
             let name = topic.name_of(index);

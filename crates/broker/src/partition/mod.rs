@@ -10,7 +10,7 @@ mod waiters;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::task::Waker;
 
 use arc_swap::ArcSwap;
@@ -41,8 +41,8 @@ pub(crate) struct Partition {
     topic_id: TopicId,
     path: PathBuf,
     directory: Arc<LogDirectory>,
-    /// It does not change while there is one broker to elect from.
-    epoch: LeaderEpoch,
+    /// The epoch in which this node leads. Set under the lock, read without.
+    epoch: AtomicI32,
     settings: PartitionSettings,
     published: Published,
     view: ArcSwap<LogView>,
@@ -138,7 +138,7 @@ impl Partition {
             topic_id,
             path,
             directory,
-            epoch,
+            epoch: AtomicI32::new(epoch.get()),
             settings,
             published: Published::new(bounds),
             view,
@@ -172,14 +172,14 @@ impl Partition {
 
     /// The epoch in which this node leads; `None` once the partition is gone.
     pub(crate) fn leader_epoch(&self) -> Option<LeaderEpoch> {
-        (!self.is_gone()).then_some(self.epoch)
+        (!self.is_gone()).then(|| LeaderEpoch::new(self.epoch.load(Ordering::Acquire)))
     }
 
     /// The leader epoch that an offset was written in, or will be; `None` where nothing was.
     pub(crate) fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
         let state = self.state.lock();
         let end = state.log.end().offset;
-        let current = (offset == end).then_some(self.epoch);
+        let current = if offset == end { self.leader_epoch() } else { None };
         state.log.leader_epochs().epoch_of(offset, end).or(current)
     }
 
@@ -199,9 +199,7 @@ impl Partition {
             return Ok(Admission::Parked);
         }
         let mut state = self.state.lock();
-        if self.is_gone() {
-            return Err(AppendError::NotLeader);
-        }
+        let epoch = self.leader_epoch().ok_or(AppendError::NotLeader)?;
         match state.roll {
             Roll::Idle => {}
             Roll::Running => return Ok(state.park(waker)),
@@ -210,7 +208,7 @@ impl Partition {
                 return Err(AppendError::Roll(kind));
             }
         }
-        match state.log.append(batch, self.epoch, env.clock.wall()) {
+        match state.log.append(batch, epoch, env.clock.wall()) {
             Ok(Appended::New { base_offset, last_offset }) => {
                 self.on_appended(&mut state, u64::from(batch.size()));
                 Ok(Admission::Accepted { base_offset, committed_at: last_offset.next() })
@@ -342,6 +340,13 @@ impl Partition {
             state.waiters.add_fetch(waiter);
         }
         parks
+    }
+
+    /// The metadata says that this node leads from now on in `epoch`.
+    pub(crate) fn lead(&self, epoch: LeaderEpoch) {
+        let _state = self.state.lock();
+        let before = self.epoch.swap(epoch.get(), Ordering::AcqRel);
+        assert!(before <= epoch.get(), "leader epochs only rise");
     }
 
     /// The topic was deleted: no append is taken from now on.
