@@ -96,7 +96,7 @@ struct Durability {
     synced_end: LogPosition,
     appended: u64,
     synced: u64,
-    /// Files with bytes that no sync has been asked for; the active one last.
+    /// Files with bytes that no sync was taken for, the newest last.
     dirty: Vec<Arc<dyn File>>,
     in_flight: Option<InFlight>,
 }
@@ -292,9 +292,8 @@ impl Log {
         marker: Option<EndTransactionMarker>,
     ) {
         let active = self.view.active();
-        // After a roll during a sync, the old file may be listed still.
-        let newest = self.durability.dirty.last();
-        if !newest.is_some_and(|file| Arc::ptr_eq(file, &active.file)) {
+        let listed = self.durability.dirty.last();
+        if listed.is_none_or(|listed| !Arc::ptr_eq(listed, &active.file)) {
             self.durability.dirty.push(Arc::clone(&active.file));
         }
         self.tail.push(&active.index, header, self.config.index_interval_bytes);
@@ -348,9 +347,9 @@ impl Log {
         self.view = LogView::new(self.view.start_offset(), sealed, fresh.segment);
         self.tail = SegmentTail::default();
         self.health = Health::Open;
+        // The old file stays listed: the host counts the bytes of a sync, and tells its waiters of
+        // it, when it has taken that sync itself.
         if self.durability.in_flight.is_none() {
-            self.durability.dirty.clear();
-            self.durability.synced = self.durability.appended;
             self.durability.synced_end = self.end();
         }
     }

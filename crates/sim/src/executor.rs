@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use ottla_env::{LoopId, Mono, Task};
+use ottla_env::{Env, LoopId, Mono, Task};
 
 use crate::draws::Draws;
 use crate::host::{Host, HostId, Life, Machine};
@@ -128,10 +128,17 @@ impl Sim {
     /// # Panics
     /// When a task panics; when nothing can happen any more; when `main` does not come to its end
     /// in a very long time.
-    pub fn run<T: 'static>(&mut self, on: &Host, main: impl Future<Output = T> + 'static) -> T {
+    pub fn run<T: 'static, F: Future<Output = T> + 'static>(
+        &mut self,
+        on: &Host,
+        main: impl FnOnce(Env) -> F,
+    ) -> T {
         let result = Rc::new(Cell::new(None));
         let into = Rc::clone(&result);
-        on.start(1, |_| Box::pin(async move { into.set(Some(main.await)) }));
+        on.start(1, |env| {
+            let main = main(env);
+            Box::pin(async move { into.set(Some(main.await)) })
+        });
         loop {
             self.bury_the_dead();
             self.take_starting();
@@ -223,6 +230,7 @@ impl Sim {
 impl Drop for Sim {
     fn drop(&mut self) {
         // What starts while tasks are dropped belongs to nobody.
+        CURRENT.set(None);
         self.tasks.clear();
         STARTING.with_borrow_mut(Vec::clear);
         self.kernel.end();

@@ -135,6 +135,19 @@ fn a_roll_makes_all_before_it_durable() {
 }
 
 #[test]
+fn a_sync_after_a_roll_covers_every_byte_that_was_appended() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    append(&disk, &mut log, &batch(&["x".repeat(800).as_str()])).unwrap();
+    append(&disk, &mut log, &batch(&["y".repeat(800).as_str()])).unwrap();
+    let unsynced = log.take_unsynced().unwrap();
+    assert_eq!((unsynced.files.len(), unsynced.upto), (2, log.end()));
+    assert!(unsynced.bytes > 1_600, "a host's account of dirty bytes comes out even");
+    log.on_synced(unsynced.upto);
+    assert_eq!((log.dirty_bytes(), log.synced_end()), (0, log.end()));
+}
+
+#[test]
 fn a_roll_during_a_sync_waits_for_its_word() {
     let disk = MemoryDisk::default();
     let mut log = open(&disk);

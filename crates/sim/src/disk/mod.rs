@@ -30,6 +30,8 @@ pub enum DiskFault {
     DeathAfter { calls: u32, death: Death },
     /// The next sync of a file fails. What it should have written is lost, later syncs succeed.
     NextSyncFails,
+    /// No further fault: syncs succeed, there is room, calls take their usual time.
+    Healed,
     /// Whether the disk is full: nothing grows, and a write that would may be written in part.
     Full(bool),
     /// What every call of the Later half takes in addition.
@@ -79,6 +81,9 @@ impl Storage {
         let faults = &mut lock(&self.state).faults;
         match fault {
             DiskFault::DeathAfter { calls, death } => faults.death_after = Some((calls, death)),
+            DiskFault::Healed => {
+                *faults = Faults { cold_one_in: faults.cold_one_in, ..Faults::default() };
+            }
             DiskFault::NextSyncFails => faults.next_sync_fails = true,
             DiskFault::Full(full) => faults.full = full,
             DiskFault::Slow(slow) => faults.slow = slow,

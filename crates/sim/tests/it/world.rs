@@ -18,7 +18,7 @@ fn run<T: 'static>(seed: u64, main: impl AsyncFnOnce(Env) -> T + 'static) -> (T,
     let (operator, host) = (sim.host(), sim.host());
     let (to, answer) = ottla_env::reply();
     start(&host, 3, async move |env: Env| to.send(main(env).await));
-    let result = sim.run(&operator, answer);
+    let result = sim.run(&operator, |_| answer);
     (result.expect("the machine lives on"), sim)
 }
 
@@ -68,7 +68,7 @@ fn letters_after(seed: u64, calls: u32, death: Death) -> (Vec<u8>, usize) {
         std::future::pending::<()>().await;
     });
     host.disk_fault(DiskFault::DeathAfter { calls, death });
-    let found = sim.run(&operator, async move {
+    let found = sim.run(&operator, async move |_| {
         let (to, answer) = ottla_env::reply();
         while host.is_alive() {
             yield_now().await;
@@ -138,7 +138,7 @@ fn answer_under(fault: impl FnOnce(&Host, &Host) + 'static) -> Result<Vec<u8>, i
         );
     });
     let operator = sim.host();
-    sim.run(&operator, answer).unwrap()
+    sim.run(&operator, |_| answer).unwrap()
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn nothing_of_a_life_goes_on_after_its_end() {
         std::future::pending::<()>().await;
     });
     let nemesis = host.clone();
-    sim.run(&operator, async move {
+    sim.run(&operator, async move |_| {
         while nemesis.is_alive() {
             yield_now().await;
         }

@@ -1,0 +1,354 @@
+//! One log on a disk of the fake world, through many lives: each dies between any two disk calls,
+//! and the next one must find all that was durable, and nothing that was never appended.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ottla_env::{Answer, DiskExt as _, Env};
+use ottla_log::{AppendError, Appended, Log, LogConfig, LogPosition, OpenLogError, ReadOutcome};
+use ottla_records::{BatchBuilder, BatchOptions, Batches, BuiltBatch, NewRecord, ProducerStamp};
+use ottla_sim::{Death, DiskFault, Draws, Host, Sim};
+use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+
+const DIRECTORY: &str = "data/t-0";
+
+/// What is known about the log from outside of its lives.
+#[derive(Default)]
+struct Ledger {
+    /// Every record that was appended and may be there, by offset.
+    appended: BTreeMap<i64, u64>,
+    /// Everything below was durable.
+    durable: i64,
+    records: u64,
+    next_sequence: i32,
+    /// The last batches of the idempotent producer, oldest first: sequence, offset, batch.
+    recent: VecDeque<(Option<i64>, BuiltBatch)>,
+    lives: u32,
+    rolls: u32,
+    duplicates: u32,
+}
+
+/// One life of the log.
+struct Life {
+    env: Env,
+    draws: Rc<Draws>,
+    ledger: Rc<RefCell<Ledger>>,
+    log: Log,
+    syncing: Option<(Answer<io::Result<()>>, LogPosition)>,
+}
+
+impl Life {
+    async fn begin(
+        env: Env,
+        draws: Rc<Draws>,
+        ledger: Rc<RefCell<Ledger>>,
+        config: LogConfig,
+    ) -> Self {
+        let disk = std::sync::Arc::clone(&env.disk);
+        // The log's parent is its host's business.
+        let made = env.disk.make_dir(Path::new("data")).await;
+        made.and(env.disk.sync_names(Path::new("")).await).expect("no fault of these two");
+        let log = match Log::open(disk, Path::new(DIRECTORY), config).await {
+            Ok(log) => log,
+            Err(OpenLogError::Storage(error)) => {
+                env.process.halt(&error.to_string());
+                std::future::pending().await
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let mut life = Self { env, draws, ledger, log, syncing: None };
+        life.check_what_was_found().await;
+        life.resend_recent().await;
+        life
+    }
+
+    async fn check_what_was_found(&self) {
+        let found = self.read_all().await;
+        let end = self.log.end().offset.get();
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.lives += 1;
+        assert!(end >= ledger.durable, "what was durable is there: {end} of {}", ledger.durable);
+        let expected: Vec<(i64, u64)> =
+            ledger.appended.range(..end).map(|(offset, value)| (*offset, *value)).collect();
+        assert_eq!(found, expected, "the log is a prefix of what was appended");
+        // What was lost is not coming back: its offsets are free.
+        ledger.appended.split_off(&end);
+        ledger.durable = end;
+    }
+
+    /// A producer sends again what it does not know to be there, and some that it does.
+    async fn resend_recent(&mut self) {
+        let end = self.log.end().offset.get();
+        for (offset, _) in &mut self.ledger.borrow_mut().recent {
+            *offset = offset.filter(|offset| *offset < end);
+        }
+        let count = self.ledger.borrow().recent.len();
+        for at in 0..count {
+            let (there, batch) = self.ledger.borrow().recent[at].clone();
+            self.ledger.borrow_mut().recent[at].0 = there.or(Some(self.log.end().offset.get()));
+            self.append(&batch, there).await;
+        }
+    }
+
+    /// Appends; `there`: where the batch is already.
+    async fn append(&mut self, batch: &BuiltBatch, there: Option<i64>) {
+        if there.is_none() {
+            self.expect(batch);
+        }
+        let now = self.env.clock.wall();
+        let appended = loop {
+            match self.log.append(&batch.checked(), LeaderEpoch::ZERO, now) {
+                Ok(appended) => break appended,
+                Err(AppendError::NeedsRoll) => self.roll().await,
+                Err(AppendError::Storage(_)) => dead().await,
+                Err(error) => panic!("append: {error}"),
+            }
+        };
+        let mut ledger = self.ledger.borrow_mut();
+        match (appended, there) {
+            (Appended::Duplicate { base_offset, .. }, Some(offset)) => {
+                ledger.duplicates += 1;
+                assert_eq!(base_offset.get(), offset, "a duplicate is where it was");
+            }
+            (Appended::New { base_offset, last_offset }, None) => {
+                let count = last_offset.get() - base_offset.get() + 1;
+                assert_eq!(
+                    i64::try_from(ledger.appended.range(base_offset.get()..).count()),
+                    Ok(count)
+                );
+            }
+            (appended, there) => panic!("{appended:?} of a batch that is at {there:?}"),
+        }
+    }
+
+    /// From now on the batch may be there: a life may end between a write and its return.
+    fn expect(&self, batch: &BuiltBatch) {
+        let mut ledger = self.ledger.borrow_mut();
+        let records = batch.batch().records(1 << 20).unwrap();
+        for (offset, record) in (self.log.end().offset.get()..).zip(&records) {
+            ledger.appended.insert(offset, value(record.unwrap().value.unwrap()));
+        }
+    }
+
+    async fn roll(&mut self) {
+        // A successor must not be there before the fate of the bytes in front of it is known:
+        // after a sync that fails, the success of another proves nothing.
+        self.end_sync().await;
+        match self.log.roll_plan().prepare(&self.env.disk).await {
+            Ok(fresh) => self.log.roll(fresh),
+            Err(_) => self.halt().await,
+        }
+        self.ledger.borrow_mut().rolls += 1;
+    }
+
+    /// A sync failed: a node halts.
+    async fn halt(&self) {
+        self.env.process.halt("sync");
+        dead().await;
+    }
+
+    async fn step(&mut self) {
+        match self.draws.below(10) {
+            0..5 => {
+                let batch = self.new_batch();
+                let numbered = batch.batch().header.producer.is_some();
+                let offset = self.log.end().offset.get();
+                if numbered {
+                    let mut ledger = self.ledger.borrow_mut();
+                    ledger.recent.push_back((Some(offset), batch.clone()));
+                    if ledger.recent.len() > 5 {
+                        ledger.recent.pop_front();
+                    }
+                }
+                self.append(&batch, None).await;
+            }
+            5 => {
+                let recent = self.ledger.borrow().recent.back().cloned();
+                if let Some((offset, batch)) = recent {
+                    self.append(&batch, offset).await;
+                }
+            }
+            6..8 => self.begin_sync(),
+            8 => self.end_sync().await,
+            _ => assert_eq!(
+                self.read_all().await.len() as u64,
+                self.ledger.borrow().appended.len() as u64,
+                "all can be read"
+            ),
+        }
+        self.look_at_sync().await;
+    }
+
+    fn new_batch(&self) -> BuiltBatch {
+        let mut ledger = self.ledger.borrow_mut();
+        let count = self.draws.within(1..5);
+        // A producer has five batches under way at most.
+        let oldest = ledger.recent.front().filter(|_| ledger.recent.len() == 5);
+        let may_number = oldest.is_none_or(|(at, _)| at.is_some_and(|at| at < ledger.durable));
+        let stamp = (may_number && self.draws.one_in(2)).then(|| {
+            let base_sequence = Some(Sequence::new(ledger.next_sequence));
+            ledger.next_sequence += i32::try_from(count).unwrap();
+            let (id, epoch) = (ProducerId::new(7), ProducerEpoch::new(0));
+            ProducerStamp { id, epoch, base_sequence }
+        });
+        let options = BatchOptions { producer: stamp, ..BatchOptions::default() };
+        let mut builder = BatchBuilder::new(options);
+        for _ in 0..count {
+            ledger.records += 1;
+            let mut bytes = ledger.records.to_be_bytes().to_vec();
+            bytes.resize(*self.draws.pick(&[8, 30, 700]), 0xaa);
+            let timestamp: Timestamp = self.env.clock.wall();
+            builder.push(NewRecord { timestamp, key: None, value: Some(&bytes), headers: &[] });
+        }
+        builder.build()
+    }
+
+    fn begin_sync(&mut self) {
+        if self.syncing.is_none()
+            && let Some(unsynced) = self.log.take_unsynced()
+        {
+            let (to, answer) = ottla_env::reply();
+            self.env.disk.sync(unsynced.files, to);
+            self.syncing = Some((answer, unsynced.upto));
+        }
+    }
+
+    async fn look_at_sync(&mut self) {
+        let Some((answer, _)) = &mut self.syncing else { return };
+        let polled = std::pin::Pin::new(answer).poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(synced) = polled {
+            self.on_synced(synced.unwrap()).await;
+        }
+    }
+
+    async fn end_sync(&mut self) {
+        if let Some((answer, _)) = &mut self.syncing {
+            let synced = answer.await.unwrap();
+            self.on_synced(synced).await;
+        }
+    }
+
+    async fn on_synced(&mut self, synced: io::Result<()>) {
+        let (_, upto) = self.syncing.take().unwrap();
+        if synced.is_err() {
+            self.log.on_sync_failed();
+            self.halt().await;
+        }
+        self.log.on_synced(upto);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.durable = ledger.durable.max(self.log.synced_end().offset.get());
+    }
+
+    async fn read_all(&self) -> Vec<(i64, u64)> {
+        let (view, end) = (self.log.view(), self.log.end());
+        let (mut next, mut found) = (Offset::ZERO, Vec::new());
+        loop {
+            match view.read(next, end, 3_000, true) {
+                Ok(ReadOutcome::Slice(slice)) => {
+                    let len = usize::try_from(slice.len).unwrap();
+                    let bytes = self.env.disk.read_at(&slice.file, slice.at, len).await.unwrap();
+                    for batch in Batches::new(&bytes) {
+                        let batch = batch.unwrap();
+                        assert!(batch.crc_matches(), "every batch is whole");
+                        for record in &batch.records(1 << 20).unwrap() {
+                            let record = record.unwrap();
+                            found.push((record.offset.get(), value(record.value.unwrap())));
+                        }
+                        next = batch.header.last_offset().next();
+                    }
+                }
+                Ok(ReadOutcome::Cold(cold)) => {
+                    drop(self.env.disk.read_at(&cold.file, cold.at, cold.len).await);
+                }
+                Ok(ReadOutcome::Empty) => return found,
+                Err(_) => dead().await,
+            }
+        }
+    }
+}
+
+fn value(bytes: &[u8]) -> u64 {
+    u64::from_be_bytes(*bytes.first_chunk().unwrap())
+}
+
+/// The machine died during a call of the Now half: nothing that this life does counts any more.
+async fn dead() {
+    std::future::pending::<()>().await;
+}
+
+/// Runs a seed: lives of the log until one was left alone.
+fn run(seed: u64) -> Ledger {
+    let plan = Draws::new(seed, 0, "log");
+    let mut sim = Sim::new(seed);
+    let (operator, host) = (sim.host(), sim.host());
+    host.disk_fault(DiskFault::ColdOneIn(*plan.pick(&[0, 3, 30])));
+    let config = LogConfig {
+        segment_bytes: *plan.pick(&[3_000, 10_000, 1 << 20]),
+        index_interval_bytes: *plan.pick(&[0, 1, 1_000]),
+        ..LogConfig::default()
+    };
+    let ledger = Rc::new(RefCell::new(Ledger::default()));
+    let shared = Rc::clone(&ledger);
+    sim.run(&operator, async move |env| {
+        for life in (0..plan.within(2..8)).rev() {
+            if life > 0 {
+                let calls = u32::try_from(plan.below(300)).unwrap();
+                let death = *plan.pick(&[Death::Kill, Death::PowerLoss]);
+                host.disk_fault(DiskFault::DeathAfter { calls, death });
+                if plan.one_in(5) {
+                    host.disk_fault(DiskFault::NextSyncFails);
+                }
+            } else {
+                host.disk_fault(DiskFault::Healed);
+            }
+            let draws = Rc::new(Draws::new(seed, life, "steps"));
+            live(&env, &host, draws, &shared, config, life == 0).await;
+        }
+    });
+    drop(sim);
+    Rc::into_inner(ledger).unwrap().into_inner()
+}
+
+/// One life, until it dies; the last one is not meant to.
+async fn live(
+    operator: &Env,
+    host: &Host,
+    draws: Rc<Draws>,
+    ledger: &Rc<RefCell<Ledger>>,
+    config: LogConfig,
+    last: bool,
+) {
+    let (done, ledger) = (Rc::new(Cell::new(false)), Rc::clone(ledger));
+    let is_done = Rc::clone(&done);
+    host.start(1, |env| {
+        Box::pin(async move {
+            let mut life = Life::begin(env, draws, ledger, config).await;
+            for _ in 0..if last { 20 } else { u32::MAX } {
+                life.step().await;
+            }
+            is_done.set(true);
+        })
+    });
+    while host.is_alive() && !done.get() {
+        operator.clock.sleep(Duration::from_millis(1)).await;
+    }
+    host.end(Death::Kill);
+}
+
+#[test]
+fn a_log_keeps_its_promises_through_any_death() {
+    let (mut lives, mut rolls, mut duplicates) = (0, 0, 0);
+    for seed in 0..300 {
+        let ledger = std::panic::catch_unwind(|| run(seed));
+        let ledger = ledger.unwrap_or_else(|_| panic!("seed {seed}"));
+        lives += ledger.lives;
+        rolls += ledger.rolls;
+        duplicates += ledger.duplicates;
+    }
+    assert!(lives > 500 && rolls > 100 && duplicates > 100, "{lives} {rolls} {duplicates}");
+}
