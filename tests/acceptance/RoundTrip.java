@@ -33,7 +33,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 public final class RoundTrip {
     private static final String[] CODECS = {"none", "gzip", "snappy", "lz4", "zstd"};
     private static final int PARTITIONS = 3;
-    private static final long EPOCH_MS = 1_700_000_000_000L;
+    /** Yesterday: older records would fall to retention while they are looked at. */
+    private static final long FIRST_TIMESTAMP_MS = System.currentTimeMillis() - 86_400_000;
     private static final Duration PATIENCE = Duration.ofSeconds(30);
 
     public static void main(String[] arguments) throws Exception {
@@ -70,7 +71,7 @@ public final class RoundTrip {
             List<ProducerRecord<byte[], byte[]>> list = new ArrayList<>();
             for (int i = 0; i < count; i++) {
                 // Out of order now and then, as real clocks are.
-                long timestamp = EPOCH_MS + i * 10L + random.nextInt(1000);
+                long timestamp = FIRST_TIMESTAMP_MS + i * 10L + random.nextInt(1000);
                 ProducerRecord<byte[], byte[]> record =
                         new ProducerRecord<>(topic, partition, timestamp, bytes(random, 24), bytes(random, 400));
                 for (int header = random.nextInt(4); header > 0; header--) {
@@ -80,7 +81,7 @@ public final class RoundTrip {
             }
             byte[] large = new byte[700_000];
             random.nextBytes(large);
-            list.add(new ProducerRecord<>(topic, partition, EPOCH_MS, null, large));
+            list.add(new ProducerRecord<>(topic, partition, FIRST_TIMESTAMP_MS, null, large));
             records.add(list);
         }
         return records;

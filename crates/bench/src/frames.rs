@@ -1,7 +1,7 @@
 //! Requests as bytes, and what their answers say.
 
 use std::borrow::Cow;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ottla_records::{BatchBuilder, BatchHeader, BatchOptions, HEADER_BYTES, NewRecord};
 use ottla_types::{Offset, Timestamp};
@@ -35,8 +35,11 @@ pub(crate) struct Fetched {
 
 /// A topic that no earlier run made.
 pub(crate) fn fresh_topic() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set");
-    format!("bench-{}", now.as_nanos())
+    format!("bench-{}", since_1970().as_nanos())
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set")
 }
 
 fn frame(key: ApiKey, version: i16, body: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
@@ -190,12 +193,14 @@ fn end_of(mut records: &[u8]) -> Option<Offset> {
 
 /// A batch of `records` records with values of `bytes` each, which no codec would find empty.
 pub(crate) fn batch(records: usize, bytes: usize) -> Vec<u8> {
+    // Older records would fall to retention while they are read.
+    let now = i64::try_from(since_1970().as_millis()).expect("for 292 million years");
     let value: Vec<u8> =
         (0..bytes).map(|at| b"ottla and her brother kafka "[at * 7 % 28]).collect();
     let mut builder = BatchBuilder::new(BatchOptions::default());
     for _ in 0..records {
         builder.push(NewRecord {
-            timestamp: Timestamp::from_millis(1_700_000_000_000),
+            timestamp: Timestamp::from_millis(now),
             key: None,
             value: Some(&value),
             headers: &[],

@@ -79,10 +79,14 @@ fn measure(
 ) -> Result<(), String> {
     let clocks = [CpuClock::of(options.pid)?, CpuClock::of(std::process::id())?];
     let before = clocks.map(CpuClock::seconds);
+    let busy_before = process::machine_busy_s();
     let started = Instant::now();
     drive(connections, in_flight, load)?;
-    println!("{name}.wall_s {:.6}", started.elapsed().as_secs_f64());
+    let wall = started.elapsed().as_secs_f64();
     let [broker, generator] = [0, 1].map(|at| clocks[at].seconds() - before[at]);
+    let foreign = process::machine_busy_s() - busy_before - broker - generator;
+    println!("{name}.wall_s {wall:.6}");
+    println!("{name}.foreign_cpus {:.3}", foreign.max(0.0) / wall);
     println!("{name}.broker_cpu_s {broker:.6}");
     println!("{name}.generator_cpu_s {generator:.6}");
     Ok(())

@@ -51,6 +51,23 @@ impl CpuClock {
     }
 }
 
+/// CPU seconds that all processors were busy with anything since the machine started: what is
+/// neither broker nor generator in it are neighbours, and the kernel's own threads.
+pub(crate) fn machine_busy_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    busy_ticks(&stat) / TICKS_A_SECOND
+}
+
+/// `USER_HZ`, the same on every platform that Linux runs on today.
+const TICKS_A_SECOND: f64 = 100.0;
+
+/// user, nice, system, irq, softirq and steal: without idle and waiting for disks.
+fn busy_ticks(stat: &str) -> f64 {
+    let line = stat.lines().next().unwrap_or_default();
+    let ticks: Vec<f64> = line.split_whitespace().skip(1).flat_map(str::parse).collect();
+    [0, 1, 2, 5, 6, 7].iter().filter_map(|at| ticks.get(*at)).sum()
+}
+
 /// Resident memory now and at its highest, as `name value`, in KiB.
 pub(crate) fn memory(pid: u32) -> io::Result<Vec<(String, String)>> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -91,6 +108,13 @@ mod tests {
         }
         assert!(clock.seconds() > before);
         assert!(CpuClock::of(u32::MAX).is_err());
+    }
+
+    #[test]
+    #[allow(clippy::float_cmp, reason = "whole numbers")]
+    fn idle_time_is_not_busy() {
+        assert_eq!(busy_ticks("cpu  1 2 4 100 200 8 16 32 64 64\ncpu0 1"), 63.0);
+        assert_eq!(busy_ticks(""), 0.0);
     }
 
     #[test]

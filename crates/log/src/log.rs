@@ -96,7 +96,7 @@ struct Durability {
     synced_end: LogPosition,
     appended: u64,
     synced: u64,
-    /// Files with bytes that no sync was taken for, the newest last.
+    /// Files with bytes that no sync has been asked for; the active one last.
     dirty: Vec<Arc<dyn File>>,
     in_flight: Option<InFlight>,
 }
@@ -292,8 +292,9 @@ impl Log {
         marker: Option<EndTransactionMarker>,
     ) {
         let active = self.view.active();
-        let listed = self.durability.dirty.last();
-        if listed.is_none_or(|listed| !Arc::ptr_eq(listed, &active.file)) {
+        // After a roll the old file is listed still.
+        let newest = self.durability.dirty.last();
+        if !newest.is_some_and(|file| Arc::ptr_eq(file, &active.file)) {
             self.durability.dirty.push(Arc::clone(&active.file));
         }
         self.tail.push(&active.index, header, self.config.index_interval_bytes);

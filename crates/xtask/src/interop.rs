@@ -1,6 +1,6 @@
 //! `interop`: the acceptance steps against a node that is started for them.
 
-use crate::node::Node;
+use crate::node::{Launch, Node, build};
 use crate::{Outcome, command};
 
 /// Every argument is the script's own. With `--bootstrap` nothing is started.
@@ -10,8 +10,10 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     if arguments.iter().any(|argument| argument == "--bootstrap") {
         return command::run(&mut script);
     }
-    let node = Node::start(&std::env::temp_dir(), &[])?;
-    script.args(["--bootstrap", &node.address().to_string(), "--data"]).arg(node.data());
+    build(&["ottla"])?;
+    let node = Node::start(Launch::ottla(&[])?, &[])?;
+    let launch = &node.launch;
+    script.args(["--bootstrap", &launch.address.to_string(), "--data"]).arg(launch.data());
     let outcome = command::run(&mut script);
     let stopped = node.stop();
     outcome.and(stopped)

@@ -5,12 +5,14 @@
 
 #![allow(clippy::print_stdout, reason = "this is a command line tool: stdout is its answer")]
 
+mod bench;
 mod check;
 mod command;
 mod generate;
 mod interop;
 mod json;
 mod node;
+mod readme;
 mod sim;
 mod tidy;
 mod vectors;
@@ -23,13 +25,16 @@ cargo xtask COMMAND
 
   check [--no-tests]     format, tidy, gen, clippy, tests: yes or no; writes nothing
   fix                    what formatter and clippy can repair by themselves
-  gen [--check]          Rust from crates/wire/schema: write it, or only compare
+  gen [--check]          Rust from crates/wire/schema, and the README's table of APIs: write
+                         them, or only compare
   tidy                   the rules of the house alone (also a test of this package)
   sim --seed N | --seeds A..B | --minutes M | --planted
                          the node in the simulator
   interop [--short] [--bootstrap HOST:PORT [--data FOLDER]] [STEP...]
                          Kafka's tools, its Java client and kcat against a node, started for it
                          unless one is named (see tests/acceptance/run)
+  bench [CASE...] [--pairs N] [--warm-ups N] [--free] [--kafka-only]
+                         beside Apache Kafka, in pairs; appends to bench/RESULTS.md
   vectors encode | ask | record
                          golden vectors and answers, made anew from Apache Kafka";
 
@@ -50,7 +55,9 @@ fn main() -> ExitCode {
 /// `gen`: writes the files that have drifted, or with `--check` names them.
 fn generated(arguments: &[String]) -> Outcome {
     command::only(arguments, &["--check"])?;
-    generate::run(!arguments.is_empty()).map_err(|error| error.to_string())
+    let check = !arguments.is_empty();
+    generate::run(check).map_err(|error| error.to_string())?;
+    readme::generate(check)
 }
 
 fn dispatch(arguments: &[String]) -> Outcome {
@@ -65,6 +72,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "tidy" => tidy::run(rest),
         "sim" => sim::run(rest),
         "interop" => interop::run(rest),
+        "bench" => bench::run(rest),
         "vectors" => vectors::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");

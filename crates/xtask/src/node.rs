@@ -1,77 +1,130 @@
-//! A node of ours, started for a while: release build, free ports, a fresh folder.
+//! Systems to try things on: a node of ours or of Apache Kafka, on free ports, in a fresh folder.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::{Outcome, command};
 
-/// A start on an empty folder takes milliseconds; a debug build on a busy machine takes longer.
-const START_SECONDS_MAX: u64 = 30;
+/// A start takes milliseconds, that of a JVM seconds; a busy machine takes longer.
+const START_SECONDS_MAX: u64 = 60;
 /// A clean stop syncs what is dirty: gigabytes, after a bulk run.
 const STOP_SECONDS_MAX: u64 = 60;
 
-/// A running node. Dropping it kills it and removes its folder.
+/// Everything a node needs to start. Dropping it removes its folder.
 #[derive(Debug)]
-pub(crate) struct Node {
-    child: Child,
-    address: SocketAddr,
+pub(crate) struct Launch {
+    /// Program and arguments.
+    pub(crate) line: Vec<OsString>,
+    /// Where clients connect.
+    pub(crate) address: SocketAddr,
     folder: PathBuf,
+    /// What it ends with when it was asked to end: a JVM says that a signal ended it.
+    clean_exit: i32,
 }
 
-impl Node {
-    /// Builds the binary and starts it below `parent`, with `overrides` as `name=value`.
+impl Launch {
+    /// A node of ours, with `overrides` as `name=value`. The binary must have been built.
     ///
     /// # Errors
-    /// When it cannot be built, or does not listen in time.
-    pub(crate) fn start(parent: &Path, overrides: &[&str]) -> Result<Self, String> {
-        let binary = build()?;
-        let folder = fresh_folder(parent)?;
-        let [client, controller] = free_ports().map_err(|error| format!("find ports: {error}"))?;
-        let config = folder.join("server.properties");
-        write(&config, &properties(&folder.join("data"), client, controller))?;
-        write(&folder.join("output"), "")?;
-        let output = fs::File::create(folder.join("output")).map_err(|error| error.to_string())?;
-        let errors = output.try_clone().map_err(|error| error.to_string())?;
-        let mut start = Command::new(&binary);
-        start.arg("server").arg("--config").arg(&config).stdout(output).stderr(errors);
+    /// When there is no place for it.
+    pub(crate) fn ottla(overrides: &[&str]) -> Result<Self, String> {
+        let (folder, address) = prepare(|_| String::new())?;
+        let binary = target().join("release/ottla");
+        let mut line: Vec<OsString> = vec![binary.into(), "server".into(), "--config".into()];
+        line.push(folder.join(CONFIG).into());
         for each in overrides {
-            start.args(["--override", each]);
+            line.extend(["--override".into(), each.into()]);
         }
-        let child = start.spawn().map_err(|error| format!("{}: {error}", binary.display()))?;
-        let mut node = Self { child, address: client, folder };
-        node.wait_until_it_listens()?;
-        Ok(node)
+        Ok(Self { line, address, folder, clean_exit: 0 })
     }
 
-    /// Where clients connect.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// A node of Apache Kafka's, its folder formatted; heap, collector and threads are the best of
+    /// the settings that were tried for it.
+    ///
+    /// # Errors
+    /// When there is no place for it, or it cannot be formatted.
+    pub(crate) fn kafka(classpath: &str) -> Result<Self, String> {
+        let (folder, address) = prepare(|controller| {
+            format!(
+                "controller.quorum.bootstrap.servers={controller}\n\
+                 num.network.threads=2\n\
+                 num.io.threads=2\n"
+            )
+        })?;
+        let config = folder.join(CONFIG);
+        let java = ["java", "-cp", classpath].map(OsString::from);
+        let mut format = Command::new("java");
+        format.args(&java[1..]).args(["kafka.tools.StorageTool", "format", "-t"]);
+        format.arg("b3R0bGEtYmVuY2gtbm9kZQ").arg("-c").arg(&config).arg("--standalone");
+        command::output(&mut format)?;
+        let jvm = ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"];
+        let mut line = java.to_vec();
+        line.extend(jvm.map(OsString::from));
+        line.extend(["kafka.Kafka".into(), config.into()]);
+        Ok(Self { line, address, folder, clean_exit: 128 + 15 })
     }
 
-    /// Its log directory.
+    /// The log directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 
+    /// What the node printed so far.
+    fn output(&self) -> String {
+        fs::read_to_string(self.folder.join("output")).unwrap_or_default()
+    }
+}
+
+impl Drop for Launch {
+    fn drop(&mut self) {
+        let _removed = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A running node. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    child: Child,
+    pub(crate) launch: Launch,
+}
+
+impl Node {
+    /// Starts a node, `before` its program as `taskset` does, and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not listen in time.
+    pub(crate) fn start(launch: Launch, before: &[&str]) -> Result<Self, String> {
+        let output = fs::File::create(launch.folder.join("output")).map_err(|e| e.to_string())?;
+        let errors = output.try_clone().map_err(|error| error.to_string())?;
+        let mut line = before.iter().map(OsString::from).chain(launch.line.iter().cloned());
+        let program = line.next().expect("a program");
+        let mut start = Command::new(&program);
+        start.args(line).stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = start.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+        let mut node = Self { child, launch };
+        node.wait_until_it_listens()?;
+        Ok(node)
+    }
+
     fn wait_until_it_listens(&mut self) -> Outcome {
         let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
-        while TcpStream::connect(self.address).is_err() {
+        while TcpStream::connect(self.launch.address).is_err() {
             let ended = self.child.try_wait().map_err(|error| error.to_string())?;
             if ended.is_some() || Instant::now() > deadline {
-                return Err(format!("the node does not listen; it said:\n{}", self.output()));
+                return Err(format!("the node does not listen:\n{}", self.launch.output()));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }
 
-    /// What it printed so far.
-    fn output(&self) -> String {
-        fs::read_to_string(self.folder.join("output")).unwrap_or_default()
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks it to stop, and demands that it ends well.
@@ -79,12 +132,14 @@ impl Node {
     /// # Errors
     /// When it does not end, or not with success.
     pub(crate) fn stop(mut self) -> Outcome {
-        command::run(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
+        terminate(self.child.id())?;
         let deadline = Instant::now() + Duration::from_secs(STOP_SECONDS_MAX);
         loop {
             match self.child.try_wait().map_err(|error| error.to_string())? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(format!("the node {status}:\n{}", self.output())),
+                Some(status) if status.code() == Some(self.launch.clean_exit) => return Ok(()),
+                Some(status) => {
+                    return Err(format!("the node {status}:\n{}", self.launch.output()));
+                }
                 None if Instant::now() > deadline => return Err("the node does not stop".into()),
                 None => std::thread::sleep(Duration::from_millis(10)),
             }
@@ -97,18 +152,52 @@ impl Drop for Node {
         // After a clean stop there is nothing left to kill.
         let _gone = self.child.kill();
         let _status = self.child.wait();
-        let _removed = fs::remove_dir_all(&self.folder);
     }
 }
 
-fn build() -> Result<PathBuf, String> {
-    command::run(command::cargo().args(["build", "--release", "--locked", "-p", "ottla"]))?;
+/// Asks a process to end.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn terminate(pid: u32) -> Outcome {
+    command::run(Command::new("kill").args(["-TERM", &pid.to_string()]))
+}
+
+/// Builds what is tried and measured.
+///
+/// # Errors
+/// When it does not compile.
+pub(crate) fn build(packages: &[&str]) -> Outcome {
+    let mut build = command::cargo();
+    build.args(["build", "--release", "--locked", "--quiet"]);
+    for package in packages {
+        build.args(["-p", package]);
+    }
+    command::run(&mut build)
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    Ok(command::root().join(target).join("release/ottla"))
+    command::root().join(target)
+}
+
+/// The name of the configuration in a node's folder.
+const CONFIG: &str = "server.properties";
+
+/// A folder with a configuration, and the address of its clients; `more` is added to what every
+/// system is told and gets the controller's address.
+fn prepare(more: fn(SocketAddr) -> String) -> Result<(PathBuf, SocketAddr), String> {
+    let folder = fresh_folder(&std::env::temp_dir())?;
+    let [client, controller] = free_ports().map_err(|error| format!("find ports: {error}"))?;
+    let text = properties(&folder.join("data"), client, controller) + &more(controller);
+    let config = folder.join(CONFIG);
+    fs::write(&config, text).map_err(|error| format!("write {}: {error}", config.display()))?;
+    Ok((folder, client))
 }
 
 /// A folder that nobody has used: deleted files would slow a file system down for minutes.
-pub(crate) fn fresh_folder(parent: &Path) -> Result<PathBuf, String> {
+fn fresh_folder(parent: &Path) -> Result<PathBuf, String> {
     for number in 0.. {
         let folder = parent.join(format!("ottla-{}-{number}", std::process::id()));
         match fs::create_dir(&folder) {
@@ -120,14 +209,17 @@ pub(crate) fn fresh_folder(parent: &Path) -> Result<PathBuf, String> {
     unreachable!("numbers do not end")
 }
 
-fn write(path: &Path, text: &str) -> Outcome {
-    fs::write(path, text).map_err(|error| format!("write {}: {error}", path.display()))
-}
-
-/// Two ports that were free a moment ago, both held until both are known.
+/// Two ports that are free now, below those that the kernel gives to clients: one of these could
+/// be taken before the node binds it.
 fn free_ports() -> io::Result<[SocketAddr; 2]> {
-    let (a, b) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-    Ok([a.local_addr()?, b.local_addr()?])
+    let first = 20_000 + (std::process::id() % 10_000) as u16;
+    let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let free = |port: &u16| TcpListener::bind(address(*port)).is_ok();
+    let mut ports = (first..32_000).filter(free);
+    match (ports.next(), ports.next()) {
+        (Some(a), Some(b)) => Ok([address(a), address(b)]),
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
 }
 
 fn properties(data: &Path, client: SocketAddr, controller: SocketAddr) -> String {
@@ -135,8 +227,8 @@ fn properties(data: &Path, client: SocketAddr, controller: SocketAddr) -> String
         "process.roles=broker,controller\n\
          node.id=1\n\
          listeners=PLAINTEXT://{client},CONTROLLER://{controller}\n\
-         advertised.listeners=PLAINTEXT://{client}\n\
          controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          log.dirs={}\n",
         data.display()
     )

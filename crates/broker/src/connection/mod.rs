@@ -1,8 +1,8 @@
 //! One client connection: frames in, answers out, in order.
 //!
-//! A connection is one task on one loop. A pass reads what has arrived, handles every whole frame in
-//! it and writes the answers together. Kafka handles one request of a connection at a time; here,
-//! only Produce may start while earlier Produce of the same connection wait for their high
+//! A connection is one task on one loop. A pass reads what has arrived, handles every whole frame
+//! in it and writes the answers together. Kafka handles one request of a connection at a time;
+//! here, only Produce may start while earlier Produce of the same connection wait for their high
 //! watermark. Every other request that has to wait stops the connection until it is answered.
 
 mod inbound;

@@ -39,7 +39,7 @@ const TABLE: &[Row] = &[
     row(
         "broker",
         &["types", "env", "wire", "records", "log", "raft", "metadata"],
-        &["arc-swap", "bytes", "thiserror", "tracing"],
+        &["arc-swap", "bytes", "thiserror", "tokio", "tracing"],
         &["ottla-sim"],
     ),
     // worlds

@@ -150,6 +150,43 @@ fn closing_quote(inside: &str) -> Option<usize> {
     None
 }
 
+/// The token that ends the item, or the statement, that the tokens begin with: its closing brace
+/// or its semicolon.
+pub(super) fn item_end<'a>(tokens: &[Token<'a>]) -> Option<(usize, Token<'a>)> {
+    let (mut groups, mut braces) = (0_usize, 0_usize);
+    for (at, token) in tokens.iter().enumerate() {
+        match token.text {
+            "(" | "[" => groups += 1,
+            ")" | "]" => groups = groups.checked_sub(1)?,
+            "{" => braces += 1,
+            "}" => braces = braces.checked_sub(1)?,
+            _ => {}
+        }
+        if matches!(token.text, ";" | "}") && groups == 0 && braces == 0 {
+            return Some((at, *token));
+        }
+    }
+    None
+}
+
+/// The items that carry an attribute, each from the attribute to its end. `attribute` is spelled
+/// as its tokens.
+pub(super) fn items_with<'a, 't>(
+    tokens: &'t [Token<'a>],
+    attribute: &[&str],
+) -> Vec<&'t [Token<'a>]> {
+    let carries = |at: &usize| {
+        let here = &tokens[*at..];
+        here.len() >= attribute.len()
+            && here.iter().zip(attribute).all(|(token, text)| token.is(text))
+    };
+    let item = |at: usize| {
+        let (len, _) = item_end(&tokens[at..])?;
+        Some(&tokens[at..=at + len])
+    };
+    (0..tokens.len()).filter(carries).filter_map(item).collect()
+}
+
 /// Every name in the tokens, those of `use` trees written out in full.
 pub(super) fn paths<'a>(tokens: &[Token<'a>]) -> Vec<Path<'a>> {
     let mut reader = Paths { tokens, at: 0, found: Vec::new() };
@@ -265,6 +302,28 @@ mod tests {
         let text = "a\n\"b\nc\" /* d\n */ e\n";
         let lines: Vec<usize> = tokens(text).iter().map(|each| each.line).collect();
         assert_eq!(lines, [1, 2, 4]);
+    }
+
+    #[test]
+    fn items_end_with_their_brace_or_semicolon() {
+        check_end("fn f(a: [u8; 2]) { if x { y; } } fn g() {}", "}", 18);
+        check_end("const A: [u8; 2] = [1; 2]; fn g() {}", ";", 14);
+        check_end("fn f(", "", 0);
+    }
+
+    fn check_end(text: &str, end: &str, at: usize) {
+        let found = item_end(&tokens(text)).map_or(("", 0), |(at, token)| (token.text, at));
+        assert_eq!(found, (end, at), "{text}");
+    }
+
+    #[test]
+    fn items_are_found_by_their_attributes() {
+        let text = "fn a() {} #[cfg(test)] mod b { fn c() {} } fn d() {}";
+        let tokens = tokens(text);
+        let items = items_with(&tokens, &["#", "[", "cfg", "(", "test", ")", "]"]);
+        let words: Vec<&str> = items[0].iter().map(|each| each.text).collect();
+        assert_eq!(items.len(), 1);
+        assert_eq!(words.join(" "), "# [ cfg ( test ) ] mod b { fn c ( ) { } }");
     }
 
     #[test]

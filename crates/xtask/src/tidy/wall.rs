@@ -3,7 +3,7 @@
 //! It is what lets a whole cluster run in one thread from one seed. Crates of the workshop and the
 //! binaries are outside of it: they are never simulated.
 
-use super::tokens::{Kind, Path, Token, paths};
+use super::tokens::{Kind, Path, Token, items_with, paths};
 use super::{Finding, Source, links};
 use crate::workspace::Room;
 
@@ -59,6 +59,7 @@ pub(super) fn check(wall: Wall, source: &Source, tokens: &[Token<'_>]) -> Vec<Fi
             found(token.line, "`unsafe` outside of runtime and bench".to_owned());
         }
     }
+    let tokens = &outside_of_tests(tokens);
     if matches!(wall, Wall::Host | Wall::Core) {
         for path in paths(tokens) {
             if let Some(instead) = forbidden(&path) {
@@ -71,12 +72,34 @@ pub(super) fn check(wall: Wall, source: &Source, tokens: &[Token<'_>]) -> Vec<Fi
             }
         }
     }
+    if below_the_edge(&source.file) {
+        for token in tokens.iter().filter(|each| each.is("ErrorCode")) {
+            found(token.line, "Kafka's error codes exist in broker::api only".to_owned());
+        }
+    }
     if wall == Wall::Core {
         for token in tokens.iter().filter(|each| WAITING.iter().any(|word| each.is(word))) {
             found(token.line, format!("`{}` in a core: deciding is all it does", token.text));
         }
     }
     findings
+}
+
+/// Where failures have names of their own, and not yet a code of Kafka's.
+fn below_the_edge(file: &str) -> bool {
+    const CORES_AND_STORAGE: [&str; 5] =
+        ["crates/records/", "crates/log/", "crates/raft/", "crates/metadata/", "crates/broker/"];
+    CORES_AND_STORAGE.iter().any(|room| file.starts_with(room))
+        && !file.starts_with("crates/broker/src/api/")
+}
+
+/// Without the modules of unit tests: a test of a lock-free structure needs threads.
+fn outside_of_tests<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
+    let tests = items_with(tokens, &["#", "[", "cfg", "(", "test", ")", "]"]);
+    let in_test = |token: &&Token<'a>| {
+        tests.iter().any(|item| item.as_ptr_range().contains(&std::ptr::from_ref(*token)))
+    };
+    tokens.iter().filter(|token| !in_test(token)).copied().collect()
 }
 
 /// Why a name is forbidden, said as what to use instead.
@@ -156,6 +179,7 @@ mod tests {
             "let s = \"std::fs::read\";",
             "fn elapsed(now: Mono) {}",
             "async fn f() { g().await }",
+            "#[cfg(test)] mod tests { use std::thread; }",
         ] {
             check(Wall::Host, text, 0);
         }
@@ -176,8 +200,20 @@ mod tests {
         check(Wall::Core, "// unsafe", 0);
     }
 
+    #[test]
+    fn error_codes_exist_at_the_edge_only() {
+        check_in("crates/log/src/log.rs", Wall::Host, "ErrorCode::None", 1);
+        check_in("crates/broker/src/partition/mod.rs", Wall::Host, "use a::ErrorCode;", 1);
+        check_in("crates/broker/src/api/produce.rs", Wall::Host, "ErrorCode::None", 0);
+        check_in("crates/wire/src/lib.rs", Wall::Core, "ErrorCode::None", 0);
+    }
+
     fn check(wall: Wall, text: &str, count: usize) {
-        let source = Source { file: "a.rs".to_owned(), text: text.to_owned() };
+        check_in("a.rs", wall, text, count);
+    }
+
+    fn check_in(file: &str, wall: Wall, text: &str, count: usize) {
+        let source = Source { file: file.to_owned(), text: text.to_owned() };
         let findings = super::check(wall, &source, &tokens(text));
         assert_eq!(findings.len(), count, "{wall:?} {text}: {findings:?}");
     }
