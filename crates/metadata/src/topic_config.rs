@@ -297,7 +297,7 @@ mod tests {
         check("segment.bytes=99999999999", &format!("Invalid value 99999999999 for configuration segment.bytes: {int}"));
         check("segment.bytes=", &format!("Invalid value  for configuration segment.bytes: {int}"));
         check("segment.bytes=100", "Invalid value 100 for configuration segment.bytes: Value must be at least 1048576");
-        check("internal.segment.bytes=100", "");
+        check("internal.segment.bytes=256", "");
         check("max.message.bytes=-1", "Invalid value -1 for configuration max.message.bytes: Value must be at least 0");
         check("message.timestamp.type=LogAppendTime", "");
         check("message.timestamp.type=foo", "Invalid value foo for configuration message.timestamp.type: String must be one of: CreateTime, LogAppendTime");
