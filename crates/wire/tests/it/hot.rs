@@ -13,7 +13,7 @@ use ottla_wire::messages::fetch_request;
 use ottla_wire::messages::fetch_response::{FetchResponse, PartitionData};
 use ottla_wire::messages::produce_response::{PartitionProduceResponse, ProduceResponse};
 use ottla_wire::messages::{self, ResponseHeader};
-use ottla_wire::{ApiKey, EncodeError, OpenFrame, Writer};
+use ottla_wire::{ApiKey, EncodeError, OpenFrame, Reader, Writer};
 use std::borrow::Cow;
 
 const DRAWS: usize = 200;
