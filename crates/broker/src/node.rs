@@ -247,7 +247,8 @@ async fn serve(
         None | Some(Closed::ByPeer) => {}
         Some(Closed::Broken(error)) => tracing::debug!(%peer, %error, "connection broken"),
         Some(closed @ (Closed::FrameLength(_) | Closed::Refused(_))) => {
-            tracing::warn!(%peer, why = %closed, "connection closed");
+            // Whoever sends garbage must not fill the disk with our complaints.
+            tracing::debug!(%peer, why = %closed, "connection closed");
         }
     }
     drop(load);

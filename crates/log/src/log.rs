@@ -292,7 +292,7 @@ impl Log {
         marker: Option<EndTransactionMarker>,
     ) {
         let active = self.view.active();
-        // After a roll during a sync, the old file may be listed still.
+        // After a roll the old file is listed still.
         let newest = self.durability.dirty.last();
         if !newest.is_some_and(|file| Arc::ptr_eq(file, &active.file)) {
             self.durability.dirty.push(Arc::clone(&active.file));
@@ -348,9 +348,9 @@ impl Log {
         self.view = LogView::new(self.view.start_offset(), sealed, fresh.segment);
         self.tail = SegmentTail::default();
         self.health = Health::Open;
+        // The old file stays listed: the host counts the bytes of a sync, and tells its waiters of
+        // it, when it has taken that sync itself.
         if self.durability.in_flight.is_none() {
-            self.durability.dirty.clear();
-            self.durability.synced = self.durability.appended;
             self.durability.synced_end = self.end();
         }
     }

@@ -2,7 +2,7 @@
 
 use ottla_log::{AppendError as LogAppendError, ProducerError};
 use ottla_metadata::{CreateTopicError, DeleteTopicError};
-use ottla_records::{BatchError, TimestampError};
+use ottla_records::{BatchError, HeaderError, TimestampError};
 use ottla_wire::ErrorCode;
 
 use crate::partition::AppendError;
@@ -23,7 +23,8 @@ impl From<ErrorCode> for Refusal {
 impl From<BatchError> for Refusal {
     fn from(error: BatchError) -> Self {
         let code = match &error {
-            BatchError::Header(_) | BatchError::Checksum { .. } => ErrorCode::CorruptMessage,
+            BatchError::Header(header) => header_code(header),
+            BatchError::Checksum { .. } => ErrorCode::CorruptMessage,
             BatchError::TooLarge { .. } => ErrorCode::MessageTooLarge,
             BatchError::Missing
             | BatchError::Cut { .. }
@@ -41,6 +42,19 @@ impl From<BatchError> for Refusal {
             // Kafka sends no words with these two.
             ErrorCode::CorruptMessage | ErrorCode::MessageTooLarge => code.into(),
             code => Self { code, message: Some(error.to_string()) },
+        }
+    }
+}
+
+/// A corrupt message is worth sending again, an invalid one is not: what a wire could have done is
+/// corrupt, what only a producer can have meant is invalid.
+fn header_code(error: &HeaderError) -> ErrorCode {
+    match error {
+        // Formats 0 and 1 are well-formed, and of the past.
+        HeaderError::Magic { magic: 0 | 1 } => ErrorCode::InvalidRecord,
+        HeaderError::Length { .. } | HeaderError::Magic { .. } => ErrorCode::CorruptMessage,
+        HeaderError::Short { .. } | HeaderError::Codec { .. } | HeaderError::Field { .. } => {
+            ErrorCode::InvalidRecord
         }
     }
 }

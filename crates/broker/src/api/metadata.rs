@@ -67,9 +67,10 @@ fn which(request: &MetadataRequest<'_>, version: i16) -> Which {
     if version == 0 && topics.is_empty() {
         return Which::All;
     }
-    let topic = topics.iter().map(|topic| match topic.name {
-        Some(name) => Topic::Name(name.into_owned()),
-        None => Topic::Id(topic.topic_id),
+    // An id counts before a name.
+    let topic = topics.iter().map(|topic| match (topic.name, topic.topic_id) {
+        (Some(name), Uuid::ZERO) => Topic::Name(name.into_owned()),
+        (_, id) => Topic::Id(id),
     });
     Which::These(topic.collect())
 }

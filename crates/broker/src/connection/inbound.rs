@@ -56,6 +56,11 @@ impl Inbound {
         self.held.is_empty()
     }
 
+    /// Whether a whole frame is held, which has to wait.
+    pub(crate) fn holds_frame(&self) -> Result<bool, FrameLength> {
+        Ok(matches!(front(&self.held)?, Front::Frame(_)))
+    }
+
     /// Takes the held bytes, to look for frames in them; [`Inbound::put_back`] must follow.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
@@ -77,6 +82,16 @@ impl Inbound {
         self.held.extend_from_slice(bytes);
     }
 
+    /// Room to read ahead while nothing may start; `None` once enough is held.
+    pub(crate) fn room_ahead(&mut self) -> Option<Room<'_>> {
+        let filled = self.held.len();
+        if filled >= AHEAD_BYTES_MAX {
+            return None;
+        }
+        self.held.resize(AHEAD_BYTES_MAX, 0);
+        Some(Room { inbound: self, filled })
+    }
+
     /// Room to read into behind the held bytes: at most to the end of the incomplete frame, so
     /// that the next frame is read into the loop's buffer again.
     pub(crate) fn room(&mut self) -> Result<Room<'_>, FrameLength> {
@@ -90,6 +105,9 @@ impl Inbound {
         Ok(Room { inbound: self, filled })
     }
 }
+
+/// Bytes that are read ahead while nothing may start: enough to notice that the peer has gone.
+const AHEAD_BYTES_MAX: usize = 4 * 1024;
 
 /// Space behind the held bytes; what is not filled is given back when it is dropped.
 #[derive(Debug)]

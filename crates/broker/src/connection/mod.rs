@@ -18,6 +18,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ottla_env::{Mono, Stream, Timer};
 use ottla_types::limits::PARKED_PRODUCE_MAX;
@@ -35,6 +36,9 @@ pub(crate) const LOOP_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Answers that may wait for a slow peer before its next request is looked at.
 const OUTBOX_BYTES_PAUSE: u64 = 256 * 1024;
+
+/// How long a connection that was refused something may take to receive its last answers.
+const LAST_ANSWERS_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Passes before the loop's other connections get their turn.
 const PASSES_MAX: usize = 8;
@@ -172,7 +176,15 @@ pub(crate) struct Connection {
     timer: Box<dyn Timer>,
     inbound: Inbound,
     blocked: Option<Blocked>,
+    ending: Option<Ending>,
     channel: Channel,
+}
+
+/// A connection that takes no more requests, but still owes answers to those before.
+struct Ending {
+    why: Closed,
+    /// When it ends whether or not the peer has taken its answers.
+    deadline: Mono,
 }
 
 impl Connection {
@@ -190,7 +202,15 @@ impl Connection {
             outbox: Outbox::default(),
             slots: VecDeque::new(),
         };
-        Self { stream, lane, timer, inbound: Inbound::default(), blocked: None, channel }
+        Self {
+            stream,
+            lane,
+            timer,
+            inbound: Inbound::default(),
+            blocked: None,
+            ending: None,
+            channel,
+        }
     }
 
     /// Serves the connection until it ends.
@@ -206,9 +226,16 @@ impl Connection {
         for _ in 0..PASSES_MAX {
             let now = self.channel.broker.env.clock.mono();
             let mut moved = self.channel.settle(now);
-            moved |= self.resume(now, cx)?;
+            if self.ending.is_none() {
+                let resumed = self.resume(now, cx);
+                moved |= self.unless_refused(resumed, now)?;
+            }
             moved |= self.write(cx)?;
-            moved |= self.read(cx)?;
+            if self.ending.is_none() {
+                let read = self.read(cx);
+                moved |= self.unless_refused(read, now)?;
+            }
+            self.end_if_due(now)?;
             if !moved && !self.timer_expired(cx) {
                 return Ok(());
             }
@@ -217,13 +244,37 @@ impl Connection {
         Ok(())
     }
 
+    /// A refused request ends the connection, but not before those in front of it are answered:
+    /// a producer must not lose the acknowledgement of what is written.
+    fn unless_refused(&mut self, result: Result<bool, Closed>, now: Mono) -> Result<bool, Closed> {
+        match result {
+            Err(why @ (Closed::Refused(_) | Closed::FrameLength(_))) => {
+                self.ending = Some(Ending { why, deadline: now.after(LAST_ANSWERS_TIME_MAX) });
+                Ok(true)
+            }
+            result => result,
+        }
+    }
+
+    fn end_if_due(&mut self, now: Mono) -> Result<(), Closed> {
+        let answered = self.channel.slots.is_empty() && self.channel.outbox.len() == 0;
+        match self.ending.take() {
+            Some(ending) if answered || now >= ending.deadline => Err(ending.why),
+            ending => {
+                self.ending = ending;
+                Ok(())
+            }
+        }
+    }
+
     fn timer_expired(&mut self, cx: &mut Context<'_>) -> bool {
         let blocked = match &self.blocked {
             Some(Blocked::Fetch { deadline }) => Some(*deadline),
             Some(Blocked::Warming { .. } | Blocked::Produce(_) | Blocked::Elsewhere { .. })
             | None => None,
         };
-        let deadline = [blocked, self.channel.deadline()].into_iter().flatten().min();
+        let ending = self.ending.as_ref().map(|ending| ending.deadline);
+        let deadline = [blocked, ending, self.channel.deadline()].into_iter().flatten().min();
         self.timer.set(deadline);
         deadline.is_some() && self.timer.poll_expired(cx).is_ready()
     }
@@ -275,10 +326,28 @@ impl Connection {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
-        if self.blocked.is_some() || self.channel.outbox.len() > OUTBOX_BYTES_PAUSE {
+        if self.channel.outbox.len() > OUTBOX_BYTES_PAUSE {
             return Ok(false);
         }
+        if self.blocked.is_some() || self.inbound.holds_frame()? {
+            return self.read_ahead(cx);
+        }
         if self.inbound.is_empty() { self.read_fresh(cx) } else { self.read_rest(cx) }
+    }
+
+    /// Reads a little while nothing may start: the peer may have gone, and a parked fetch of a
+    /// dead one must not hold the connection for as long as it asked to wait.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let Some(mut room) = self.inbound.room_ahead() else { return Ok(false) };
+        match self.stream.poll_read(cx, room.space()) {
+            Poll::Ready(Ok(0)) => Err(Closed::ByPeer),
+            Poll::Ready(count) => {
+                room.fill(count?);
+                // Nothing to do with it yet, but the end may be right behind.
+                Ok(true)
+            }
+            Poll::Pending => Ok(false),
+        }
     }
 
     /// Reads into the loop's buffer; only what cannot be handled yet is kept.
@@ -298,14 +367,8 @@ impl Connection {
         Ok(true)
     }
 
-    /// Reads the rest of an incomplete frame; a whole one that must wait stops the reading.
+    /// Reads the rest of an incomplete frame.
     fn read_rest(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
-        let held = self.inbound.take();
-        let waits = matches!(front(&held)?, Front::Frame(_));
-        self.inbound.put_back(held, 0);
-        if waits {
-            return Ok(false);
-        }
         let mut room = self.inbound.room()?;
         let count = match self.stream.poll_read(cx, room.space()) {
             Poll::Ready(count) => count?,

@@ -45,7 +45,7 @@ impl World {
         let life = |env| -> ottla_env::Task { Box::pin(async move { to.send(life(env).await) }) };
         self.machine.start(1, life);
         let operator = self.sim.host();
-        self.sim.run(&operator, answer).ok()
+        self.sim.run(&operator, |_| answer).ok()
     }
 }
 

@@ -58,7 +58,8 @@ impl<'a> FetchRequest<'a> {
     /// Checks the whole body of a request: what is visited afterwards cannot fail.
     ///
     /// # Errors
-    /// If the bytes are not such a request of this version, or bytes are left over.
+    /// If the bytes are not such a request of this version. Bytes behind it are ignored, as Kafka
+    /// does: some clients send a few.
     pub fn decode(body: &'a [u8], version: i16) -> Result<Self, DecodeError> {
         if !messages::FetchRequest::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -86,7 +87,6 @@ impl<'a> FetchRequest<'a> {
             request.rack_id = reader.nullable_str(layout)?.ok_or(DecodeError::UnexpectedNull)?;
         }
         request.read_tags(&mut reader, layout)?;
-        reader.finish()?;
         Ok(request)
     }
 

@@ -28,7 +28,8 @@ impl<'a> ProduceRequest<'a> {
     /// Checks the whole body of a request: what is visited afterwards cannot fail.
     ///
     /// # Errors
-    /// If the bytes are not such a request of this version, or bytes are left over.
+    /// If the bytes are not such a request of this version. Bytes behind it are ignored, as Kafka
+    /// does: some clients send a few.
     pub fn decode(body: &'a [u8], version: i16) -> Result<Self, DecodeError> {
         if !messages::ProduceRequest::VERSIONS.contains(&version) {
             return Err(DecodeError::UnsupportedVersion { version });
@@ -41,7 +42,6 @@ impl<'a> ProduceRequest<'a> {
         let timeout_ms = reader.i32()?;
         let partitions = ByTopic::check(&mut reader, layout)?;
         reader.unknown_tags(layout)?;
-        reader.finish()?;
         Ok(Self { transactional_id, acks, timeout_ms, partitions })
     }
 }

@@ -46,7 +46,7 @@ const TABLE: &[Row] = &[
     row("runtime", &["types", "env"], &["bytes", "rustix", "socket2", "tokio", "tracing"], &[]),
     row(
         "sim",
-        &["types", "env", "wire", "records", "broker"],
+        &["types", "env", "wire", "records", "log", "broker"],
         &["bytes", "thiserror", "tracing"],
         &["ottla-log"],
     ),
@@ -54,7 +54,7 @@ const TABLE: &[Row] = &[
     row(
         "ottla",
         &["types", "env", "broker", "runtime"],
-        &["clap", "mimalloc", "tracing", "tracing-subscriber"],
+        &["clap", "mimalloc", "thiserror", "tracing", "tracing-subscriber"],
         &[],
     ),
     // workshop: never linked into the product
