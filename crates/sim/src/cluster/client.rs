@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ottla_env::Env;
+use ottla_env::{Env, Mono};
 use ottla_wire::DecodeError;
 
 use super::calls::{self, Refused};
@@ -16,6 +16,9 @@ use crate::draws::Draws;
 
 /// How long a client waits for an answer before it takes the connection for broken.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long after everything was healed an old connection may still be waited for in vain.
+pub(super) const CONVALESCENCE: Duration = Duration::from_secs(10);
 
 /// What a run is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +36,8 @@ pub(super) struct Shared {
     pub(super) node: SocketAddr,
     pub(super) history: RefCell<History>,
     pub(super) phase: Cell<Phase>,
+    /// From here on every request must be answered.
+    pub(super) sound_from: Cell<Option<Mono>>,
 }
 
 /// One client.
@@ -98,8 +103,20 @@ impl Client {
 
     /// The next answer, in time.
     pub(super) async fn answer(&self, connection: &mut Connection) -> io::Result<Answered> {
-        let deadline = self.env.clock.mono().after(REQUEST_TIMEOUT);
-        connection.answer_by(&self.env, deadline).await
+        let asked = self.env.clock.mono();
+        let answer = connection.answer_by(&self.env, asked.after(REQUEST_TIMEOUT)).await;
+        let timed_out = answer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        if timed_out {
+            self.on_timeout(asked);
+        }
+        answer
+    }
+
+    /// A request got no answer.
+    pub(super) fn on_timeout(&self, asked: Mono) {
+        if self.shared.sound_from.get().is_some_and(|sound| asked >= sound) {
+            self.violate(format!("a request of {} ms was not answered", asked.nanos() / 1_000_000));
+        }
     }
 
     /// A connection broke, which may happen; that an answer cannot be read may not.

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use ottla_env::{Env, Mono, Task};
 
-use client::{Client, Phase, Shared};
+use client::{CONVALESCENCE, Client, Phase, Shared};
 use consumer::Consumer;
 use history::History;
 use nemesis::Nemesis;
@@ -41,7 +41,7 @@ use crate::host::Host;
 const HEALED: Duration = Duration::from_secs(2);
 
 /// How long what was begun, or a reading of everything, may take in a healed world.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How to run a seed.
 #[derive(Clone, Debug, Default)]
@@ -161,6 +161,7 @@ impl Run {
             node: node_host.address(node::PORT),
             history: RefCell::new(History::default()),
             phase: Cell::new(Phase::Trouble),
+            sound_from: Cell::new(None),
         });
         Self {
             seed,
@@ -191,6 +192,8 @@ impl Run {
         self.watch(&env, self.plan.trouble, || false).await;
         nemesis.heal();
         self.shared.phase.set(Phase::Healed);
+        let sound_from = env.clock.mono().after(CONVALESCENCE);
+        self.shared.sound_from.set(Some(sound_from));
         let (acked_before, _) = self.shared.history.borrow().counts();
         self.watch(&env, HEALED, || false).await;
         let acked = || self.shared.history.borrow().counts().0;
@@ -202,6 +205,7 @@ impl Run {
         if !self.watch(&env, PATIENCE, || busy.borrow().is_empty()).await {
             self.violate(format!("not done long after all was healed: {:?}", self.busy.borrow()));
         }
+        env.clock.sleep_until(sound_from).await;
         self.read_everything(&env).await;
     }
 

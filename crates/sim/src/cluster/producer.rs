@@ -232,7 +232,11 @@ impl Producer {
                 Ok(answer) => self.on_answer(&answer, pending)?,
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     let now = self.client.env.clock.mono();
-                    if deadline.is_some_and(|deadline| now >= deadline) {
+                    if let Some(deadline) = deadline.filter(|deadline| now >= *deadline) {
+                        let timeout = REQUEST_TIMEOUT.as_nanos();
+                        let asked = u128::from(deadline.nanos()).saturating_sub(timeout);
+                        let asked = u64::try_from(asked).expect("before the deadline");
+                        self.client.on_timeout(Mono::from_nanos(asked));
                         return Err(error);
                     }
                 }
