@@ -35,6 +35,13 @@ impl AbortedIndex {
         ]);
     }
 
+    /// A copy for the same segment.
+    pub(crate) fn copied(&self) -> Self {
+        let copy = Self::new();
+        (0..self.entries.len()).for_each(|at| copy.entries.push(self.entries.get(at)));
+        copy
+    }
+
     /// Adds the transactions with records in `from..upto` to `found`. True when no later marker
     /// can add another: all that began below `upto` had ended by then.
     pub(crate) fn collect(

@@ -50,6 +50,31 @@ impl SegmentIndex {
         }
     }
 
+    /// A copy with one entry for every `interval` bytes or more, for a segment that nobody writes
+    /// to any more. With each offset entry stays the time entry that covers what lies before it.
+    pub(crate) fn thinned(&self, interval: u64) -> Self {
+        let thin = Self::new(self.base);
+        let mut times = 0;
+        let mut next_position = interval;
+        for at in 0..self.offsets.len() {
+            let [entry] = self.offsets.get(at);
+            let (relative, position) = (entry >> 32, entry & u64::from(u32::MAX));
+            if position < next_position {
+                continue;
+            }
+            next_position = position + interval;
+            let len = self.times.len();
+            let covered = self.times.partition_point(len, |[_, holder]| holder <= relative);
+            if covered > times {
+                thin.times.push(self.times.get(covered - 1));
+                times = covered;
+            }
+            thin.offsets.push([entry]);
+        }
+        self.newest_time().into_iter().for_each(|newest| thin.push_time(newest));
+        thin
+    }
+
     /// Where to begin to look for the batch that holds `offset`: no such batch begins before.
     pub(crate) fn position_before(&self, offset: Offset) -> u64 {
         let Some(relative) = offset.get().checked_sub(self.base.get()) else { return 0 };
@@ -163,6 +188,31 @@ mod tests {
     fn check_time(index: &SegmentIndex, millis: i64, position: u64) {
         let found = index.position_before_time(Timestamp::from_millis(millis));
         assert_eq!(found, position, "{millis}");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_thin_index_leads_to_an_earlier_place_only() {
+        let index = SegmentIndex::new(Offset::ZERO);
+        for n in 0..1_000 {
+            // The largest timestamp grows in leaps.
+            index.push_time(max(n / 7, n / 7 * 7));
+            index.push_offset(Offset::new(n), u64::try_from(n).unwrap() * 100);
+        }
+        let thin = index.thinned(1_500);
+        assert_eq!((index.offsets.len(), thin.offsets.len()), (1_000, 66));
+        assert_eq!(thin.newest_time(), index.newest_time());
+        for n in 0..1_000 {
+            let (near, far) = (index.position_before(Offset::new(n)), thin.position_before(Offset::new(n)));
+            assert!(far <= near && near - far < 1_500, "offset {n}");
+            let time = Timestamp::from_millis(n);
+            assert!(thin.position_before_time(time) <= index.position_before_time(time), "time {n}");
+            // What it says of the front of the segment is true of that front.
+            let (known, at) = thin.max_before(Offset::new(n));
+            let front = i64::try_from(at / 100).unwrap();
+            assert!(known.is_none_or(|known| known.timestamp.millis() >= (front - 1) / 7), "front {n}");
+            assert!(known.is_some() || at == 0);
+        }
     }
 
     #[test]

@@ -327,10 +327,13 @@ impl Log {
     pub fn roll_plan(&self) -> RollPlan {
         assert!(self.health == Health::Rolling, "an append asked for a roll");
         assert!(self.tail.position > 0, "an empty segment takes any batch that fits");
+        let full = Arc::clone(self.view.active());
+        self.tail.seal(&full.index);
         RollPlan {
             directory: self.directory.clone(),
             base: self.end_offset,
-            sealed: Arc::clone(&self.view.active().file),
+            full,
+            config: self.config,
             epochs: self.epochs.clone(),
         }
     }
@@ -341,10 +344,8 @@ impl Log {
     pub fn roll(&mut self, fresh: FreshSegment) {
         assert_eq!(fresh.segment.base, self.end_offset, "nothing was appended since the plan");
         assert!(self.health == Health::Rolling, "an append asked for a roll");
-        let old = self.view.active();
-        self.tail.seal(&old.index);
         let mut sealed = self.view.sealed().to_vec();
-        sealed.push(SealedSegment { segment: Arc::clone(old), end: self.tail.position });
+        sealed.push(SealedSegment { segment: fresh.sealed, end: self.tail.position });
         self.view = LogView::new(self.view.start_offset(), sealed, fresh.segment);
         self.tail = SegmentTail::default();
         self.health = Health::Open;

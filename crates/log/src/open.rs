@@ -107,7 +107,8 @@ async fn recover(
     let mut end_offset = bases[0];
     for base in earlier {
         check_order(*base, end_offset)?;
-        let (segment, scanned, _) = scan(disk, directory, *base, config, &mut rebuilt).await?;
+        let (segment, scanned, _) =
+            scan(disk, directory, *base, config.sealed_interval_bytes(), &mut rebuilt).await?;
         let position = scanned.tail.position;
         if let Some(fault) = scanned.fault {
             return Err(OpenLogError::Corrupt { segment_base: *base, position, fault });
@@ -119,7 +120,7 @@ async fn recover(
     }
     check_order(*last, end_offset)?;
     let (active, mut scanned, file_len) =
-        scan(disk, directory, *last, config, &mut rebuilt).await?;
+        scan(disk, directory, *last, config.index_interval_bytes, &mut rebuilt).await?;
     if let Some(fault) = scanned.fault.take() {
         refuse_old_format(disk, &active, scanned.tail.position, file_len).await?;
         report.torn_tail = cut(disk, &active, &mut scanned, file_len, fault).await?;
@@ -150,14 +151,14 @@ async fn scan(
     disk: &Arc<dyn Disk>,
     directory: &Path,
     base: Offset,
-    config: &LogConfig,
+    index_interval: u32,
     rebuilt: &mut Rebuilt,
 ) -> io::Result<(Arc<Segment>, ScannedSegment, u64)> {
     let file: Arc<dyn File> =
         disk.open_file(&directory.join(segment_name(base)), Open::Ensure).await?;
     let file_len = disk.len_of(&file).await?;
     let segment = Segment::new(base, file);
-    let mut scan = RecoveryScan::new(&segment, file_len, config);
+    let mut scan = RecoveryScan::new(&segment, file_len, index_interval);
     let mut at = 0;
     while at < file_len {
         let chunk = disk.read_at(&segment.file, at, SCAN_CHUNK_BYTES).await?;

@@ -4,7 +4,7 @@ use ottla_records::{BatchStream, StreamError, StreamedBatch};
 use ottla_types::Offset;
 
 use crate::segment::{Segment, SegmentTail};
-use crate::{LeaderEpochCache, LogConfig, ProducerState};
+use crate::{LeaderEpochCache, ProducerState};
 
 /// What is wrong at the first byte of a segment that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,12 +50,13 @@ pub(crate) struct ScannedSegment {
 }
 
 impl<'a> RecoveryScan<'a> {
-    /// A scan of a segment of `file_len` bytes, whose indexes are empty yet.
-    pub(crate) fn new(segment: &'a Segment, file_len: u64, config: &LogConfig) -> Self {
+    /// A scan of a segment of `file_len` bytes, whose indexes are empty yet and get an entry for
+    /// every `interval` bytes.
+    pub(crate) fn new(segment: &'a Segment, file_len: u64, interval: u32) -> Self {
         Self {
             segment,
             file_len,
-            interval: config.index_interval_bytes,
+            interval,
             next_offset: segment.base,
             stream: BatchStream::new(),
             tail: SegmentTail::default(),

@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ottla_env::{Disk, DiskExt, File, Open};
+use ottla_env::{Disk, DiskExt, Open};
 use ottla_types::Offset;
 use ottla_types::planted::{self, Bug};
 
 use crate::segment::Segment;
-use crate::{LeaderEpochCache, segment_name};
+use crate::{LeaderEpochCache, LogConfig, segment_name};
 
 /// What has to be done on the disk before a log can go on in a fresh segment. Appends are refused
 /// until then.
@@ -17,7 +17,9 @@ use crate::{LeaderEpochCache, segment_name};
 pub struct RollPlan {
     pub(crate) directory: PathBuf,
     pub(crate) base: Offset,
-    pub(crate) sealed: Arc<dyn File>,
+    /// The segment that is full, with its last index entries.
+    pub(crate) full: Arc<Segment>,
+    pub(crate) config: LogConfig,
     pub(crate) epochs: LeaderEpochCache,
 }
 
@@ -25,6 +27,8 @@ pub struct RollPlan {
 #[derive(Debug)]
 pub struct FreshSegment {
     pub(crate) segment: Arc<Segment>,
+    /// The full one, as it is kept from now on.
+    pub(crate) sealed: Arc<Segment>,
 }
 
 /// Why there is no fresh segment.
@@ -46,7 +50,7 @@ impl RollPlan {
     /// # Errors
     /// When the disk refuses.
     pub async fn prepare(self, disk: &Arc<dyn Disk>) -> Result<FreshSegment, RollError> {
-        disk.sync_files(vec![self.sealed]).await.map_err(RollError::Sync)?;
+        disk.sync_files(vec![Arc::clone(&self.full.file)]).await.map_err(RollError::Sync)?;
         // Nothing of ours needs the file: it is for those who read the directory with Kafka.
         self.epochs.write(disk, &self.directory).await.map_err(RollError::Create)?;
         let path = self.directory.join(segment_name(self.base));
@@ -55,6 +59,9 @@ impl RollPlan {
         if !planted::is(Bug::SegmentNameNotSynced) {
             disk.sync_names(&self.directory).await.map_err(RollError::Sync)?;
         }
-        Ok(FreshSegment { segment: Segment::new(self.base, file) })
+        Ok(FreshSegment {
+            segment: Segment::new(self.base, file),
+            sealed: self.full.sealed(&self.config),
+        })
     }
 }

@@ -6,9 +6,9 @@ use ottla_env::File;
 use ottla_records::BatchHeader;
 use ottla_types::{Offset, Timestamp};
 
-use crate::EndedTransaction;
 use crate::aborted::AbortedIndex;
 use crate::index::{MaxTimestamp, SegmentIndex};
+use crate::{EndedTransaction, LogConfig};
 
 /// What writer and readers share of a segment.
 #[derive(Debug)]
@@ -24,6 +24,18 @@ pub(crate) struct Segment {
 impl Segment {
     pub(crate) fn new(base: Offset, file: Arc<dyn File>) -> Arc<Self> {
         Arc::new(Self { base, file, index: SegmentIndex::new(base), aborted: AbortedIndex::new() })
+    }
+
+    /// What to keep in memory of a segment that nobody appends to any more: an active segment of
+    /// 1 GiB may have 6 MB of index, a sealed one has a sixteenth of it. Readers that hold the
+    /// old value go on with it.
+    pub(crate) fn sealed(&self, config: &LogConfig) -> Arc<Self> {
+        Arc::new(Self {
+            base: self.base,
+            file: Arc::clone(&self.file),
+            index: self.index.thinned(u64::from(config.sealed_interval_bytes())),
+            aborted: self.aborted.copied(),
+        })
     }
 
     /// Takes note of a transaction whose marker lies here.

@@ -16,10 +16,10 @@ mod topic_config;
 
 pub use codec::RecordError;
 pub use controller::{
-    AllocateProducerIdsError, Assignment, BrokerRegistrationRequest, ConfigSource, Controller,
-    ControllerConfig, ControllerRegistrationRequest, CreateTopicError, CreateTopics, CreatedTopic,
-    DeleteTopicError, DeleteTopics, DeletedTopic, NewTopic, NewTopicConfig, Outcome,
-    PlacementError, ProducerIdBlock, RegisterBrokerError, TopicOutcome, TopicSelector,
+    AllocateProducerIdsError, Assignment, BrokerRegistrationRequest, Controller, ControllerConfig,
+    ControllerRegistrationRequest, CreateTopicError, CreateTopics, CreatedTopic, DeleteTopicError,
+    DeleteTopics, DeletedTopic, NewTopic, Outcome, PlacementError, ProducerIdBlock,
+    RegisterBrokerError, TopicOutcome, TopicSelector,
 };
 pub use delta::{MetadataDelta, ReplayError, TopicDelta};
 pub use features::{
@@ -32,5 +32,6 @@ pub use image::{
 pub use record::{ConfigResource, NewPartition, PartitionChange, Record, RegistrationChange};
 pub use replay::MetadataReplay;
 pub use topic_config::{
-    TOPIC_CONFIGS, TopicConfig, TopicConfigError, TopicConfigProperty, UNSUPPORTED_TOPIC_CONFIGS,
+    ConfigSource, EffectiveTopicConfig, TOPIC_CONFIGS, TopicConfig, TopicConfigError,
+    TopicConfigProperty, UNSUPPORTED_TOPIC_CONFIGS,
 };

@@ -100,6 +100,28 @@ pub struct TopicConfig {
     pub timestamp_type: TimestampType,
 }
 
+/// One setting of a topic, as it is told to whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EffectiveTopicConfig {
+    /// The property.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Where the value comes from.
+    pub source: ConfigSource,
+}
+
+/// Where the value of a property comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// The topic's own properties.
+    Topic,
+    /// The broker's properties.
+    Broker,
+    /// Nobody set it.
+    Default,
+}
+
 /// Why a property is refused. The words are Kafka's, where Kafka refuses too.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicConfigError {
@@ -204,9 +226,30 @@ impl TopicConfig {
         }
     }
 
-    /// The value of a served property, spelled as in a configuration.
+    /// Every setting of a topic with these properties of its own, by name: those that are served,
+    /// and whatever else was stored for it, which Apache Kafka may have done.
     #[must_use]
-    pub fn value_of(&self, property: &TopicConfigProperty) -> String {
+    pub fn effective(&self, own: &BTreeMap<String, String>) -> Vec<EffectiveTopicConfig> {
+        let served = TOPIC_CONFIGS.iter().filter(|property| !property.internal);
+        let mut all: BTreeMap<_, _> =
+            served.map(|property| (property.name, self.default_of(property))).collect();
+        let names = TOPIC_CONFIGS.iter().map(|property| property.name);
+        for name in names.chain(UNSUPPORTED_TOPIC_CONFIGS) {
+            if let Some(value) = own.get(name) {
+                all.insert(name, (value.clone(), ConfigSource::Topic));
+            }
+        }
+        let told = |(name, (value, source))| EffectiveTopicConfig { name, value, source };
+        all.into_iter().map(told).collect()
+    }
+
+    fn default_of(&self, property: &TopicConfigProperty) -> (String, ConfigSource) {
+        let value = self.value_of(property);
+        let is_kafkas = value == Self::KAFKA.value_of(property);
+        (value, if is_kafkas { ConfigSource::Default } else { ConfigSource::Broker })
+    }
+
+    fn value_of(&self, property: &TopicConfigProperty) -> String {
         match property.name {
             SEGMENT_BYTES | INTERNAL_SEGMENT_BYTES => self.segment_bytes.to_string(),
             MAX_MESSAGE_BYTES => self.max_message_bytes.to_string(),
@@ -297,7 +340,7 @@ mod tests {
         check("segment.bytes=99999999999", &format!("Invalid value 99999999999 for configuration segment.bytes: {int}"));
         check("segment.bytes=", &format!("Invalid value  for configuration segment.bytes: {int}"));
         check("segment.bytes=100", "Invalid value 100 for configuration segment.bytes: Value must be at least 1048576");
-        check("internal.segment.bytes=100", "");
+        check("internal.segment.bytes=256", "");
         check("max.message.bytes=-1", "Invalid value -1 for configuration max.message.bytes: Value must be at least 0");
         check("message.timestamp.type=LogAppendTime", "");
         check("message.timestamp.type=foo", "Invalid value foo for configuration message.timestamp.type: String must be one of: CreateTime, LogAppendTime");
@@ -338,6 +381,25 @@ mod tests {
         assert_eq!(config.timestamp_type, TimestampType::LogAppendTime);
         let text = "segment.bytes=2000000 internal.segment.bytes=4096";
         assert_eq!(TopicConfig::KAFKA.with(&parse(text)).segment_bytes, 4096);
+    }
+
+    #[test]
+    fn what_apache_stored_is_told_as_it_is() {
+        let own = parse("cleanup.policy=compact retention.ms=1 segment.bytes=2000000");
+        let told = TopicConfig { max_message_bytes: 7, ..TopicConfig::KAFKA }.effective(&own);
+        let told: Vec<_> =
+            told.iter().map(|c| format!("{}={} {:?}", c.name, c.value, c.source)).collect();
+        assert_eq!(
+            told,
+            [
+                "cleanup.policy=compact Topic",
+                "compression.type=producer Default",
+                "max.message.bytes=7 Broker",
+                "message.timestamp.type=CreateTime Default",
+                "retention.ms=1 Topic",
+                "segment.bytes=2000000 Topic",
+            ]
+        );
     }
 
     #[test]

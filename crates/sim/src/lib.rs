@@ -6,6 +6,7 @@
 //! and leaving one thing out of a run does not shift the draws of the others.
 
 mod clock;
+mod cluster;
 mod disk;
 mod draws;
 mod executor;
@@ -13,6 +14,7 @@ mod host;
 mod kernel;
 mod net;
 
+pub use cluster::{Options, PlannedFault, Report, simulate};
 pub use disk::DiskFault;
 pub use draws::Draws;
 pub use executor::Sim;

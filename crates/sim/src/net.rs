@@ -105,7 +105,11 @@ impl Network {
         if life.ended_silently() {
             state.silent.insert(host);
         }
-        state.listeners.retain(|address, _| address.ip() != host.ip());
+        let of_host = |address: &SocketAddr, _: &mut Listening| address.ip() == host.ip();
+        let gone: Vec<_> = state.listeners.extract_if(.., of_host).collect();
+        drop(state);
+        // Outside of the lock: connections that nobody accepted end with it.
+        drop(gone);
     }
 
     pub(crate) fn set_delay(&self, host: HostId, delay: Duration) {

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use ottla_metadata::{
-    Assignment, ConfigSource, CreateTopics, CreatedTopic, NewTopic, NewTopicConfig, TopicOutcome,
+    Assignment, ConfigSource, CreateTopics, CreatedTopic, EffectiveTopicConfig, NewTopic,
+    TopicOutcome,
 };
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::create_topics_request::CreatableTopic;
@@ -96,7 +97,7 @@ fn success<'a>(name: &'a str, created: &'a CreatedTopic) -> CreatableTopicResult
     }
 }
 
-fn config(config: &NewTopicConfig) -> CreatableTopicConfigs<'_> {
+fn config(config: &EffectiveTopicConfig) -> CreatableTopicConfigs<'_> {
     CreatableTopicConfigs {
         name: config.name.into(),
         value: Some(config.value.as_str().into()),

@@ -1,6 +1,6 @@
 //! DescribeConfigs: the settings of topics and of this broker, as far as they are enforced.
 
-use ottla_metadata::{ConfigSource, TOPIC_CONFIGS, TopicImage};
+use ottla_metadata::{ConfigSource, EffectiveTopicConfig};
 use ottla_types::TopicName;
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::describe_configs_request::DescribeConfigsResource;
@@ -74,29 +74,18 @@ fn of_topic(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
     let Some(topic) = image.topic(name) else {
         return Err((ErrorCode::UnknownTopicOrPartition, String::new()));
     };
-    let visible = TOPIC_CONFIGS.iter().filter(|property| !property.internal);
-    Ok(visible.map(|property| topic_setting(broker, topic, property)).collect())
+    let effective = broker.config.topic_defaults().effective(&topic.configs);
+    Ok(effective.into_iter().map(topic_setting).collect())
 }
 
-fn topic_setting(
-    broker: &Broker,
-    topic: &TopicImage,
-    property: &ottla_metadata::TopicConfigProperty,
-) -> Setting {
-    let defaults = broker.config.topic_defaults();
-    let value = defaults.with(&topic.configs).value_of(property);
-    let kafka = ottla_metadata::TopicConfig::KAFKA.value_of(property);
-    let source = match topic.configs.contains_key(property.name) {
-        true => ConfigSource::Topic,
-        false if value != kafka => ConfigSource::Broker,
-        false => ConfigSource::Default,
-    };
-    let kind = match property.name {
+fn topic_setting(config: EffectiveTopicConfig) -> Setting {
+    let EffectiveTopicConfig { name, value, source } = config;
+    let kind = match name {
         "cleanup.policy" => Kind::List,
         "max.message.bytes" | "segment.bytes" => Kind::Int,
         _ => Kind::String,
     };
-    Setting { name: property.name, value: Some(value), source, kind, doc: None, read_only: false }
+    Setting { name, value: Some(value), source, kind, doc: None, read_only: false }
 }
 
 fn of_broker(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {

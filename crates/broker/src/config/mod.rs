@@ -35,6 +35,7 @@ pub struct NodeConfig {
     pub auto_create_topics: bool,
     pub partitions_default: i32,
     pub segment_bytes: u32,
+    pub metadata_segment_bytes: u32,
     pub index_interval_bytes: u32,
     pub message_bytes_max: u32,
     /// For an empty folder: the cluster's id, random where absent.
@@ -183,6 +184,25 @@ static INTERNAL_SEGMENT_BYTES: Property<u32> = Property {
     parse: |text| number(text, 256, i32::MAX.cast_unsigned()),
 };
 
+static METADATA_SEGMENT_BYTES: Property<u32> = Property {
+    name: "metadata.log.segment.bytes",
+    synonym: None,
+    default: Some("1073741824"),
+    kind: Kind::Int,
+    doc: "The size in bytes at which a segment file of the metadata log is full.",
+    parse: |text| number(text, 8 * 1024 * 1024, i32::MAX.cast_unsigned()),
+};
+
+/// As above; a segment must hold the largest batch of records that a test writes.
+static INTERNAL_METADATA_SEGMENT_BYTES: Property<u32> = Property {
+    name: "internal.metadata.log.segment.bytes",
+    synonym: None,
+    default: None,
+    kind: Kind::Int,
+    doc: "For tests: `metadata.log.segment.bytes` without its lower bound.",
+    parse: |text| number(text, 256, i32::MAX.cast_unsigned()),
+};
+
 static INDEX_INTERVAL_BYTES: Property<u32> = Property {
     name: "log.index.interval.bytes",
     synonym: None,
@@ -229,6 +249,8 @@ impl NodeConfig {
         let partitions_default = reader.read(&NUM_PARTITIONS);
         let segment_bytes = reader.read(&SEGMENT_BYTES);
         let internal_segment_bytes = reader.read(&INTERNAL_SEGMENT_BYTES);
+        let metadata_segment_bytes = reader.read(&METADATA_SEGMENT_BYTES);
+        let internal_metadata_segment = reader.read(&INTERNAL_METADATA_SEGMENT_BYTES);
         let index_interval_bytes = reader.read(&INDEX_INTERVAL_BYTES);
         let message_bytes_max = reader.read(&MESSAGE_MAX_BYTES);
         let (ignored, effective) = (reader.unknown(), reader.effective());
@@ -246,6 +268,7 @@ impl NodeConfig {
             auto_create_topics: auto_create_topics?,
             partitions_default: partitions_default?,
             segment_bytes: internal_segment_bytes.or(segment_bytes)?,
+            metadata_segment_bytes: internal_metadata_segment.or(metadata_segment_bytes)?,
             index_interval_bytes: index_interval_bytes?,
             message_bytes_max: message_bytes_max?,
             cluster_id,

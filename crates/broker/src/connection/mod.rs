@@ -309,7 +309,9 @@ impl Connection {
         let held = self.inbound.take();
         let used = self.handle_frames(&held, now, cx);
         self.inbound.put_back(held, *used.as_ref().unwrap_or(&0));
-        Ok(used? > 0)
+        // A reading that nobody has polled yet wakes nobody: it needs another pass.
+        let warming = matches!(self.blocked, Some(Blocked::Warming { .. }));
+        Ok(used? > 0 || warming)
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {

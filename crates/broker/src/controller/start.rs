@@ -43,7 +43,8 @@ pub(super) async fn lead(
     let directory = config.log_dir.join(METADATA_DIRECTORY);
     let snapshot = newest_snapshot(&env.disk, &directory).await?;
     let followed = follow(env, config, identity, &directory, snapshot.as_ref()).await?;
-    let raft = raft_node(env, config, identity, listeners, &directory, &followed).await?;
+    let covered = snapshot.as_ref().map(|(id, _)| *id);
+    let raft = raft_node(env, config, identity, listeners, &followed, covered).await?;
     let mut quorum = Quorum::lead(env, directory, followed, raft).await?;
     let open_transaction = quorum.open_transaction();
     // The image of the log's end: every decision from here on is made over it.
@@ -71,7 +72,9 @@ async fn follow(
     directory: &Path,
     snapshot: Option<&(SnapshotId, Checkpoint)>,
 ) -> Result<Followed, HostError> {
-    let log = Log::open(Arc::clone(&env.disk), directory, LogConfig::default()).await?;
+    let settings =
+        LogConfig { segment_bytes: config.metadata_segment_bytes, ..LogConfig::default() };
+    let log = Log::open(Arc::clone(&env.disk), directory, settings).await?;
     if let Some(torn) = &log.recovery().torn_tail {
         tracing::warn!(?torn, "the end of the metadata log was torn by a crash and is cut off");
     }
@@ -165,10 +168,11 @@ async fn raft_node(
     config: &NodeConfig,
     identity: &Identity,
     listeners: &[Listener],
-    directory: &Path,
     followed: &Followed,
+    snapshot: Option<SnapshotId>,
 ) -> Result<RaftNode, HostError> {
-    let state = match env.disk.read_whole(&directory.join(QUORUM_STATE)).await {
+    let path = config.log_dir.join(METADATA_DIRECTORY).join(QUORUM_STATE);
+    let state = match env.disk.read_whole(&path).await {
         Ok(bytes) => QuorumState::parse(&String::from_utf8_lossy(&bytes))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => QuorumState::NEW,
         Err(error) => return Err(storage("read quorum-state")(error)),
@@ -180,8 +184,9 @@ async fn raft_node(
         endpoints: endpoints.map(|l| identity::endpoint(&config.advertised(l))).collect(),
     };
     let voters = followed.voters.clone().ok_or(HostError::NoVoters)?;
-    let end =
-        LogEnd { offset: followed.log.end().offset, epoch: followed.log.leader_epochs().latest() };
+    let covered = snapshot.map(|id| id.epoch);
+    let epoch = followed.log.leader_epochs().latest().or(covered);
+    let end = LogEnd { offset: followed.log.end().offset, epoch };
     Ok(RaftNode::new(me, state, voters, end)?)
 }
 

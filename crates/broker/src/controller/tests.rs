@@ -6,17 +6,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_env::{Answer, DiskExt, Env, Reply, reply};
+use ottla_env::{Answer, DiskExt, Env, Open, Reply, reply};
 use ottla_metadata::{
-    CreateTopics, DeleteTopics, MetadataDelta, MetadataImage, NewTopic, TopicSelector,
+    Controller, CreateTopics, DeleteTopics, MetadataDelta, MetadataImage, NewTopic, Record,
+    TopicSelector,
 };
 use ottla_records::Batches;
 use ottla_sim::{Death, DiskFault, Host as Machine, Sim};
-use ottla_types::NodeId;
+use ottla_types::{NodeId, Timestamp, TopicName, Uuid};
 
 use super::batches::{BatchContent, read};
 use super::{
-    ControllerHandle, ControllerHost, MAILBOX_MAX, METADATA_DIRECTORY, Metadata, Unavailable,
+    Checkpoint, ControllerHandle, ControllerHost, MAILBOX_MAX, METADATA_DIRECTORY, Metadata,
+    Unavailable,
 };
 use crate::config::{NodeConfig, Properties};
 use crate::identity::Identity;
@@ -372,17 +374,66 @@ fn a_failed_sync_halts_the_node() {
     );
 }
 
+/// So small that a segment holds the first start, and each topic needs another one.
+const SMALL_SEGMENTS: [(&str, &str); 1] = [("internal.metadata.log.segment.bytes", "512")];
+
 #[test]
 fn a_death_between_any_two_disk_calls_loses_no_answer() {
-    for death in [Death::Kill, Death::PowerLoss] {
-        for seed in 0..3 {
-            let mut calls = 0;
-            while dies_after(seed, calls, death) {
-                calls += 1;
-            }
-            assert!(calls > 20, "{death:?}: only {calls} calls");
+    let runs = [(&[][..], 0), (&[][..], 1), (&SMALL_SEGMENTS[..], 2)];
+    for (death, (properties, seed)) in
+        [Death::Kill, Death::PowerLoss].into_iter().flat_map(|death| runs.map(|run| (death, run)))
+    {
+        let config = config(properties);
+        let mut calls = 0;
+        while dies_after(seed, calls, death, &config) {
+            calls += 1;
         }
+        assert!(calls > 20, "{death:?}: only {calls} calls");
     }
+}
+
+#[test]
+fn the_log_goes_on_in_another_segment() {
+    let mut world = World::new(1);
+    let segments = world.live(async |env| {
+        let node = start_with(&env, &config(&SMALL_SEGMENTS), Prompt).await.unwrap();
+        for n in 0..10 {
+            create(&node, &format!("topic-{n}")).await.unwrap();
+        }
+        let quorum = Path::new("some/data").join(METADATA_DIRECTORY);
+        let files = env.disk.list(&quorum).await.unwrap();
+        files.iter().filter(|file| file.name.ends_with(".log")).count()
+    });
+    assert!(segments.unwrap() > 3);
+    let found = world.live(async |env| {
+        let node = start_with(&env, &config(&SMALL_SEGMENTS), Prompt).await.unwrap();
+        names(&node.metadata.image()).len()
+    });
+    assert_eq!(found, Some(10));
+}
+
+#[test]
+fn a_snapshot_stands_for_a_beginning_that_is_gone() {
+    let mut world = World::new(1);
+    let quorum = Path::new("some/data").join(METADATA_DIRECTORY);
+    let image = world.live(async move |env| {
+        let identity = Identity::establish(&env, &config(&[])).await.unwrap();
+        let formatted = quorum.join("00000000000000000000-0000000000.checkpoint");
+        let first = Checkpoint::decode(&env.disk.read_whole(&formatted).await.unwrap()).unwrap();
+        let name = TopicName::parse("kept").unwrap();
+        let kept = Record::Topic { name, id: Uuid::from_u128(500) };
+        let records = Controller::bootstrap_records().into_iter().chain([kept]).collect();
+        let snapshot = Checkpoint { records, ..first }.encode(Timestamp::from_millis(1));
+        let path = quorum.join("00000000000000000100-0000000007.checkpoint");
+        env.disk.replace_file(&path, &snapshot).await.unwrap();
+        let segment = quorum.join("00000000000000000100.log");
+        env.disk.open_file(&segment, Open::New).await.unwrap();
+        drop(identity);
+        start(&env).await.metadata.image()
+    });
+    let image = image.unwrap();
+    assert_eq!(names(&image), ["kept"]);
+    assert_eq!((image.epoch().get(), image.broker(NodeId::new(1)).unwrap().epoch.get()), (8, 104));
 }
 
 /// What is left to do on a machine that has died under its node.
@@ -392,13 +443,14 @@ async fn hang() {
 
 /// A first start, three topics and a stop, on a machine that dies after so many disk calls; then a
 /// second life, which must find all that was answered. Whether it died.
-fn dies_after(seed: u64, calls: u32, death: Death) -> bool {
+fn dies_after(seed: u64, calls: u32, death: Death, config: &NodeConfig) -> bool {
+    let (first, second) = (config.clone(), config.clone());
     let mut world = World::new(seed);
     let answered = Rc::new(RefCell::new(Vec::new()));
     let note = Rc::clone(&answered);
     world.machine.disk_fault(DiskFault::DeathAfter { calls, death });
     let lived = world.live(async move |env| {
-        let Ok(node) = start_with(&env, &config(&[]), Prompt).await else { return hang().await };
+        let Ok(node) = start_with(&env, &first, Prompt).await else { return hang().await };
         for name in ["a", "b", "c"] {
             let Ok(Ok(_)) = node.handle.create_topics(topic(name)).await else {
                 return hang().await;
@@ -408,8 +460,8 @@ fn dies_after(seed: u64, calls: u32, death: Death) -> bool {
         node.host.stop().await;
     });
     let (found, identity) = world
-        .live(async |env| {
-            let node = start(&env).await;
+        .live(async move |env| {
+            let node = start_with(&env, &second, Prompt).await.unwrap();
             create(&node, "later").await.unwrap();
             (names(&node.metadata.image()), node.identity.cluster_id.clone())
         })

@@ -14,11 +14,11 @@ pub(crate) const DIRECTORY: &str = "data/t-0";
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 pub(crate) const EPOCH: LeaderEpoch = LeaderEpoch::ZERO;
 
-/// Small segments, an index entry every other batch or so.
+/// Small segments, an index entry for every batch, or in a sealed segment for every fourth.
 pub(crate) const SMALL: LogConfig = LogConfig {
     segment_bytes: 1_000,
     segment_age: std::time::Duration::from_hours(1),
-    index_interval_bytes: 100,
+    index_interval_bytes: 20,
     segment_index_bytes: 1_000,
 };
 

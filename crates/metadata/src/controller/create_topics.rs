@@ -6,7 +6,7 @@ use ottla_types::{BrokerId, InvalidTopicName, PartitionId, TopicId, TopicName, U
 
 use crate::image::{MetadataImage, PartitionImage};
 use crate::record::{ConfigResource, NewPartition, Record};
-use crate::topic_config::{TOPIC_CONFIGS, TopicConfig, TopicConfigError};
+use crate::topic_config::{EffectiveTopicConfig, TopicConfig, TopicConfigError};
 
 use super::placement::{Placement, PlacementError};
 use super::{Controller, Outcome, RECORDS_PER_REQUEST_MAX};
@@ -68,29 +68,7 @@ pub struct CreatedTopic {
     /// How many replicas each has.
     pub replication_factor: usize,
     /// Its effective settings, by name.
-    pub configs: Vec<NewTopicConfig>,
-}
-
-/// One effective setting of a new topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewTopicConfig {
-    /// The property.
-    pub name: &'static str,
-    /// Its value.
-    pub value: String,
-    /// Where the value comes from.
-    pub source: ConfigSource,
-}
-
-/// Where the value of a property comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigSource {
-    /// The topic's own properties.
-    Topic,
-    /// The broker's properties.
-    Broker,
-    /// Nobody set it.
-    Default,
+    pub configs: Vec<EffectiveTopicConfig>,
 }
 
 /// Why a topic does not come into being. The words are Kafka's, measured on 4.3.1.
@@ -258,7 +236,7 @@ impl Controller {
             id,
             partitions: states.len(),
             replication_factor: states[0].replicas.len(),
-            configs: self.effective(&configs),
+            configs: self.config.topic_defaults.effective(&configs),
         };
         records.push(Record::Topic { name: name.clone(), id });
         // Kafka's order: whoever opens a partition knows its properties already.
@@ -298,23 +276,6 @@ impl Controller {
             .map_err(|reason| CreateTopicError::Placement { replication_factor: factor, reason })?;
         let replicas_of = |partition| placement.replicas_of(partition, replicas);
         Ok((0..partitions).map(|nth| new_partition(image, replicas_of(nth))).collect())
-    }
-
-    fn effective(&self, configs: &BTreeMap<String, String>) -> Vec<NewTopicConfig> {
-        let listed = TOPIC_CONFIGS
-            .iter()
-            .filter(|property| !property.internal || configs.contains_key(property.name));
-        let effective = listed.map(|property| {
-            let name = property.name;
-            if let Some(value) = configs.get(name) {
-                return NewTopicConfig { name, value: value.clone(), source: ConfigSource::Topic };
-            }
-            let value = self.config.topic_defaults.value_of(property);
-            let is_kafkas = value == TopicConfig::KAFKA.value_of(property);
-            let source = if is_kafkas { ConfigSource::Default } else { ConfigSource::Broker };
-            NewTopicConfig { name, value, source }
-        });
-        effective.collect()
     }
 }
 

@@ -12,8 +12,7 @@ use crate::record::Record;
 use crate::topic_config::TopicConfig;
 
 pub use create_topics::{
-    Assignment, ConfigSource, CreateTopicError, CreateTopics, CreatedTopic, NewTopic,
-    NewTopicConfig, TopicOutcome,
+    Assignment, CreateTopicError, CreateTopics, CreatedTopic, NewTopic, TopicOutcome,
 };
 pub use delete_topics::{DeleteTopicError, DeleteTopics, DeletedTopic, TopicSelector};
 pub use placement::PlacementError;

@@ -279,6 +279,10 @@ mod tests {
         tree.rename(Path::new(from), Path::new(onto)).unwrap();
     }
 
+    fn remove(tree: &mut Tree, path: &str) {
+        tree.remove_file(Path::new(path)).unwrap();
+    }
+
     fn sync(tree: &mut Tree) {
         tree.sync(Path::new("dir")).unwrap();
     }
@@ -291,7 +295,7 @@ mod tests {
         check(|t| { file(t, "dir/a"); file(t, "dir/b"); },                                &[&[], &["a"], &["a", "b"], &["b"]]);
         check(|t| { file(t, "dir/a"); sync(t); rename(t, "dir/a", "dir/b"); },            &[&["a"], &["b"]]);
         check(|t| { file(t, "dir/a"); sync(t); rename(t, "dir/a", "dir/b"); sync(t); },   &[&["b"]]);
-        check(|t| { file(t, "dir/a"); sync(t); t.remove_file(Path::new("dir/a")).unwrap(); }, &[&[], &["a"]]);
+        check(|t| { file(t, "dir/a"); sync(t); remove(t, "dir/a"); },                     &[&[], &["a"]]);
     }
 
     #[test]

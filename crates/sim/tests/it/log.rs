@@ -90,7 +90,8 @@ impl Life {
         let count = self.ledger.borrow().recent.len();
         for at in 0..count {
             let (there, batch) = self.ledger.borrow().recent[at].clone();
-            self.ledger.borrow_mut().recent[at].0 = there.or(Some(self.log.end().offset.get()));
+            self.ledger.borrow_mut().recent[at].0 =
+                there.or_else(|| Some(self.log.end().offset.get()));
             self.append(&batch, there).await;
         }
     }

@@ -48,7 +48,7 @@ const TABLE: &[Row] = &[
         "sim",
         &["types", "env", "wire", "records", "log", "broker"],
         &["bytes", "thiserror", "tracing"],
-        &[],
+        &["ottla-log"],
     ),
     // the binary
     row(

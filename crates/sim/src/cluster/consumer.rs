@@ -1,0 +1,197 @@
+//! Clients that read.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use ottla_records::Batches;
+
+use super::calls::{self, Fetched};
+use super::client::{Client, Phase, decoded};
+use super::connection::Connection;
+use super::history::Partition;
+
+/// Reads partitions from their beginning, and asks for their ends.
+pub(super) struct Consumer {
+    client: Client,
+    /// The next offset of each partition that it reads.
+    positions: BTreeMap<Partition, i64>,
+    /// The furthest end that it has been told of.
+    ends: BTreeMap<Partition, i64>,
+}
+
+/// More than any batch here inflates to.
+const INFLATED_MAX: usize = 1 << 20;
+
+impl Consumer {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, positions: BTreeMap::new(), ends: BTreeMap::new() }
+    }
+
+    /// Follows any partitions for as long as the run lasts.
+    pub(super) async fn run(mut self) {
+        let mut connection = self.client.connect().await;
+        while self.client.phase() < Phase::Draining {
+            let Some(partition) = self.client.any_partition() else {
+                self.client.pause_ms(10, 100).await;
+                continue;
+            };
+            let asked = if self.client.draws.one_in(5) {
+                self.ask_for_the_end(&mut connection, partition).await.map(drop)
+            } else {
+                let max_wait_ms = *self.client.draws.pick(&[0, 10, 100, 500]);
+                self.fetch(&mut connection, partition, max_wait_ms).await
+            };
+            if let Err(error) = asked {
+                self.client.on_broken(&error);
+                connection = self.client.connect().await;
+            }
+            self.client.pause_ms(0, 50).await;
+        }
+    }
+
+    /// Reads a whole partition, once nothing is written any more; its end.
+    pub(super) async fn read_all(&mut self, partition: Partition) -> i64 {
+        let mut connection = self.client.connect().await;
+        loop {
+            match self.read_to_the_end(&mut connection, partition).await {
+                Ok(end) => return end,
+                Err(error) => self.client.on_broken(&error),
+            }
+            self.client.pause_ms(10, 50).await;
+            connection = self.client.connect().await;
+        }
+    }
+
+    async fn read_to_the_end(
+        &mut self,
+        connection: &mut Connection,
+        partition: Partition,
+    ) -> io::Result<i64> {
+        loop {
+            let end = self.ask_for_the_end(connection, partition).await?;
+            let position = self.position(partition);
+            match end {
+                Some(end) if position >= end => return Ok(end),
+                Some(_) => self.fetch(connection, partition, 100).await?,
+                None => self.client.pause_ms(10, 50).await,
+            }
+        }
+    }
+
+    fn position(&self, partition: Partition) -> i64 {
+        self.positions.get(&partition).copied().unwrap_or(0)
+    }
+
+    async fn ask_for_the_end(
+        &mut self,
+        connection: &mut Connection,
+        partition: Partition,
+    ) -> io::Result<Option<i64>> {
+        let topic = self.client.topic(partition);
+        let version = *self.client.draws.pick(&[1, 3, 5, 6, 7, 9]);
+        calls::list_latest(connection, version, &topic, partition.index);
+        let answer = self.client.answer(connection).await?;
+        match decoded(calls::listed(&answer))? {
+            Ok(end) => {
+                self.on_end(partition, end);
+                Ok(Some(end))
+            }
+            Err(refused) => {
+                self.client.expect_retriable("an end", refused);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Readers are shown what is durable, so an end that was shown is never taken back.
+    fn on_end(&mut self, partition: Partition, end: i64) {
+        let before = self.ends.insert(partition, end);
+        if let Some(before) = before
+            && before > end
+        {
+            self.client.violate(format!("the end of {partition} went back from {before} to {end}"));
+        }
+    }
+
+    async fn fetch(
+        &mut self,
+        connection: &mut Connection,
+        partition: Partition,
+        max_wait_ms: i32,
+    ) -> io::Result<()> {
+        let topic = self.client.topic(partition);
+        let version = *self.client.draws.pick(&[4, 7, 11, 12, 13, 15, 17]);
+        let position = self.position(partition);
+        calls::fetch(connection, version, &topic, (partition.index, position), max_wait_ms);
+        let answer = self.client.answer(connection).await?;
+        match decoded(calls::fetched(&answer))? {
+            Ok(fetched) => self.on_fetched(partition, position, &fetched),
+            Err(refused) => self.client.expect_retriable("a fetch", refused),
+        }
+        Ok(())
+    }
+
+    fn on_fetched(&mut self, partition: Partition, position: i64, fetched: &Fetched) {
+        self.on_end(partition, fetched.high_watermark);
+        let mut next = position;
+        for batch in Batches::new(&fetched.records) {
+            match batch {
+                Ok(batch) if batch.crc_matches() => match self.on_batch(partition, next, batch) {
+                    Some(after) => next = after,
+                    None => return,
+                },
+                Ok(_) => return self.broken(partition, next, "a wrong checksum"),
+                Err(error) => return self.broken(partition, next, &error.to_string()),
+            }
+        }
+        if next > fetched.high_watermark {
+            self.broken(partition, next, "records beyond the high watermark");
+        }
+        self.positions.insert(partition, next);
+    }
+
+    fn broken(&self, partition: Partition, at: i64, what: &str) {
+        self.client.violate(format!("read {partition}@{at}: {what}"));
+    }
+
+    /// Records a batch's values; the offset behind it, if all is well.
+    fn on_batch(
+        &self,
+        partition: Partition,
+        mut next: i64,
+        batch: ottla_records::Batch<'_>,
+    ) -> Option<i64> {
+        let base = batch.header.base_offset.get();
+        // The first batch may begin before what was asked for; no other may, nor leave a gap.
+        if base > next || batch.header.last_offset().get() < next {
+            self.broken(partition, next, &format!("a batch from {base}"));
+            return None;
+        }
+        let records = match batch.records(INFLATED_MAX) {
+            Ok(records) => records,
+            Err(error) => {
+                self.broken(partition, next, &error.to_string());
+                return None;
+            }
+        };
+        let mut history = self.client.shared.history.borrow_mut();
+        for record in &records {
+            match record {
+                Ok(record) if record.offset.get() < next => {}
+                Ok(record) if record.offset.get() == next => {
+                    history.on_read(partition, next, record.value);
+                    next += 1;
+                }
+                Ok(record) => {
+                    history.violate(format!("{partition} jumps from {next} to {}", record.offset));
+                    return None;
+                }
+                Err(error) => {
+                    history.violate(format!("read {partition}@{next}: {error}"));
+                    return None;
+                }
+            }
+        }
+        Some(next)
+    }
+}

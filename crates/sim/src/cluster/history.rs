@@ -1,0 +1,259 @@
+//! What the clients saw, and whether it can be true.
+//!
+//! Rules that one observation can break are checked as it is recorded; those that need the whole
+//! log, when a fresh client has read it at the end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ottla_types::Uuid;
+
+use super::values::{Value, Writer};
+
+/// A partition, by the number of its topic in the order of creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Partition {
+    pub(super) topic: usize,
+    pub(super) index: i32,
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.index)
+    }
+}
+
+/// A topic whose creation was confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Topic {
+    pub(super) name: String,
+    pub(super) id: Uuid,
+    pub(super) partitions: i32,
+}
+
+/// What a writer was promised when a record of it was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// acks=all with a producer id: there, once, for ever.
+    ExactlyOnce,
+    /// acks=1: there unless the machine lost its power.
+    WhilePowered,
+    /// acks=0: nothing.
+    Nothing,
+}
+
+#[derive(Debug)]
+struct Write {
+    partition: Partition,
+    promise: Promise,
+    acked_at: Option<i64>,
+}
+
+/// All that was observed in a run.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    topics: Vec<Topic>,
+    writes: BTreeMap<Value, Write>,
+    seen: BTreeMap<(Partition, i64), Value>,
+    power_lost: bool,
+    acked: u64,
+    read: u64,
+    violations: Vec<String>,
+}
+
+impl History {
+    /// Something was seen that must not be.
+    pub(super) fn violate(&mut self, what: String) {
+        self.violations.push(what);
+    }
+
+    pub(super) fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    /// Records acknowledged, and records read.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.acked, self.read)
+    }
+
+    /// From here on what was not synced may be gone.
+    pub(super) fn on_power_loss(&mut self) {
+        self.power_lost = true;
+    }
+
+    pub(super) fn on_topic(&mut self, topic: Topic) {
+        self.topics.push(topic);
+    }
+
+    pub(super) fn topics(&self) -> &[Topic] {
+        &self.topics
+    }
+
+    /// Every partition of every topic.
+    pub(super) fn partitions(&self) -> Vec<Partition> {
+        let of = |(topic, each): (usize, &Topic)| {
+            (0..each.partitions).map(move |index| Partition { topic, index })
+        };
+        self.topics.iter().enumerate().flat_map(of).collect()
+    }
+
+    pub(super) fn on_sent(&mut self, value: Value, partition: Partition, promise: Promise) {
+        let before = self.writes.insert(value, Write { partition, promise, acked_at: None });
+        assert!(before.is_none(), "values are sent under one name once");
+    }
+
+    pub(super) fn on_acked(&mut self, value: Value, offset: i64) {
+        self.acked += 1;
+        let write = self.writes.get_mut(&value).expect("what is acknowledged was sent");
+        let partition = write.partition;
+        if write.acked_at.is_some_and(|before| before != offset) {
+            let before = write.acked_at;
+            self.violate(format!("{value:?} acknowledged at {before:?} and at {offset}"));
+            return;
+        }
+        write.acked_at = Some(offset);
+        if let Some(other) = self.seen.get(&(partition, offset))
+            && *other != value
+        {
+            let other = *other;
+            self.violate(format!("{value:?} acknowledged at {partition}@{offset}: {other:?}"));
+        }
+    }
+
+    /// A reader found `bytes` as a record's value.
+    pub(super) fn on_read(&mut self, partition: Partition, offset: i64, bytes: Option<&[u8]>) {
+        self.read += 1;
+        let Some(value) = bytes.and_then(Value::parse) else {
+            return self.violate(format!("{partition}@{offset} holds what nobody wrote"));
+        };
+        match self.writes.get(&value) {
+            None => self.violate(format!("{partition}@{offset} holds {value:?}, never sent")),
+            Some(write) if write.partition != partition => {
+                let right = write.partition;
+                self.violate(format!("{partition}@{offset} holds {value:?} of {right}"));
+            }
+            Some(_) => {}
+        }
+        let before = *self.seen.entry((partition, offset)).or_insert(value);
+        if before != value {
+            self.violate(format!("{partition}@{offset} was {before:?} and is {value:?}"));
+        }
+    }
+
+    /// A fresh client has read all of a partition, up to `end`: every rule about its log.
+    pub(super) fn on_whole_log(&mut self, partition: Partition, end: i64) {
+        let range = (partition, 0)..(partition, i64::MAX);
+        let log: Vec<(i64, Value)> =
+            self.seen.range(range).map(|((_, offset), value)| (*offset, *value)).collect();
+        let mut found = Vec::new();
+        let dense =
+            log.iter().enumerate().all(|(at, (offset, _))| usize::try_from(*offset) == Ok(at));
+        if !dense || i64::try_from(log.len()) != Ok(end) {
+            found.push(format!("{partition} has {} records, and its end is {end}", log.len()));
+        }
+        found.extend(out_of_order(partition, &log));
+        found.extend(self.missing(partition, &log));
+        self.violations.extend(found);
+    }
+
+    fn missing(&self, partition: Partition, log: &[(i64, Value)]) -> Vec<String> {
+        let at: BTreeMap<Value, i64> =
+            log.iter().map(|(offset, value)| (*value, *offset)).collect();
+        let lost = |(value, write): (&Value, &Write)| {
+            let acked = write.acked_at.filter(|_| write.partition == partition)?;
+            let promised = match write.promise {
+                Promise::ExactlyOnce => true,
+                Promise::WhilePowered => !self.power_lost,
+                Promise::Nothing => false,
+            };
+            match at.get(value) {
+                Some(offset) if *offset == acked => None,
+                Some(offset) => Some(format!(
+                    "{value:?} was acknowledged at {partition}@{acked} and is at {offset}"
+                )),
+                None if promised => {
+                    Some(format!("{value:?} was acknowledged at {partition}@{acked} and is lost"))
+                }
+                None => None,
+            }
+        };
+        self.writes.iter().filter_map(lost).collect()
+    }
+}
+
+/// Writers send what they number to each partition in order, and nothing twice under two numbers.
+fn out_of_order(partition: Partition, log: &[(i64, Value)]) -> Vec<String> {
+    let mut last = BTreeMap::<Writer, u32>::new();
+    let mut found = Vec::new();
+    for (offset, value) in log {
+        if let Some(before) = last.insert(value.writer, value.number)
+            && before >= value.number
+        {
+            let what = if before == value.number { "twice" } else { "out of order" };
+            found.push(format!("{value:?} at {partition}@{offset} after {before}: {what}"));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Partition = Partition { topic: 0, index: 0 };
+
+    const fn value(number: u32) -> Value {
+        Value { writer: 1, number }
+    }
+
+    /// A history in which values 0..3 were sent; then `more` happened, and the log was read.
+    fn check(promise: Promise, log: &[u32], more: impl Fn(&mut History), expected: Option<&str>) {
+        let mut history = History::default();
+        (0..3).for_each(|number| history.on_sent(value(number), HERE, promise));
+        more(&mut history);
+        for (offset, number) in (0..).zip(log) {
+            history.on_read(HERE, offset, Some(&value(*number).bytes()));
+        }
+        history.on_whole_log(HERE, i64::try_from(log.len()).unwrap());
+        match expected {
+            None => assert_eq!(history.violations(), [""; 0]),
+            Some(expected) => {
+                let found = history.violations().iter().any(|what| what.contains(expected));
+                assert!(found, "{expected} in {:?}", history.violations());
+            }
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_bad_history_is_told_from_a_good_one() {
+        use Promise::{ExactlyOnce, Nothing, WhilePowered};
+        let none = |_: &mut History| ();
+        let acked = |at| move |h: &mut History| h.on_acked(value(1), at);
+        let read = |at, number: u32| {
+            move |h: &mut History| h.on_read(HERE, at, Some(&value(number).bytes()))
+        };
+        let garbage = |h: &mut History| h.on_read(HERE, 0, Some(b"garbage!"));
+        let twice = |h: &mut History| (0..2).for_each(|at| h.on_acked(value(0), at));
+        let unpowered = |h: &mut History| {
+            h.on_acked(value(1), 1);
+            h.on_power_loss();
+        };
+        //    promise       log         more        expected
+        check(ExactlyOnce,  &[0, 1, 2], none,       None);
+        check(ExactlyOnce,  &[0, 2],    none,       None);
+        check(ExactlyOnce,  &[0, 1, 2], acked(1),   None);
+        check(ExactlyOnce,  &[0, 2],    acked(1),   Some("acknowledged at 0-0@1 and is lost"));
+        check(ExactlyOnce,  &[0, 1, 2], acked(2),   Some("acknowledged at 0-0@2 and is at 1"));
+        check(ExactlyOnce,  &[0, 1, 1], acked(1),   Some("twice"));
+        check(ExactlyOnce,  &[0, 2, 1], none,       Some("out of order"));
+        check(WhilePowered, &[0, 2],    acked(1),   Some("is lost"));
+        check(WhilePowered, &[0, 2],    unpowered,  None);
+        check(Nothing,      &[],        none,       None);
+        check(Nothing,      &[7],       none,       Some("never sent"));
+        check(Nothing,      &[0],       read(0, 1), Some("was Value"));
+        check(Nothing,      &[0],       read(5, 1), Some("its end is 1"));
+        check(Nothing,      &[0],       garbage,    Some("nobody wrote"));
+        check(Nothing,      &[0],       twice,      Some("acknowledged at Some(0) and at 1"));
+    }
+}

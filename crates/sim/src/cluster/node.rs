@@ -1,0 +1,141 @@
+//! The node of a run, and whoever starts it again.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ottla_broker::{Node, NodeConfig, Properties};
+use ottla_env::{Env, Mailbox, Sender, mailbox};
+
+use super::client::{Phase, Shared};
+use super::plan::Plan;
+use crate::draws::Draws;
+use crate::host::{Death, Host};
+
+/// Where the node listens for clients, and for its like.
+pub(super) const PORT: u16 = 9092;
+const CONTROLLER_PORT: u16 = 9093;
+
+/// The machine of the node, and what its present life is at.
+pub(super) struct Supervised {
+    pub(super) host: Host,
+    loops: usize,
+    config: NodeConfig,
+    status: RefCell<Status>,
+    /// Asks the present life to stop in peace, and to end so.
+    stop: RefCell<Sender<Death>>,
+    excused: Cell<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Status {
+    Starting,
+    Serving,
+    Stopped(Death),
+    Failed(String),
+}
+
+impl Supervised {
+    pub(super) fn new(host: Host, plan: &Plan) -> Self {
+        let ip = host.id().ip();
+        let listeners = format!("PLAINTEXT://{ip}:{PORT},CONTROLLER://{ip}:{CONTROLLER_PORT}");
+        let properties: Properties = [
+            ("listeners", listeners),
+            ("log.dirs", "data".to_owned()),
+            ("auto.create.topics.enable", "false".to_owned()),
+            ("internal.segment.bytes", plan.segment_bytes.to_string()),
+            ("log.index.interval.bytes", plan.index_interval_bytes.to_string()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        let config = NodeConfig::parse(&properties, None).expect("these can be");
+        Self {
+            host,
+            loops: plan.loops,
+            config,
+            status: RefCell::new(Status::Starting),
+            stop: RefCell::new(mailbox(1).0),
+            excused: Cell::new(false),
+        }
+    }
+
+    /// Asks the present life to stop in peace.
+    pub(super) fn stop(&self, death: Death) {
+        // Told twice, or dead already: there is nothing to stop.
+        drop(self.stop.borrow().try_send(death));
+    }
+
+    /// From here on the node has a reason to halt, or not to start.
+    pub(super) fn excuse(&self) {
+        self.excused.set(true);
+    }
+
+    /// Starts the node whenever it is down, after a while.
+    pub(super) async fn supervise(self: Rc<Self>, env: Env, shared: Rc<Shared>, seed: u64) {
+        let draws = Draws::new(seed, 0, "supervisor");
+        loop {
+            self.look(&shared);
+            if !self.host.is_alive() {
+                let down =
+                    if shared.phase.get() == Phase::Trouble { draws.below(3_000) } else { 1 };
+                env.clock.sleep(Duration::from_millis(down)).await;
+                Rc::clone(&self).start();
+            }
+            env.clock.sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn look(&self, shared: &Shared) {
+        let mut history = shared.history.borrow_mut();
+        for why in self.host.take_halts() {
+            history.on_power_loss();
+            if !self.excused.get() {
+                history.violate(format!("the node halted for no reason: {why}"));
+            }
+        }
+        if !self.host.is_alive() {
+            // Whatever it still said, it said while it died.
+            return;
+        }
+        let status = self.status.borrow().clone();
+        match status {
+            Status::Starting | Status::Serving => {}
+            Status::Stopped(death) => self.end(death),
+            Status::Failed(why) => {
+                if !self.excused.get() {
+                    history.violate(format!("the node does not start: {why}"));
+                }
+                drop(history);
+                self.end(Death::Kill);
+            }
+        }
+    }
+
+    fn end(&self, death: Death) {
+        *self.status.borrow_mut() = Status::Starting;
+        self.host.end(death);
+    }
+
+    fn start(self: Rc<Self>) {
+        *self.status.borrow_mut() = Status::Starting;
+        let (stop, stopping) = mailbox(1);
+        *self.stop.borrow_mut() = stop;
+        let (loops, host) = (self.loops, self.host.clone());
+        host.start(loops, |env| Box::pin(async move { self.live(env, stopping).await }));
+    }
+
+    async fn live(&self, env: Env, mut stopping: Mailbox<Death>) {
+        let node = match Node::start(env, self.config.clone()).await {
+            Ok(node) => node,
+            Err(error) => {
+                *self.status.borrow_mut() = Status::Failed(error.to_string());
+                return;
+            }
+        };
+        *self.status.borrow_mut() = Status::Serving;
+        let Some(death) = stopping.next().await else { return };
+        node.stop().await;
+        *self.status.borrow_mut() = Status::Stopped(death);
+    }
+}
