@@ -21,6 +21,7 @@ use ottla_log::{
 };
 use ottla_records::CheckedBatch;
 use ottla_types::{LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+use tokio::sync::Mutex;
 
 pub use directory::Durability;
 pub(crate) use directory::{LogDirectory, run_syncer};
@@ -49,6 +50,8 @@ pub(crate) struct Partition {
     view: ArcSwap<LogView>,
     /// The topic was deleted. Set under the lock, read without.
     gone: AtomicBool,
+    /// Held while a roll makes files in the directory, which must not be given to a namesake then.
+    rolling: Arc<Mutex<()>>,
     state: CountedLock<State>,
 }
 
@@ -146,6 +149,7 @@ impl Partition {
             published: Published::new(bounds),
             view,
             gone: AtomicBool::new(false),
+            rolling: Arc::default(),
             state: CountedLock::new(state),
         }
     }
@@ -274,7 +278,7 @@ impl Partition {
         if state.high_watermark.offset < upto.offset {
             self.advance_high_watermark(&mut state, upto);
         }
-        if state.roll == Roll::AfterSync {
+        if state.roll == Roll::AfterSync && !self.is_gone() {
             self.roll(env, &mut state);
         }
     }
@@ -301,9 +305,12 @@ impl Partition {
         state.roll = Roll::Running;
         let (plan, partition) = (state.log.roll_plan(), Arc::clone(self));
         let (disk, process) = (Arc::clone(&env.disk), Arc::clone(&env.process));
+        // Free: one roll at a time, and nobody waits for its end before appends have ended.
+        let rolling = Arc::clone(&self.rolling).try_lock_owned().ok();
         env.spawn.spawn(
             "roll",
             Box::pin(async move {
+                let _rolling = rolling;
                 match plan.prepare(&disk).await {
                     Ok(fresh) => partition.on_rolled(Ok(fresh)),
                     Err(RollError::Create(error)) => partition.on_rolled(Err(error)),
@@ -368,6 +375,12 @@ impl Partition {
         let _state = self.state.lock();
         let before = self.epoch.swap(epoch.get(), Ordering::AcqRel);
         assert!(before <= epoch.get(), "leader epochs only rise");
+    }
+
+    /// Waits until no roll makes files in the directory. None begins any more once the partition is
+    /// gone, or once appends and syncs have ended.
+    pub(crate) async fn roll_ended(&self) {
+        drop(self.rolling.lock().await);
     }
 
     /// The topic was deleted: no append is taken from now on.

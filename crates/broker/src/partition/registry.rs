@@ -116,8 +116,17 @@ impl Partitions {
         Some(entry)
     }
 
+    /// Waits for the rolls of all partitions; no appends may come any more.
+    pub(crate) async fn rolls_ended(&self) {
+        let topics = self.topics.load_full();
+        for partition in topics.by_id.values().flat_map(|entry| entry.partitions()) {
+            partition.roll_ended().await;
+        }
+    }
+
     /// Moves a removed partition's directory out of the way of a namesake, durably.
     pub(crate) async fn set_aside(env: &Env, partition: &Partition) -> io::Result<PathBuf> {
+        partition.roll_ended().await;
         let aside = Self::aside_path(env, partition);
         env.disk.move_to(partition.path(), &aside).await?;
         if let Some(directory) = aside.parent() {
