@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_env::{DiskExt, Env, Stream, reply};
-use ottla_records::{BatchBuilder, BatchOptions, NewRecord};
+use ottla_records::{BatchBuilder, BatchOptions, NewRecord, ProducerStamp};
 use ottla_sim::{Death, DiskFault, Host as Machine, Sim};
-use ottla_types::Timestamp;
+use ottla_types::{ProducerEpoch, ProducerId, Sequence, Timestamp};
 use ottla_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use ottla_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use ottla_wire::messages::metadata_request::MetadataRequestTopic;
 use ottla_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use ottla_wire::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, FetchResponse, ProduceRequest,
-    ProduceResponse,
+    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, FetchResponse, MetadataRequest,
+    MetadataResponse, ProduceRequest, ProduceResponse,
 };
 use ottla_wire::{ApiKey, EncodeError, ErrorCode, Reader, RequestHeader, ResponseHeader, Writer};
 
@@ -23,6 +24,7 @@ use crate::config::{NodeConfig, Properties};
 const TOPIC: &str = "t";
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 12;
+const METADATA: i16 = 12;
 
 /// One machine and its lives.
 struct World {
@@ -258,18 +260,58 @@ fn leak(text: &str) -> &'static str {
     Box::leak(text.to_owned().into_boxed_str())
 }
 
-fn build(value: &[u8]) -> Vec<u8> {
-    let mut builder = BatchBuilder::new(BatchOptions::default());
+fn build(producer: Option<ProducerStamp>, value: &[u8]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(BatchOptions { producer, ..BatchOptions::default() });
     let timestamp = Timestamp::from_millis(1);
     builder.push(NewRecord { timestamp, key: None, value: Some(value), headers: &[] });
     builder.build().into_bytes()
 }
 
 fn batch(len: usize) -> Vec<u8> {
-    build(&vec![b'x'; len])
+    build(None, &vec![b'x'; len])
+}
+
+fn numbered(sequence: i32) -> Vec<u8> {
+    let producer = ProducerStamp {
+        id: ProducerId::new(7),
+        epoch: ProducerEpoch::new(0),
+        base_sequence: Some(Sequence::new(sequence)),
+    };
+    build(Some(producer), b"value")
 }
 
 const OK: i16 = 0;
+
+#[test]
+fn a_fetch_at_the_end_of_a_segment_does_not_wait_for_what_lies_in_the_next() {
+    World::new(1).live(async |life| {
+        let _node = life.node(&[("internal.segment.bytes", "1000")]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        for offset in 0..4 {
+            assert_eq!(client.produce(-1, &batch(400)).await.base_offset, offset);
+        }
+        // Two batches a segment, and 1,500 bytes are there: Kafka answers at once, too.
+        let fetched = client.fetch(1, (1_400, 1 << 20), 30_000).await;
+        assert_eq!((fetched.error, fetched.bytes), (OK, batch(400).len()));
+        assert!(fetched.waited_ms < 1_000, "{fetched:?}");
+    });
+}
+
+#[test]
+fn a_fetch_does_not_wait_for_more_than_it_wants() {
+    World::new(2).live(async |life| {
+        let _node = life.node(&[]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        for _ in 0..4 {
+            client.produce(-1, &batch(400)).await;
+        }
+        let fetched = client.fetch(0, (2_000, 1_000), 30_000).await;
+        assert_eq!((fetched.error, fetched.bytes), (OK, 1_000));
+        assert!(fetched.waited_ms < 1_000, "{fetched:?}");
+    });
+}
 
 #[test]
 fn a_fetch_waits_for_its_least_and_no_longer() {
