@@ -304,7 +304,7 @@ impl Connection {
                 self.blocked = Some(blocked);
             }
         }
-        if self.inbound.is_empty() {
+        if self.inbound.is_empty() || self.must_write_first() {
             return Ok(false);
         }
         let held = self.inbound.take();
@@ -329,7 +329,12 @@ impl Connection {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
-        if self.channel.outbox.len() > OUTBOX_BYTES_PAUSE {
+        if self.must_write_first() {
+            return Ok(false);
+        }
+        if matches!(self.blocked, Some(Blocked::Produce(_))) {
+            // It waits for our disk, not for the peer, and is appended even if that leaves: half of
+            // it may be in the log already, and acks=0 has nothing to stay for.
             return Ok(false);
         }
         if self.blocked.is_some() || self.inbound.holds_frame()? {
@@ -416,7 +421,16 @@ impl Connection {
         Ok(used)
     }
 
+    /// A peer that asks and does not read must not fill our memory: thousands of requests fit into
+    /// one read, and each may be answered with a list of all topics.
+    fn must_write_first(&self) -> bool {
+        self.channel.outbox.len() > OUTBOX_BYTES_PAUSE
+    }
+
     fn may_start(&self, frame: &[u8]) -> bool {
+        if self.must_write_first() {
+            return false;
+        }
         let waits = self.channel.slots.len();
         waits == 0 || (waits < PARKED_PRODUCE_MAX && api::is_produce(frame))
     }
