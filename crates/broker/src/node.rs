@@ -25,6 +25,9 @@ use crate::producer_ids::ProducerIds;
 /// that the end of other connections gives back.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// How often producers are looked through: Kafka's `producer.id.expiration.check.interval.ms`.
+const PRODUCERS_EXPIRE_EVERY: Duration = Duration::from_mins(10);
+
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -145,6 +148,8 @@ impl Node {
             producer_ids: ProducerIds::default(),
         });
         let stopping = Arc::new(Stopping::default());
+        let expire = expire_producers(Arc::clone(&broker), stopping.enter());
+        broker.env.spawn.spawn("producers", Box::pin(expire));
         let loads = Arc::new(Loads::new(broker.env.spawn.loops()));
         for Bound { accepting, listening, .. } in bound {
             let accept = Accept {
@@ -175,6 +180,18 @@ impl Node {
         // Only then may another process write into the folder.
         self.broker.partitions.rolls_ended().await;
         self.host.stop().await;
+    }
+}
+
+/// Forgets producers that have been silent, now and then; at first those that were read again at
+/// the start.
+async fn expire_producers(broker: Arc<Broker>, running: Running) {
+    let (clock, idle) = (&broker.env.clock, broker.config.producer_expiration);
+    loop {
+        broker.partitions.expire_producers(clock.wall(), idle);
+        if running.0.or(clock.sleep(PRODUCERS_EXPIRE_EVERY)).await.is_none() {
+            return;
+        }
     }
 }
 

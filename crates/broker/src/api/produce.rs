@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use ottla_env::Mono;
 use ottla_records::{BatchLimits, CheckedBatch, Compression, Inside, check_produced};
-use ottla_types::{Offset, TimestampType};
+use ottla_types::{Offset, Timestamp, TimestampType};
 use ottla_wire::ErrorCode;
 use ottla_wire::hot::{
-    ProducePartition, ProduceRequest, ProduceResponsePartition, ProduceResponseWriter, TopicRef,
+    ProducePartition, ProduceRequest, ProduceResponsePartition, ProduceResponseWriter,
 };
 
 use super::Refused;
@@ -231,7 +231,10 @@ fn append(
     };
     match partition.append(&channel.broker.env, &batch, cx.waker())? {
         Admission::Parked => Ok(None),
-        Admission::Accepted { base_offset, committed_at } => {
+        Admission::Accepted { base_offset, committed_at, before } => {
+            // As in Kafka, whatever the topic's type of timestamps.
+            let log_append_time =
+                before.map_or(log_append_time, |before| Timestamp::to_wire(before.timestamp));
             let log_start = partition.bounds().log_start;
             let partition = Arc::clone(partition);
             Ok(Some(AppendedAt {

@@ -4,6 +4,7 @@ mod listener;
 mod property;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ottla_metadata::TopicConfig;
 use ottla_raft::VoterSet;
@@ -38,6 +39,8 @@ pub struct NodeConfig {
     pub metadata_segment_bytes: u32,
     pub index_interval_bytes: u32,
     pub message_bytes_max: u32,
+    /// How long a producer may be silent before a partition forgets what it wrote last.
+    pub producer_expiration: Duration,
     /// For an empty folder: the cluster's id, random where absent.
     pub cluster_id: Option<String>,
     /// Given, but not known or not supported: a warning names them.
@@ -221,6 +224,20 @@ static MESSAGE_MAX_BYTES: Property<u32> = Property {
     parse: |text| number(text, 0, i32::MAX.cast_unsigned()),
 };
 
+static PRODUCER_ID_EXPIRATION: Property<Duration> = Property {
+    name: "producer.id.expiration.ms",
+    synonym: None,
+    default: Some("86400000"),
+    kind: Kind::Int,
+    doc: "How long in milliseconds a producer may be silent before a partition forgets what it \
+          wrote last, and so recognises no batch of it any more.",
+    parse: |text| number(text, 1, i32::MAX.cast_unsigned()).map(millis),
+};
+
+fn millis(count: u32) -> Duration {
+    Duration::from_millis(u64::from(count))
+}
+
 impl NodeConfig {
     /// Reads and checks a node's properties.
     ///
@@ -253,6 +270,7 @@ impl NodeConfig {
         let internal_metadata_segment = reader.read(&INTERNAL_METADATA_SEGMENT_BYTES);
         let index_interval_bytes = reader.read(&INDEX_INTERVAL_BYTES);
         let message_bytes_max = reader.read(&MESSAGE_MAX_BYTES);
+        let producer_expiration = reader.read(&PRODUCER_ID_EXPIRATION);
         let (ignored, effective) = (reader.unknown(), reader.effective());
         let ((), ()) = (roles?, protocols?);
         let (controller_listeners, broker_listeners) =
@@ -271,6 +289,7 @@ impl NodeConfig {
             metadata_segment_bytes: internal_metadata_segment.or(metadata_segment_bytes)?,
             index_interval_bytes: index_interval_bytes?,
             message_bytes_max: message_bytes_max?,
+            producer_expiration: producer_expiration?,
             cluster_id,
             ignored,
             effective,

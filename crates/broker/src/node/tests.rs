@@ -1,10 +1,15 @@
 //! A node in the fake world, and clients that talk frames to it.
 
+use std::cell::Cell;
+use std::io;
 use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_env::{DiskExt, Env, Stream, reply};
+use ottla_env::{DiskExt, Env, Outbound, Stream, reply};
 use ottla_records::{BatchBuilder, BatchOptions, NewRecord, ProducerStamp};
 use ottla_sim::{Death, DiskFault, Host as Machine, Sim};
 use ottla_types::{ProducerEpoch, ProducerId, Sequence, Timestamp};
@@ -19,7 +24,9 @@ use ottla_wire::messages::{
 use ottla_wire::{ApiKey, EncodeError, ErrorCode, Reader, RequestHeader, ResponseHeader, Writer};
 
 use super::Node;
+use crate::broker::{Listening, Role};
 use crate::config::{NodeConfig, Properties};
+use crate::connection::{Connection, Lane};
 
 const TOPIC: &str = "t";
 const PRODUCE: i16 = 9;
@@ -129,19 +136,7 @@ impl Client {
         body: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
     ) {
         self.correlation += 1;
-        let header = RequestHeader {
-            request_api_key: key.to_wire(),
-            request_api_version: version,
-            correlation_id: self.correlation,
-            client_id: Some("test".into()),
-            ..RequestHeader::default()
-        };
-        let mut frame = vec![0; 4];
-        let mut writer = Writer::new(&mut frame);
-        header.encode(&mut writer, key.header_versions(version).request).unwrap();
-        body(&mut writer).unwrap();
-        let len = u32::try_from(frame.len() - 4).unwrap();
-        frame[..4].copy_from_slice(&len.to_be_bytes());
+        let frame = frame(key, version, self.correlation, body);
         self.stream.write_all(Bytes::from(frame)).await.unwrap();
     }
 
@@ -256,6 +251,28 @@ impl Client {
     }
 }
 
+fn frame(
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    body: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
+) -> Vec<u8> {
+    let header = RequestHeader {
+        request_api_key: key.to_wire(),
+        request_api_version: version,
+        correlation_id,
+        client_id: Some("test".into()),
+        ..RequestHeader::default()
+    };
+    let mut frame = vec![0; 4];
+    let mut writer = Writer::new(&mut frame);
+    header.encode(&mut writer, key.header_versions(version).request).unwrap();
+    body(&mut writer).unwrap();
+    let len = u32::try_from(frame.len() - 4).unwrap();
+    frame[..4].copy_from_slice(&len.to_be_bytes());
+    frame
+}
+
 fn leak(text: &str) -> &'static str {
     Box::leak(text.to_owned().into_boxed_str())
 }
@@ -331,6 +348,28 @@ fn a_fetch_waits_for_its_least_and_no_longer() {
 }
 
 #[test]
+fn what_was_sent_without_acknowledgement_outlives_its_connection() {
+    World::new(4).live(async |life| {
+        let _node = life.node(&[("internal.segment.bytes", "1000")]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        for _ in 0..2 {
+            client.produce(-1, &batch(400)).await;
+        }
+        // The third needs a roll, and while the disk makes it, the producer leaves.
+        life.slow_disk(2_000);
+        let mut leaving = life.client().await;
+        leaving.send_produce(0, &batch(400)).await;
+        life.pause(500).await;
+        drop(leaving);
+        life.pause(30_000).await;
+        life.machine.disk_fault(DiskFault::Healed);
+        life.slow_disk(0);
+        assert_eq!(client.produce(-1, &batch(400)).await.base_offset, 3);
+    });
+}
+
+#[test]
 fn a_stop_leaves_all_that_was_appended_durable() {
     for seed in 0..10 {
         let mut world = World::new(50 + seed);
@@ -356,6 +395,52 @@ fn a_stop_leaves_all_that_was_appended_durable() {
 }
 
 #[test]
+fn a_repeated_batch_is_answered_with_the_time_of_the_first() {
+    World::new(5).live(async |life| {
+        let _node = life.node(&[]).await;
+        let mut client = life.client().await;
+        client.create(&[("message.timestamp.type", "LogAppendTime")]).await;
+        let first = client.produce(-1, &numbered(0)).await;
+        assert!(first.append_time > 0);
+        life.pause(5_000).await;
+        assert_eq!(client.produce(-1, &numbered(0)).await, first);
+    });
+}
+
+#[test]
+fn a_producer_that_was_silent_for_a_day_is_forgotten() {
+    World::new(6).live(async |life| {
+        let _node = life.node(&[]).await;
+        let mut client = life.client().await;
+        client.create(&[("message.timestamp.type", "LogAppendTime")]).await;
+        assert_eq!(client.produce(-1, &numbered(0)).await.error, OK);
+        life.pause(23 * 3_600_000).await;
+        let gap = ErrorCode::OutOfOrderSequenceNumber.code();
+        assert_eq!(client.produce(-1, &numbered(9)).await.error, gap);
+        life.pause(2 * 3_600_000).await;
+        assert_eq!(client.produce(-1, &numbered(9)).await.error, OK);
+    });
+}
+
+#[test]
+fn a_topic_that_is_named_twice_is_made_once() {
+    World::new(7).live(async |life| {
+        let _node = life.node(&[]).await;
+        let mut client = life.client().await;
+        let named = || MetadataRequestTopic { name: Some(TOPIC.into()), ..Default::default() };
+        let request = MetadataRequest {
+            topics: Some(vec![named(), named()].into()),
+            allow_auto_topic_creation: true,
+            ..Default::default()
+        };
+        client.send(ApiKey::Metadata, METADATA, |writer| request.encode(writer, METADATA)).await;
+        let answer = client.answer(ApiKey::Metadata, METADATA).await;
+        let response = MetadataResponse::decode(&mut answer.body(), METADATA).unwrap();
+        assert!(response.topics.iter().all(|topic| topic.error_code == OK), "{response:?}");
+    });
+}
+
+#[test]
 fn a_roll_ends_before_a_namesake_takes_the_directory() {
     World::new(8).live(async |life| {
         let node = life.node(&[("internal.segment.bytes", "1000")]).await;
@@ -378,5 +463,56 @@ fn a_roll_ends_before_a_namesake_takes_the_directory() {
         let logs: Vec<_> = files.iter().filter(|file| file.name.ends_with(".log")).collect();
         assert_eq!(logs.len(), 1, "{logs:?}");
         node.stop().await;
+    });
+}
+
+/// A peer that asks and asks and never reads.
+struct Deaf {
+    asked: Vec<u8>,
+    /// The most that ever waited for it.
+    waited_max: Rc<Cell<u64>>,
+}
+
+impl Stream for Deaf {
+    fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let count = self.asked.len().min(buffer.len());
+        if count == 0 {
+            return Poll::Pending;
+        }
+        buffer[..count].copy_from_slice(&self.asked[..count]);
+        self.asked.drain(..count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, out: &mut Outbound) -> Poll<io::Result<()>> {
+        self.waited_max.set(self.waited_max.get().max(out.len()));
+        Poll::Pending
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_not_answered_without_bounds() {
+    World::new(9).live(async |life| {
+        let node = life.node(&[("num.partitions", "100")]).await;
+        let mut client = life.client().await;
+        let topic = MetadataRequestTopic { name: Some(TOPIC.into()), ..Default::default() };
+        let request = MetadataRequest {
+            topics: Some(vec![topic].into()),
+            allow_auto_topic_creation: true,
+            ..Default::default()
+        };
+        client.send(ApiKey::Metadata, METADATA, |writer| request.encode(writer, METADATA)).await;
+        let answer = client.answer(ApiKey::Metadata, METADATA).await.frame.len() as u64;
+        let ask = |at| frame(ApiKey::Metadata, METADATA, at, |w| request.encode(w, METADATA));
+        let asked: Vec<u8> = (0..2_000).flat_map(ask).collect();
+        let waited_max = Rc::new(Cell::new(0));
+        let deaf = Deaf { asked, waited_max: Rc::clone(&waited_max) };
+        let listening = Listening { name: "PLAINTEXT".to_owned(), role: Role::Broker };
+        let (broker, listening) = (Arc::clone(&node.broker), Arc::new(listening));
+        let connection = Connection::new(broker, listening, Lane::new(), Box::new(deaf));
+        life.env.spawn.spawn("deaf", Box::pin(async move { drop(connection.run().await) }));
+        life.pause(1_000).await;
+        let waited_max = waited_max.get();
+        assert!((256 * 1024..256 * 1024 + 2 * answer).contains(&waited_max), "{waited_max}");
     });
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_env::Env;
@@ -98,9 +99,16 @@ enum Roll {
 pub(crate) enum Admission {
     /// Written, or recognised as written before: the first offset, and the high watermark that
     /// says that it is committed.
-    Accepted { base_offset: Offset, committed_at: Offset },
+    Accepted { base_offset: Offset, committed_at: Offset, before: Option<Before> },
     /// No room just now; the waker is called when it is worth trying again.
     Parked,
+}
+
+/// A batch was written when its producer sent it for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Before {
+    /// Its largest timestamp: where the broker stamps batches, when that was.
+    pub(crate) timestamp: Option<Timestamp>,
 }
 
 /// Why an append was refused.
@@ -218,10 +226,12 @@ impl Partition {
         match state.log.append(batch, epoch, env.clock.wall()) {
             Ok(Appended::New { base_offset, last_offset }) => {
                 self.on_appended(&mut state, u64::from(batch.size()));
-                Ok(Admission::Accepted { base_offset, committed_at: last_offset.next() })
+                let committed_at = last_offset.next();
+                Ok(Admission::Accepted { base_offset, committed_at, before: None })
             }
-            Ok(Appended::Duplicate { base_offset, last_offset, .. }) => {
-                Ok(Admission::Accepted { base_offset, committed_at: last_offset.next() })
+            Ok(Appended::Duplicate { base_offset, last_offset, timestamp }) => {
+                let (committed_at, before) = (last_offset.next(), Some(Before { timestamp }));
+                Ok(Admission::Accepted { base_offset, committed_at, before })
             }
             Err(LogAppendError::NeedsRoll) => {
                 self.roll(env, &mut state);
@@ -375,6 +385,11 @@ impl Partition {
         let _state = self.state.lock();
         let before = self.epoch.swap(epoch.get(), Ordering::AcqRel);
         assert!(before <= epoch.get(), "leader epochs only rise");
+    }
+
+    /// Forgets producers that wrote nothing for `idle`.
+    pub(crate) fn expire_producers(&self, now: Timestamp, idle: Duration) {
+        self.state.lock().log.expire_producers(now, idle);
     }
 
     /// Waits until no roll makes files in the directory. None begins any more once the partition is

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_env::{DiskExt, Env};
 use ottla_log::{Log, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata};
-use ottla_types::{LeaderEpoch, PartitionId, TopicId, TopicName, TopicPartition};
+use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
 
 use super::{LogDirectory, Partition, PartitionSettings};
 
@@ -114,6 +115,14 @@ impl Partitions {
         self.topics.store(Arc::new(topics));
         entry.partitions().for_each(|partition| partition.retire());
         Some(entry)
+    }
+
+    /// Forgets the producers that wrote nothing for `idle`, in every partition.
+    pub(crate) fn expire_producers(&self, now: Timestamp, idle: Duration) {
+        for partition in self.topics.load_full().by_id.values().flat_map(|entry| entry.partitions())
+        {
+            partition.expire_producers(now, idle);
+        }
     }
 
     /// Waits for the rolls of all partitions; no appends may come any more.
