@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use ottla_env::{Disk, DiskExt, Env, File, FileLock, Open};
@@ -62,7 +62,7 @@ impl Identity {
     pub(crate) async fn establish(env: &Env, config: &NodeConfig) -> Result<Self, IdentityError> {
         let folder = config.log_dir.as_path();
         let named = |error| IdentityError::Storage { folder: folder.display().to_string(), error };
-        make_durable_dir(&env.disk, folder).await.map_err(named)?;
+        env.disk.make_dir(folder).await.map_err(named)?;
         let lock = lock(&env.disk, folder).await?;
         let properties = match env.disk.read_whole(&folder.join(META_PROPERTIES)).await {
             Ok(bytes) => own_properties(env, config, &bytes).await?,
@@ -78,21 +78,14 @@ impl Identity {
     }
 }
 
-/// Makes a directory whose name survives a crash, those of its new parents included.
-async fn make_durable_dir(disk: &Arc<dyn Disk>, path: &Path) -> io::Result<()> {
-    let mut parents_of_new: Vec<PathBuf> = Vec::new();
-    let mut at = path;
-    while let Err(error) = disk.list(at).await {
-        if error.kind() != io::ErrorKind::NotFound {
-            return Err(error);
+/// Makes the names of a folder and of its parents survive a crash: a life that was cut short may
+/// have made any of them and gone no further. Folders that may not be read are not ours.
+async fn sync_names_down_to(disk: &Arc<dyn Disk>, folder: &Path) -> io::Result<()> {
+    for parent in folder.ancestors().skip(1) {
+        match disk.sync_names(parent).await {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
         }
-        let Some(parent) = at.parent() else { break };
-        parents_of_new.push(parent.to_owned());
-        at = parent;
-    }
-    disk.make_dir(path).await?;
-    for parent in parents_of_new {
-        disk.sync_names(&parent).await?;
     }
     Ok(())
 }
@@ -173,6 +166,7 @@ async fn format(env: &Env, config: &NodeConfig) -> io::Result<MetaProperties> {
     };
     let (folder, now) = (config.log_dir.as_path(), env.clock.wall());
     let quorum = folder.join(METADATA_DIRECTORY);
+    sync_names_down_to(&env.disk, folder).await?;
     env.disk.make_dir(&quorum).await?;
     let bootstrap =
         Checkpoint { records: Controller::bootstrap_records(), ..Checkpoint::default() };

@@ -154,7 +154,9 @@ impl Log {
         &self.config
     }
 
-    pub(crate) const fn is_syncing(&self) -> bool {
+    /// Whether a sync was taken whose outcome is not known yet.
+    #[must_use]
+    pub const fn is_syncing(&self) -> bool {
         self.durability.in_flight.is_some()
     }
 
@@ -319,7 +321,11 @@ impl Log {
     }
 
     /// How to make a successor of the active segment, once [`AppendError::NeedsRoll`] was
-    /// answered: from then on, until [`Self::roll`], nothing else is.
+    /// answered: from then on, until [`Self::roll`] or [`Self::abandon_roll`], nothing else is, and
+    /// no sync is handed out.
+    ///
+    /// Wait for a sync that is under way ([`Self::is_syncing`]) before: if it fails, the success of
+    /// the plan's own proves nothing, and a successor behind missing bytes leaves a hole in the log.
     ///
     /// # Panics
     /// If no append asked for it.
@@ -356,12 +362,22 @@ impl Log {
         }
     }
 
-    /// What to sync next, if anything; `None` while a sync is under way.
+    /// There is no fresh segment: the next append asks for a roll again.
+    ///
+    /// # Panics
+    /// If no append asked for it.
+    pub fn abandon_roll(&mut self) {
+        assert!(self.health == Health::Rolling, "an append asked for a roll");
+        self.health = Health::Open;
+    }
+
+    /// What to sync next, if anything; `None` while a sync or a roll is under way.
     pub fn take_unsynced(&mut self) -> Option<Unsynced> {
         let upto = self.end();
         let bytes = self.dirty_bytes();
         let durability = &mut self.durability;
-        if durability.in_flight.is_some() || durability.dirty.is_empty() {
+        let rolling = self.health == Health::Rolling;
+        if rolling || durability.in_flight.is_some() || durability.dirty.is_empty() {
             return None;
         }
         durability.in_flight = Some(InFlight { upto, appended: durability.appended });

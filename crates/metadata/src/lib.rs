@@ -19,7 +19,7 @@ pub use controller::{
     AllocateProducerIdsError, Assignment, BrokerRegistrationRequest, Controller, ControllerConfig,
     ControllerRegistrationRequest, CreateTopicError, CreateTopics, CreatedTopic, DeleteTopicError,
     DeleteTopics, DeletedTopic, NewTopic, Outcome, PlacementError, ProducerIdBlock,
-    RegisterBrokerError, TopicOutcome, TopicSelector,
+    RegisterBrokerError, TopicOutcome, TopicSelector, UnsupportedFeature,
 };
 pub use delta::{MetadataDelta, ReplayError, TopicDelta};
 pub use features::{

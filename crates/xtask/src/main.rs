@@ -9,9 +9,11 @@ mod bench;
 mod check;
 mod command;
 mod generate;
+mod hostile;
 mod interop;
 mod json;
 mod node;
+mod options;
 mod readme;
 mod sim;
 mod tidy;
@@ -36,7 +38,9 @@ cargo xtask COMMAND
   bench [CASE...] [--pairs N] [--warm-ups N] [--free] [--kafka-only]
                          beside Apache Kafka, in pairs; appends to bench/RESULTS.md
   vectors encode | ask | record
-                         golden vectors and answers, made anew from Apache Kafka";
+                         golden vectors and answers, made anew from Apache Kafka
+  hostile --broker HOST:PORT
+                         spoilt frames at a running node";
 
 /// What a command ends with: a sentence for the person who called it.
 type Outcome = Result<(), String>;
@@ -74,6 +78,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "interop" => interop::run(rest),
         "bench" => bench::run(rest),
         "vectors" => vectors::run(rest),
+        "hostile" => hostile::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())

@@ -3,6 +3,7 @@
 mod record;
 mod recorder;
 
+use crate::options::Options;
 use crate::{Outcome, command};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,45 +29,10 @@ const NEWER: [&str; 3] = ["4.4.0", "ApiVersionsRequest@5", "ApiVersionsResponse@
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     let Some((name, rest)) = arguments.split_first() else { return Err(USAGE.into()) };
     match name.as_str() {
-        "encode" => encode(&Options::parse(rest, &["--kafka", "--next"])?),
-        "ask" => ask(&Options::parse(rest, &["--kafka", "--broker"])?),
-        "record" => record::run(&Options::parse(rest, &["--listen", "--to", "--client"])?),
+        "encode" => encode(&Options::parse(rest, &["--kafka", "--next"], USAGE)?),
+        "ask" => ask(&Options::parse(rest, &["--kafka", "--broker", "--update"], USAGE)?),
+        "record" => record::run(&Options::parse(rest, &["--listen", "--to", "--client"], USAGE)?),
         other => Err(format!("there is no command `vectors {other}`\n\n{USAGE}")),
-    }
-}
-
-/// Options with a value, then `--update`, then whatever follows.
-pub(crate) struct Options {
-    values: Vec<(String, String)>,
-    update: bool,
-    rest: Vec<String>,
-}
-
-impl Options {
-    fn parse(arguments: &[String], known: &[&str]) -> Result<Self, String> {
-        let mut options = Self { values: Vec::new(), update: false, rest: Vec::new() };
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--" => options.rest.extend(arguments.by_ref().cloned()),
-                "--update" => options.update = true,
-                name if known.contains(&name) => {
-                    let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
-                    options.values.push((name.to_owned(), value.clone()));
-                }
-                name if name.starts_with("--") => return Err(format!("unknown option `{name}`")),
-                _ => options.rest.push(argument.clone()),
-            }
-        }
-        Ok(options)
-    }
-
-    fn value(&self, name: &str) -> Option<&str> {
-        self.values.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
-    }
-
-    fn required(&self, name: &str) -> Result<&str, String> {
-        self.value(name).ok_or_else(|| format!("{name} is needed\n\n{USAGE}"))
     }
 }
 
@@ -112,14 +78,14 @@ fn ask(options: &Options) -> Outcome {
     let path = class_path(options)?;
     let broker = options.required("--broker")?;
     let probes = testkit().join("probes");
-    let named: Vec<PathBuf> = options.rest.iter().map(PathBuf::from).collect();
+    let named: Vec<PathBuf> = options.rest().iter().map(PathBuf::from).collect();
     let scripts = if named.is_empty() { all_scripts(&probes)? } else { named };
     let mut different = 0;
     for script in &scripts {
         let mut java = command::program("java");
         java.args(["-cp", &path]).arg(probes.join("Probe.java")).arg(broker).arg(script);
         let given = command::output(&mut java)?;
-        if options.update {
+        if options.is_set("--update") {
             fs::write(script, given).map_err(|error| format!("{}: {error}", script.display()))?;
         } else {
             let expected = fs::read_to_string(script)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ottla_env::{DiskExt, Mono};
 use ottla_log::{ColdRange, ReadError, ReadOutcome, RecordSlice};
 use ottla_types::Offset;
+use ottla_types::planted::{self, Bug};
 use ottla_wire::messages::FetchRequest;
 use ottla_wire::messages::fetch_request::FetchPartition;
 use ottla_wire::{ErrorCode, Reader};
@@ -161,7 +162,10 @@ fn read_one(
     let unknown = Trouble::Unknown(ErrorCode::UnknownTopicOrPartition);
     let partition = entry.partition(asked.partition).ok_or(unknown)?;
     check_epoch(partition, asked.current_leader_epoch).map_err(Trouble::Urgent)?;
-    let bounds = partition.bounds();
+    let mut bounds = partition.bounds();
+    if planted::is(Bug::FetchShowsUnsyncedRecords) {
+        bounds.high_watermark = bounds.log_end;
+    }
     let out_of_range = Trouble::Urgent(ErrorCode::OffsetOutOfRange);
     let from = Offset::from_wire(asked.fetch_offset).ok_or(out_of_range)?;
     // Between the high watermark and the log's end lies what is not committed yet: not out of

@@ -5,6 +5,7 @@ mod create_topics;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod errors;
 pub(crate) mod fetch;
@@ -92,6 +93,12 @@ pub(crate) static TABLE: &[Api] = &[
     // Version 6 is Kafka's two-phase commit, still marked unstable there.
     api(ApiKey::InitProducerId, 0..=5, Handler::Plain(init_producer_id::handle)),
     api(ApiKey::DescribeConfigs, 1..=4, Handler::Plain(describe_configs::handle)),
+    Api {
+        key: ApiKey::DescribeQuorum,
+        versions: 0..=2,
+        roles: &[Role::Broker, Role::Controller],
+        handler: Handler::Plain(describe_quorum::handle),
+    },
     api(ApiKey::DescribeCluster, 0..=2, Handler::Plain(describe_cluster::handle)),
     api(ApiKey::DescribeTopicPartitions, 0..=0, Handler::Plain(describe_topic_partitions::handle)),
 ];

@@ -169,6 +169,11 @@ pub enum HostError {
     QuorumState(#[from] QuorumStateError),
     #[error("the folder was formatted for voters in the log, but no snapshot names them")]
     NoVoters,
+    #[error(
+        "the cluster has agreed on {name} {level}, and this version of Ottla supports {min} to \
+         {max}; Kafka's kafka-features can lower it"
+    )]
+    UnsupportedFeature { name: String, level: i16, min: i16, max: i16 },
     #[error(transparent)]
     NotElectable(#[from] NotElectable),
     #[error(transparent)]

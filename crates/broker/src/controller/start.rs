@@ -8,10 +8,10 @@ use ottla_env::{Disk, DiskExt, Env};
 use ottla_log::{Log, LogConfig, PARTITION_METADATA, PartitionMetadata};
 use ottla_metadata::{
     BrokerRegistrationRequest, Controller, ControllerConfig, ControllerRegistrationRequest,
-    Endpoint, MetadataReplay, Record,
+    Endpoint, MetadataReplay, Record, UnsupportedFeature,
 };
 use ottla_raft::{self as raft, LogEnd, QuorumState, RaftNode, SnapshotId, Voters};
-use ottla_types::{BrokerEpoch, NodeId, Offset, Uuid};
+use ottla_types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, Uuid};
 
 use crate::config::{Listener, NodeConfig};
 use crate::identity::{self, Identity};
@@ -42,19 +42,13 @@ pub(super) async fn lead(
 ) -> Result<Leading, HostError> {
     let directory = config.log_dir.join(METADATA_DIRECTORY);
     let snapshot = newest_snapshot(&env.disk, &directory).await?;
-    let followed = follow(env, config, identity, &directory, snapshot.as_ref()).await?;
+    let mut followed = follow(env, config, identity, &directory, snapshot.as_ref()).await?;
+    let bootstrap = bootstrap_records(&env.disk, config, snapshot.as_ref()).await?;
+    check_features(&mut followed, &bootstrap)?;
     let covered = snapshot.as_ref().map(|(id, _)| *id);
     let raft = raft_node(env, config, identity, listeners, &followed, covered).await?;
     let mut quorum = Quorum::lead(env, directory, followed, raft).await?;
-    let open_transaction = quorum.open_transaction();
-    // The image of the log's end: every decision from here on is made over it.
-    let _ = quorum.take_changes();
-    if quorum.image().metadata_version().is_none() {
-        let bootstrap = bootstrap_records(&env.disk, config, snapshot).await?;
-        activate(&mut quorum, open_transaction, &bootstrap).await?;
-    } else {
-        activate(&mut quorum, open_transaction, &[]).await?;
-    }
+    activate(&mut quorum, &bootstrap).await?;
     let broker_epoch = register(&mut quorum, config, identity, listeners).await?;
     let controller = Controller::new(ControllerConfig {
         partitions: config.partitions_default,
@@ -62,6 +56,17 @@ pub(super) async fn lead(
         topic_defaults: config.topic_defaults(),
     });
     Ok(Leading { quorum, controller, node: config.node_id, broker_epoch })
+}
+
+/// Refuses a cluster that has agreed on more than this build can keep, before a byte is written.
+fn check_features(followed: &mut Followed, bootstrap: &[Record]) -> Result<(), HostError> {
+    let epoch = followed.log.leader_epochs().latest().unwrap_or(LeaderEpoch::ZERO);
+    let (_, image) = followed.replay.take(followed.log.end().offset, epoch);
+    let to_come = if image.metadata_version().is_none() { bootstrap } else { &[] };
+    Controller::unsupported_feature(&image, to_come).map_or(Ok(()), |feature| {
+        let UnsupportedFeature { name, level, min, max } = feature;
+        Err(HostError::UnsupportedFeature { name, level, min, max })
+    })
 }
 
 /// Opens the log and reads it, over the snapshot if its beginning is gone.
@@ -148,16 +153,16 @@ async fn read_checkpoint(disk: &Arc<dyn Disk>, path: PathBuf) -> Result<Checkpoi
 async fn bootstrap_records(
     disk: &Arc<dyn Disk>,
     config: &NodeConfig,
-    snapshot: Option<(SnapshotId, Checkpoint)>,
+    snapshot: Option<&(SnapshotId, Checkpoint)>,
 ) -> Result<Vec<Record>, HostError> {
     let path = config.log_dir.join(BOOTSTRAP_CHECKPOINT);
     match disk.read_whole(&path).await {
         Ok(_) => Ok(read_checkpoint(disk, path).await?.records),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let first = snapshot.filter(|(id, _)| *id == SnapshotId::BOOTSTRAP);
-            let records = first.map(|(_, checkpoint)| checkpoint.records).unwrap_or_default();
+            let records = first.map_or(&[][..], |(_, checkpoint)| &checkpoint.records);
             let given = !records.is_empty();
-            Ok(if given { records } else { Controller::bootstrap_records() })
+            Ok(if given { records.to_vec() } else { Controller::bootstrap_records() })
         }
         Err(error) => Err(storage("read bootstrap.checkpoint")(error)),
     }
@@ -198,11 +203,10 @@ fn bound<'a>(
     listeners.iter().filter(|bound| role.iter().any(|listener| listener.name == bound.name))
 }
 
-async fn activate(
-    quorum: &mut Quorum,
-    open_transaction: Option<Offset>,
-    bootstrap: &[Record],
-) -> Result<(), HostError> {
+async fn activate(quorum: &mut Quorum, bootstrap: &[Record]) -> Result<(), HostError> {
+    let open_transaction = quorum.open_transaction();
+    // The image of the log's end: every decision from here on is made over it.
+    let _ = quorum.take_changes();
     let records = Controller::activation_records(quorum.image(), open_transaction, bootstrap);
     quorum.append(&records).await?;
     let _ = quorum.take_changes();

@@ -17,8 +17,8 @@ use ottla_types::{NodeId, Timestamp, TopicName, Uuid};
 
 use super::batches::{BatchContent, read};
 use super::{
-    Checkpoint, ControllerHandle, ControllerHost, MAILBOX_MAX, METADATA_DIRECTORY, Metadata,
-    Unavailable,
+    BOOTSTRAP_CHECKPOINT, Checkpoint, ControllerHandle, ControllerHost, MAILBOX_MAX,
+    METADATA_DIRECTORY, Metadata, Unavailable,
 };
 use crate::config::{NodeConfig, Properties};
 use crate::identity::Identity;
@@ -471,6 +471,59 @@ fn dies_after(seed: u64, calls: u32, death: Death, config: &NodeConfig) -> bool 
         assert!(found.contains(name), "{name} was answered, and {found:?} is left after {calls}");
     }
     lived.is_none()
+}
+
+#[test]
+fn a_cluster_that_uses_more_than_is_served_is_refused_before_a_byte_is_written() {
+    let mut world = World::new(1);
+    let (refused, files) = world
+        .live(async |env| {
+            drop(Identity::establish(&env, &config(&[])).await.unwrap());
+            let feature = |name: &str, level| Record::FeatureLevel { name: name.into(), level };
+            let records = vec![feature("metadata.version", 30), feature("group.version", 1)];
+            let bootstrap = Checkpoint { records, ..Checkpoint::default() };
+            let bytes = bootstrap.encode(Timestamp::from_millis(1));
+            let path = Path::new("some/data").join(BOOTSTRAP_CHECKPOINT);
+            env.disk.replace_file(&path, &bytes).await.unwrap();
+            let refused = start_with(&env, &config(&[]), Prompt).await.err().unwrap();
+            let quorum = Path::new("some/data").join(METADATA_DIRECTORY);
+            (refused.to_string(), env.disk.list(&quorum).await.unwrap())
+        })
+        .unwrap();
+    assert_eq!(
+        refused,
+        "the cluster has agreed on group.version 1, and this version of Ottla supports 0 to 0; \
+         Kafka's kafka-features can lower it"
+    );
+    assert!(!files.iter().any(|file| file.name == "quorum-state"));
+    assert!(files.iter().all(|file| !file.name.ends_with(".log") || file.len == 0), "{files:?}");
+}
+
+/// A folder whose metadata.version is from before directories, transactions and registrations of
+/// controllers: every record is written so that nodes of that version can read it.
+#[test]
+fn an_old_cluster_gets_old_records() {
+    let mut world = World::new(1);
+    let written = world.live(async |env| {
+        drop(Identity::establish(&env, &config(&[])).await.unwrap());
+        let old = Record::FeatureLevel { name: "metadata.version".into(), level: 7 };
+        let bootstrap = Checkpoint { records: vec![old], ..Checkpoint::default() };
+        let bytes = bootstrap.encode(Timestamp::from_millis(1));
+        let path = Path::new("some/data").join(BOOTSTRAP_CHECKPOINT);
+        env.disk.replace_file(&path, &bytes).await.unwrap();
+        let node = start(&env).await;
+        create(&node, "orders").await.unwrap();
+        batches(&env).await
+    });
+    assert_eq!(
+        written.unwrap()[1..],
+        [
+            "3-3 @1 FeatureLevel",
+            "4-4 @1 RegisterBroker",
+            "5-5 @1 BrokerRegistrationChange",
+            "6-7 @1 Topic Partition"
+        ]
+    );
 }
 
 #[test]

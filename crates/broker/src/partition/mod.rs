@@ -16,7 +16,8 @@ use std::task::Waker;
 use arc_swap::ArcSwap;
 use ottla_env::Env;
 use ottla_log::{
-    AppendError as LogAppendError, Appended, Log, LogPosition, LogView, RollError, Unsynced,
+    AppendError as LogAppendError, Appended, FreshSegment, Log, LogPosition, LogView, RollError,
+    Unsynced,
 };
 use ottla_records::CheckedBatch;
 use ottla_types::{LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
@@ -82,6 +83,8 @@ pub(crate) fn legal_timestamps(now: Timestamp) -> (Timestamp, Timestamp) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Roll {
     Idle,
+    /// A sync is under way: if it fails, there must be no segment behind the missing bytes.
+    AfterSync,
     Running,
     /// The last try failed; the next append is told, and the one after it tries again.
     Failed(io::ErrorKind),
@@ -202,7 +205,7 @@ impl Partition {
         let epoch = self.leader_epoch().ok_or(AppendError::NotLeader)?;
         match state.roll {
             Roll::Idle => {}
-            Roll::Running => return Ok(state.park(waker)),
+            Roll::AfterSync | Roll::Running => return Ok(state.park(waker)),
             Roll::Failed(kind) => {
                 state.roll = Roll::Idle;
                 return Err(AppendError::Roll(kind));
@@ -217,8 +220,7 @@ impl Partition {
                 Ok(Admission::Accepted { base_offset, committed_at: last_offset.next() })
             }
             Err(LogAppendError::NeedsRoll) => {
-                state.roll = Roll::Running;
-                self.spawn_roll(env, &state);
+                self.roll(env, &mut state);
                 Ok(state.park(waker))
             }
             Err(error @ (LogAppendError::Storage(_) | LogAppendError::Dead)) => {
@@ -266,11 +268,14 @@ impl Partition {
     }
 
     /// Everything below `upto` is durable now.
-    fn on_synced(&self, upto: LogPosition) {
+    fn on_synced(self: &Arc<Self>, env: &Env, upto: LogPosition) {
         let mut state = self.state.lock();
         state.log.on_synced(upto);
         if state.high_watermark.offset < upto.offset {
             self.advance_high_watermark(&mut state, upto);
+        }
+        if state.roll == Roll::AfterSync {
+            self.roll(env, &mut state);
         }
     }
 
@@ -288,32 +293,48 @@ impl Partition {
         state.waiters.on_high_watermark(to.offset, bytes);
     }
 
-    fn spawn_roll(self: &Arc<Self>, env: &Env, state: &State) {
+    fn roll(self: &Arc<Self>, env: &Env, state: &mut State) {
+        if state.log.is_syncing() {
+            state.roll = Roll::AfterSync;
+            return;
+        }
+        state.roll = Roll::Running;
         let (plan, partition) = (state.log.roll_plan(), Arc::clone(self));
         let (disk, process) = (Arc::clone(&env.disk), Arc::clone(&env.process));
         env.spawn.spawn(
             "roll",
             Box::pin(async move {
-                let fresh = plan.prepare(&disk).await;
-                let mut state = partition.state.lock();
-                match fresh {
-                    Ok(fresh) => {
-                        state.log.roll(fresh);
-                        state.roll = Roll::Idle;
-                        partition.view.store(Arc::new(state.log.view()));
-                        partition.publish(&state);
-                    }
-                    Err(RollError::Create(error)) => {
-                        tracing::error!(partition = %partition.name, %error, "roll failed");
-                        state.roll = Roll::Failed(error.kind());
-                    }
+                match plan.prepare(&disk).await {
+                    Ok(fresh) => partition.on_rolled(Ok(fresh)),
+                    Err(RollError::Create(error)) => partition.on_rolled(Err(error)),
                     Err(RollError::Sync(error)) => {
                         process.halt(&format!("could not make a segment durable: {error}"));
                     }
                 }
-                state.waiters.on_room();
             }),
         );
+    }
+
+    fn on_rolled(self: &Arc<Self>, fresh: io::Result<FreshSegment>) {
+        let mut state = self.state.lock();
+        match fresh {
+            Ok(fresh) => {
+                state.log.roll(fresh);
+                state.roll = Roll::Idle;
+                self.view.store(Arc::new(state.log.view()));
+                self.publish(&state);
+            }
+            Err(error) => {
+                tracing::error!(partition = %self.name, %error, "roll failed");
+                state.log.abandon_roll();
+                state.roll = Roll::Failed(error.kind());
+            }
+        }
+        // The syncer got nothing from the log meanwhile, and may have been asked in vain.
+        if state.log.dirty_bytes() > 0 && !std::mem::replace(&mut state.dirty, true) {
+            self.directory.on_appended(self, 0, true);
+        }
+        state.waiters.on_room();
     }
 
     /// Whether the topic was deleted.

@@ -148,6 +148,20 @@ fn a_sync_after_a_roll_covers_every_byte_that_was_appended() {
 }
 
 #[test]
+fn no_sync_is_handed_out_while_a_roll_is_under_way() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    let large = batch(&["x".repeat(800).as_str()]);
+    log.append(&large.checked(), EPOCH, NOW).unwrap();
+    let refused = log.append(&large.checked(), EPOCH, NOW);
+    assert!(matches!(refused, Err(AppendError::NeedsRoll)));
+    assert!(log.take_unsynced().is_none(), "the roll syncs the same file");
+    log.abandon_roll();
+    assert_eq!(log.take_unsynced().unwrap().upto, log.end());
+    assert!(log.is_syncing(), "a roll has to wait for this one");
+}
+
+#[test]
 fn a_roll_during_a_sync_waits_for_its_word() {
     let disk = MemoryDisk::default();
     let mut log = open(&disk);

@@ -21,10 +21,12 @@ use crate::record::{ConfigResource, NewPartition, PartitionChange, Record, Regis
 pub(super) fn record(record: &Record, at: MetadataVersion) -> (MetadataRecord<'_>, i16) {
     match record {
         Record::RegisterBroker(image) => {
-            (MetadataRecord::RegisterBroker(broker(image)), at.register_broker_record())
+            let version = at.register_broker_record();
+            (MetadataRecord::RegisterBroker(broker(image, version)), version)
         }
         Record::Partition(new) => {
-            (MetadataRecord::Partition(partition(new)), at.partition_record())
+            let version = at.partition_record();
+            (MetadataRecord::Partition(partition(new, version)), version)
         }
         Record::PartitionChange(change) => {
             (MetadataRecord::PartitionChange(partition_change(change)), at.partition_record())
@@ -110,7 +112,13 @@ const fn recovery(state: LeaderRecovery) -> i8 {
     }
 }
 
-fn broker(image: &BrokerImage) -> RegisterBrokerRecord<'_> {
+/// The directories of brokers and replicas are left out where the cluster is from before they had
+/// ids (KIP-858).
+const DIRECTORIES_SINCE: (i16, i16) = (3, 1);
+
+fn broker(image: &BrokerImage, version: i16) -> RegisterBrokerRecord<'_> {
+    let directories =
+        if version >= DIRECTORIES_SINCE.0 { image.directories.as_slice() } else { &[] };
     let endpoints = image.endpoints.iter().map(|endpoint| register_broker_record::BrokerEndpoint {
         name: Cow::Borrowed(&endpoint.listener),
         host: Cow::Borrowed(&endpoint.host),
@@ -133,7 +141,7 @@ fn broker(image: &BrokerImage) -> RegisterBrokerRecord<'_> {
         rack: image.rack.as_deref().map(Cow::Borrowed),
         fenced: image.fenced,
         in_controlled_shutdown: image.in_controlled_shutdown,
-        log_dirs: uuids(&image.directories),
+        log_dirs: uuids(directories),
         cordoned_log_dirs: image.cordoned.as_deref().map(uuids),
         ..Default::default()
     }
@@ -163,8 +171,10 @@ fn controller(image: &ControllerImage) -> RegisterControllerRecord<'_> {
     }
 }
 
-fn partition(new: &NewPartition) -> PartitionRecord<'_> {
+fn partition(new: &NewPartition, version: i16) -> PartitionRecord<'_> {
     let state = &new.state;
+    let directories =
+        if version >= DIRECTORIES_SINCE.1 { state.directories.as_slice() } else { &[] };
     // Absent rather than empty: versions that lack the fields can then write the record too.
     let elr = |ids: &Vec<NodeId>| (!ids.is_empty()).then(|| nodes(ids));
     PartitionRecord {
@@ -178,7 +188,7 @@ fn partition(new: &NewPartition) -> PartitionRecord<'_> {
         leader_recovery_state: recovery(state.recovery),
         leader_epoch: LeaderEpoch::get(state.leader_epoch),
         partition_epoch: PartitionEpoch::get(state.partition_epoch),
-        directories: uuids(&state.directories),
+        directories: uuids(directories),
         eligible_leader_replicas: elr(&state.elr),
         last_known_elr: elr(&state.last_known_elr),
         ..Default::default()

@@ -19,6 +19,7 @@ pub use placement::PlacementError;
 pub use producer_ids::{AllocateProducerIdsError, ProducerIdBlock};
 pub use registration::{
     BrokerRegistrationRequest, ControllerRegistrationRequest, RegisterBrokerError,
+    UnsupportedFeature,
 };
 
 /// `max.records.per.batch` of Kafka's controller: what one request may change at most.

@@ -2,7 +2,7 @@
 
 use ottla_types::{BrokerEpoch, BrokerId, NodeId, Offset, Uuid};
 
-use crate::features::{FeatureRange, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES};
+use crate::features::{FeatureRange, MetadataVersion, SUPPORTED_FEATURES};
 use crate::image::{BrokerImage, ControllerImage, Endpoint, MetadataImage};
 use crate::record::{Record, RegistrationChange};
 
@@ -38,6 +38,19 @@ pub struct ControllerRegistrationRequest {
     pub endpoints: Vec<Endpoint>,
 }
 
+/// A feature that the cluster uses at a level that this build does not support.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsupportedFeature {
+    /// The feature.
+    pub name: String,
+    /// Its finalized level.
+    pub level: i16,
+    /// The lowest level that is supported.
+    pub min: i16,
+    /// The highest.
+    pub max: i16,
+}
+
 /// Why a broker cannot join. The words are Kafka's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterBrokerError {
@@ -47,18 +60,10 @@ pub enum RegisterBrokerError {
     /// The cluster uses a feature at a level that the broker does not support.
     #[error(
         "Unable to register because the broker does not support finalized version {level} of \
-         {name}. The broker wants a version between {min} and {max}, inclusive."
+         {name}. The broker wants a version between {min} and {max}, inclusive.",
+        level = .0.level, name = .0.name, min = .0.min, max = .0.max
     )]
-    UnsupportedFeature {
-        /// The feature.
-        name: String,
-        /// Its finalized level.
-        level: i16,
-        /// The lowest level that the broker supports.
-        min: i16,
-        /// The highest.
-        max: i16,
-    },
+    UnsupportedFeature(UnsupportedFeature),
     /// A broker without directories can keep nothing.
     #[error("No directories specified in request")]
     NoDirectories,
@@ -86,6 +91,25 @@ fn supported() -> Vec<FeatureRange> {
 }
 
 impl Controller {
+    /// A feature of the cluster, or of the `bootstrap` records that it will begin with, that this
+    /// build does not support. A feature that it has never heard of may only be at level 0.
+    #[must_use]
+    pub fn unsupported_feature(
+        image: &MetadataImage,
+        bootstrap: &[Record],
+    ) -> Option<UnsupportedFeature> {
+        let to_come = bootstrap.iter().filter_map(|record| match record {
+            Record::FeatureLevel { name, level } => Some((name.as_str(), *level)),
+            _ => None,
+        });
+        image.finalized_features().chain(to_come).find_map(|(name, level)| {
+            let range = SUPPORTED_FEATURES.iter().find(|(supported, ..)| *supported == name);
+            let (min, max) = range.map_or((0, 0), |(_, min, max)| (*min, *max));
+            let unsupported = UnsupportedFeature { name: name.to_owned(), level, min, max };
+            (!(min..=max).contains(&level)).then_some(unsupported)
+        })
+    }
+
     /// Registers a controller; `None` while `metadata.version` has no record for that.
     #[must_use]
     pub fn register_controller(
@@ -158,22 +182,14 @@ impl Controller {
     }
 }
 
-/// Every finalized level must be supported, those of features that this build has never heard of
-/// included.
 fn check_features(image: &MetadataImage) -> Result<(), RegisterBrokerError> {
     if image.metadata_version().is_none() {
         return Err(RegisterBrokerError::NoMetadataVersion);
     }
-    for (name, level) in image.finalized_features() {
-        let range = SUPPORTED_FEATURES.iter().find(|(supported, ..)| *supported == name);
-        let (min, max) = range.map_or((0, 0), |(_, min, max)| (*min, *max));
-        if !(min..=max).contains(&level) {
-            let name = name.to_owned();
-            return Err(RegisterBrokerError::UnsupportedFeature { name, level, min, max });
-        }
+    match Controller::unsupported_feature(image, &[]) {
+        Some(feature) => Err(RegisterBrokerError::UnsupportedFeature(feature)),
+        None => Ok(()),
     }
-    debug_assert!(image.finalized_features().any(|(name, _)| name == METADATA_VERSION));
-    Ok(())
 }
 
 fn check_directories(

@@ -176,6 +176,19 @@ impl SimDisk {
         });
     }
 
+    /// As [`Self::later`], about a path.
+    fn on_path<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        path: &Path,
+        to: Reply<io::Result<T>>,
+        work: impl FnOnce(&Self, &mut State, &Path) -> io::Result<T> + Send + 'static,
+    ) {
+        self.storage.kernel.print(format_args!("{what} {}", path.display()));
+        let path = path.to_owned();
+        self.later(what, to, move |disk, state| work(disk, state, &path));
+    }
+
     fn inode(&self, file: &Arc<dyn File>) -> Inode {
         let file: &SimFile = file.as_any().downcast_ref().expect("a file of this world");
         assert!(Arc::ptr_eq(&file.disk.life, &self.life), "files do not outlive their node");
@@ -235,13 +248,12 @@ impl State {
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path, how: Open, to: Reply<io::Result<Arc<dyn File>>>) {
-        let path = path.to_owned();
-        self.later("open", to, move |disk, state| {
-            let inode = match (how, state.tree.find_file(&path)) {
+        self.on_path("open", path, to, move |disk, state, path| {
+            let inode = match (how, state.tree.find_file(path)) {
                 (Open::New, Ok(_)) => Err(ErrorKind::AlreadyExists.into()),
                 (Open::New | Open::Ensure, Err(error)) if error.kind() == ErrorKind::NotFound => {
                     state.room()?;
-                    state.tree.make_file(&path)
+                    state.tree.make_file(path)
                 }
                 (Open::Existing | Open::Ensure, Ok(inode)) => Ok(inode),
                 (_, Err(error)) => Err(error),
@@ -288,49 +300,43 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
-        let path = path.to_owned();
-        self.later("sync_dir", to, move |_, state| state.tree.sync(&path));
+        self.on_path("sync_dir", path, to, move |_, state, path| state.tree.sync(path));
     }
 
     fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
-        let path = path.to_owned();
-        self.later("create_dir", to, move |_, state| {
-            if state.tree.list(&path).is_err() {
+        self.on_path("create_dir", path, to, move |_, state, path| {
+            if state.tree.list(path).is_err() {
                 state.room()?;
             }
-            state.tree.make_dir(&path)
+            state.tree.make_dir(path)
         });
     }
 
     fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {
-        let path = path.to_owned();
-        self.later("read_dir", to, move |_, state| state.tree.list(&path));
+        self.on_path("read_dir", path, to, move |_, state, path| state.tree.list(path));
     }
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
-        let (from, onto) = (from.to_owned(), onto.to_owned());
-        self.later("rename", to, move |_, state| state.tree.rename(&from, &onto));
+        let onto = onto.to_owned();
+        self.on_path("rename", from, to, move |_, state, from| state.tree.rename(from, &onto));
     }
 
     fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {
-        let path = path.to_owned();
-        self.later("remove_file", to, move |_, state| state.tree.remove_file(&path));
+        self.on_path("remove_file", path, to, move |_, state, path| state.tree.remove_file(path));
     }
 
     fn remove_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
-        let path = path.to_owned();
-        self.later("remove_dir", to, move |_, state| state.tree.remove_dir(&path));
+        self.on_path("remove_dir", path, to, move |_, state, path| state.tree.remove_dir(path));
     }
 
     fn lock(&self, path: &Path, to: Reply<io::Result<Box<dyn FileLock>>>) {
-        let path = path.to_owned();
-        self.later("lock", to, move |_, state| {
-            if let Err(error) = state.tree.find_file(&path) {
+        self.on_path("lock", path, to, move |_, state, path| {
+            if let Err(error) = state.tree.find_file(path) {
                 if error.kind() != ErrorKind::NotFound {
                     return Err(error);
                 }
                 state.room()?;
-                state.tree.make_file(&path)?;
+                state.tree.make_file(path)?;
             }
             // One life at a time has this disk, and POSIX gives a process its own lock again.
             Ok(Box::new(SimLock) as Box<dyn FileLock>)

@@ -1,7 +1,8 @@
 //! `vectors record`: a proxy between a client and a broker that keeps what passes.
 
 use super::recorder::{Pair, Recorder};
-use super::{Options, testkit};
+use super::testkit;
+use crate::options::Options;
 use crate::{Outcome, command};
 use std::fmt::Write as _;
 use std::fs;
@@ -18,7 +19,7 @@ pub(super) fn run(options: &Options) -> Outcome {
         .map_err(|error| format!("cannot listen: {error}"))?;
     let broker = options.required("--to")?.to_owned();
     let client = options.required("--client")?;
-    let Some((name, arguments)) = options.rest.split_first() else {
+    let Some((name, arguments)) = options.rest().split_first() else {
         return Err("a client's program is needed behind `--`".into());
     };
     let recorder = Shared::default();
