@@ -125,11 +125,16 @@ impl Partitions {
         }
     }
 
-    /// Waits for the rolls of all partitions; no appends may come any more.
-    pub(crate) async fn rolls_ended(&self) {
+    /// Waits for the rolls of all partitions and leaves their epochs to whoever reads the folder
+    /// next; no appends may come any more.
+    pub(crate) async fn close(&self, env: &Env) {
         let topics = self.topics.load_full();
         for partition in topics.by_id.values().flat_map(|entry| entry.partitions()) {
             partition.roll_ended().await;
+            if let Err(error) = partition.write_epochs(env).await {
+                // Nothing of ours needs the file, and Kafka makes it again from the batches.
+                tracing::warn!(partition = %partition.name(), %error, "epochs not written");
+            }
         }
     }
 
