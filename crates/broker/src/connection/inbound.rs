@@ -184,7 +184,6 @@ mod tests {
         assert_eq!(room.space().len(), 3);
         room.space().copy_from_slice(b"cde");
         room.fill(3);
-        drop(room);
         let held = inbound.take();
         assert_eq!(front(&held), Ok(Front::Frame(b"abcde")));
         inbound.put_back(held, 9);
