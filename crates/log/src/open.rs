@@ -42,7 +42,7 @@ pub struct TornTail {
 /// Why a log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLogError {
-    #[error("the disk refuses")]
+    #[error("the disk refuses: {0}")]
     Storage(#[from] io::Error),
     /// It was durable before its successor was made, so this is no trace of a crash. Nothing is
     /// cut: a person, or a replica, has to decide.
