@@ -10,7 +10,7 @@ use ottla_metadata::Controller;
 use ottla_raft::{Endpoint, KRaftVersion, SnapshotId, Voter, VoterSet};
 use ottla_types::{NodeId, Timestamp, Uuid};
 
-use crate::config::{Listener, NodeConfig};
+use crate::config::{Listener, NodeConfig, escape, parse_properties};
 use crate::controller::{BOOTSTRAP_CHECKPOINT, Checkpoint, METADATA_DIRECTORY};
 
 const META_PROPERTIES: &str = "meta.properties";
@@ -45,6 +45,8 @@ pub enum IdentityError {
 /// Why a text is not a meta.properties that a node can live with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PropertiesError {
+    #[error("{0}")]
+    Line(String),
     #[error("has no {0}")]
     Missing(&'static str),
     #[error("has {name}={value}, which makes no sense")]
@@ -228,7 +230,7 @@ const DIRECTORY_ID: &str = "directory.id";
 
 impl MetaProperties {
     fn parse(text: &str) -> Result<Self, PropertiesError> {
-        let mut pairs = parse_java_properties(text);
+        let mut pairs = parse_properties(text).map_err(PropertiesError::Line)?;
         let version = pairs.remove(VERSION).ok_or(PropertiesError::Missing(VERSION))?;
         if version != "1" {
             return Err(PropertiesError::Version(version));
@@ -260,42 +262,6 @@ impl MetaProperties {
         }
         text
     }
-}
-
-/// Java's properties, as far as Java writes them: one pair a line, `\` before special characters.
-fn parse_java_properties(text: &str) -> BTreeMap<String, String> {
-    let lines = text.lines().map(str::trim_start).filter(|l| !l.starts_with(['#', '!']));
-    let pairs = lines.filter_map(|line| {
-        let mut escaped = false;
-        let separator = line.find(|c| {
-            let separates = !escaped && matches!(c, '=' | ':');
-            escaped = !escaped && c == '\\';
-            separates
-        })?;
-        let (name, value) = (&line[..separator], &line[separator + 1..]);
-        Some((unescape(name.trim_end()), unescape(value.trim_start())))
-    });
-    pairs.collect()
-}
-
-fn unescape(text: &str) -> String {
-    let mut escaped = false;
-    let kept = text.chars().filter(|c| {
-        escaped = !escaped && *c == '\\';
-        !escaped
-    });
-    kept.collect()
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '=' | ':' | '#' | '!' | '\\') {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
 }
 
 #[cfg(test)]
