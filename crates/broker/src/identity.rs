@@ -28,18 +28,42 @@ pub(crate) struct Identity {
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    #[error("{folder}: another process uses this folder")]
+    #[error(
+        "another process uses the data folder {folder}: stop it, or choose another folder with \
+         --override log.dirs=FOLDER"
+    )]
     InUse { folder: String },
-    #[error("{folder}: {error}")]
+    #[error("cannot use the data folder {folder}: {error}{}", cure(.error))]
     Storage { folder: String, error: io::Error },
     #[error(
-        "{folder}: {META_PROPERTIES} is missing, but the folder holds {found}: it is not empty"
+        "{folder} holds {found} and no {META_PROPERTIES}, so nobody knows whose data that is: bring \
+         the file back, or choose an empty folder with --override log.dirs=FOLDER"
     )]
     NotEmpty { folder: String, found: String },
-    #[error("{folder}: {META_PROPERTIES} {error}")]
+    #[error(
+        "{folder}/{META_PROPERTIES} {error}: bring the file back, or choose an empty folder with \
+         --override log.dirs=FOLDER"
+    )]
     Properties { folder: String, error: PropertiesError },
-    #[error("{folder} belongs to node {found}, and node.id is {configured}")]
+    #[error(
+        "the data folder {folder} belongs to node {found}, and node.id is {configured}: set \
+         node.id={found}, or choose another folder with --override log.dirs=FOLDER"
+    )]
     OtherNode { folder: String, configured: NodeId, found: NodeId },
+}
+
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space there",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; this user must be able to write there: choose another folder with \
+             --override log.dirs=FOLDER"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "; a file stands in its way: choose a folder with --override log.dirs=FOLDER"
+        }
+        _ => "",
+    }
 }
 
 /// Why a text is not a meta.properties that a node can live with.
@@ -141,10 +165,12 @@ async fn own_properties(
         let (configured, found) = (config.node_id, properties.node);
         return Err(IdentityError::OtherNode { folder: folder(), configured, found });
     }
-    if config.cluster_id.as_ref().is_some_and(|id| *id != properties.cluster_id) {
-        let (found, configured) = (&properties.cluster_id, &config.cluster_id);
-        tracing::warn!(%found, ?configured, "the folder is formatted, the cluster id of the \
-            environment has no effect");
+    let found = &properties.cluster_id;
+    if let Some(given) = config.cluster_id.as_ref().filter(|given| *given != found) {
+        tracing::warn!(
+            "the data folder belongs to cluster {found}; the cluster id {given} that the \
+             environment names is ignored"
+        );
     }
     if properties.directory.is_none() {
         properties.directory = Some(env.rng.uuid());

@@ -41,6 +41,13 @@ fn cure(error: &io::Error) -> &'static str {
             "; another program listens there: stop it, or choose another port with \
              --override listeners=PLAINTEXT://127.0.0.1:PORT,CONTROLLER://127.0.0.1:PORT"
         }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: listen on one that it has, or on all of them \
+             with an empty host"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need a privilege: choose a higher one with --override listeners=…"
+        }
         _ => "",
     }
 }
