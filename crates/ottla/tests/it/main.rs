@@ -1,5 +1,6 @@
 //! What somebody sees who starts a node wrongly: one sentence for each mistake, on stderr, with
 //! its cause and its cure.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 use std::fs;
 use std::process::{Command, Output};
