@@ -52,7 +52,8 @@ pub enum IdentityError {
     OtherNode { folder: String, configured: NodeId, found: NodeId },
 }
 
-fn cure(error: &io::Error) -> &'static str {
+/// What somebody can do about a disk that refuses.
+pub(crate) fn cure(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space there",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

@@ -31,7 +31,7 @@ pub enum StartError {
     Signals(io::Error),
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    #[error(transparent)]
+    #[error("cannot start from the data folder: {why}{cure}", why = .0, cure = .0.cure())]
     Controller(#[from] HostError),
 }
 
