@@ -20,7 +20,7 @@ impl Value {
         let name = (u64::from(self.writer) << 32) | u64::from(self.number);
         let mut bytes = name.to_be_bytes().to_vec();
         // Some writers fill pages, some write many batches to a page.
-        let unit = if self.writer % 2 == 0 { 13 } else { 130 };
+        let unit = if self.writer.is_multiple_of(2) { 13 } else { 130 };
         let len = match mix(name) % 16 {
             0 => 1_000,
             1 => 0,
