@@ -51,5 +51,5 @@ fn a_fetch_of_unsynced_records_is_caught() {
 
 #[test]
 fn a_failed_sync_that_is_tried_again_is_caught() {
-    check(Bug::FailedSyncRetried, 100, &LOST);
+    check(Bug::FailedSyncRetried, 200, &LOST);
 }
