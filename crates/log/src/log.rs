@@ -325,7 +325,8 @@ impl Log {
     /// no sync is handed out.
     ///
     /// Wait for a sync that is under way ([`Self::is_syncing`]) before: if it fails, the success of
-    /// the plan's own proves nothing, and a successor behind missing bytes leaves a hole in the log.
+    /// the plan's own proves nothing, and a successor behind missing bytes leaves a hole in the
+    /// log.
     ///
     /// # Panics
     /// If no append asked for it.
