@@ -42,7 +42,7 @@ pub const TOPIC_CONFIGS: [TopicConfigProperty; 6] = [
     }),
     TopicConfigProperty {
         name: INTERNAL_SEGMENT_BYTES,
-        kind: Kind::Int { min: 1 },
+        kind: Kind::Int { min: 256 },
         internal: true,
     },
     property(MAX_MESSAGE_BYTES, Kind::Int { min: 0 }),
