@@ -492,8 +492,8 @@ fn a_cluster_that_uses_more_than_is_served_is_refused_before_a_byte_is_written()
         .unwrap();
     assert_eq!(
         refused,
-        "the cluster has agreed on group.version 1, and this version of Ottla supports 0 to 0; \
-         Kafka's kafka-features can lower it"
+        "cannot start from the data folder: the cluster has agreed on group.version 1, and this \
+         version of Ottla supports 0 to 0; Kafka's kafka-features can lower it"
     );
     assert!(!files.iter().any(|file| file.name == "quorum-state"));
     assert!(files.iter().all(|file| !file.name.ends_with(".log") || file.len == 0), "{files:?}");
