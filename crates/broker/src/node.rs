@@ -37,7 +37,7 @@ pub enum StartError {
     Signals(io::Error),
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    #[error(transparent)]
+    #[error("cannot start from the data folder: {why}{cure}", why = .0, cure = .0.cure())]
     Controller(#[from] HostError),
 }
 
@@ -46,6 +46,13 @@ fn cure(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrInUse => {
             "; another program listens there: stop it, or choose another port with \
              --override listeners=PLAINTEXT://127.0.0.1:PORT,CONTROLLER://127.0.0.1:PORT"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: listen on one that it has, or on all of them \
+             with an empty host"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need a privilege: choose a higher one with --override listeners=…"
         }
         _ => "",
     }
