@@ -49,7 +49,7 @@ pub enum AppendError {
     #[error(transparent)]
     Epoch(#[from] StaleEpoch),
     /// How much was written is unknown, so nothing can be appended until the log is opened again.
-    #[error("write to the log")]
+    #[error("write to the log: {0}")]
     Storage(#[from] io::Error),
     #[error("an earlier write or sync failed; the log must be opened again")]
     Dead,
