@@ -127,9 +127,11 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
             Kind::Start => starts(&settings, &classpath)?,
         };
         report.add(case, &settings.systems, &rounds);
+        // After each case: an hour of measuring must not be lost with its last minute.
+        println!("{}", report.text());
+        report.append()?;
     }
-    println!("{}", report.text());
-    report.append()
+    Ok(())
 }
 
 /// One sample of each system a round. All systems run throughout, so that each is as warm as it

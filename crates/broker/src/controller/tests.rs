@@ -540,9 +540,11 @@ fn a_folder_is_refused_that_is_not_this_nodes() {
     assert_eq!(
         refused.unwrap(),
         [
-            "some/data belongs to node 1, and node.id is 2",
-            "some/data: meta.properties is missing, but the folder holds \
-             __cluster_metadata-0/00000000000000000000.log: it is not empty",
+            "the data folder some/data belongs to node 1, and node.id is 2: set node.id=1, or \
+             choose another folder with --override log.dirs=FOLDER",
+            "some/data holds __cluster_metadata-0/00000000000000000000.log and no \
+             meta.properties, so nobody knows whose data that is: bring the file back, or choose \
+             an empty folder with --override log.dirs=FOLDER",
         ]
     );
 }

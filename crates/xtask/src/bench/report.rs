@@ -40,7 +40,7 @@ impl Sample {
     }
 }
 
-/// The block of one call.
+/// The block of one call, as far as it is not in the file yet.
 #[derive(Debug)]
 pub(crate) struct Report {
     text: String,
@@ -103,12 +103,15 @@ impl Report {
         &self.text
     }
 
+    /// Moves the text to the end of the file.
+    ///
     /// # Errors
     /// When the file cannot be written.
-    pub(crate) fn append(&self) -> Outcome {
+    pub(crate) fn append(&mut self) -> Outcome {
         let path = command::root().join("bench/RESULTS.md");
+        let text = std::mem::take(&mut self.text);
         let file = OpenOptions::new().append(true).open(&path);
-        file.and_then(|mut file| file.write_all(self.text.as_bytes()))
+        file.and_then(|mut file| file.write_all(text.as_bytes()))
             .map_err(|error| format!("append to {}: {error}", path.display()))
     }
 }
