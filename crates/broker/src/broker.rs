@@ -1,5 +1,6 @@
 //! What every connection of a node shares.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_env::Env;
@@ -40,7 +41,7 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// Makes topics that a client asked for by name, with the broker's defaults.
-    pub(crate) async fn create_missing(&self, names: Vec<TopicName>) {
+    pub(crate) async fn create_missing(&self, names: BTreeSet<TopicName>) {
         let topics = names
             .into_iter()
             .map(|name| NewTopic { name: name.as_str().to_owned(), ..NewTopic::default() });

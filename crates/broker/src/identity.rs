@@ -10,7 +10,7 @@ use ottla_metadata::Controller;
 use ottla_raft::{Endpoint, KRaftVersion, SnapshotId, Voter, VoterSet};
 use ottla_types::{NodeId, Timestamp, Uuid};
 
-use crate::config::{Listener, NodeConfig};
+use crate::config::{Listener, NodeConfig, escape, parse_properties};
 use crate::controller::{BOOTSTRAP_CHECKPOINT, Checkpoint, METADATA_DIRECTORY};
 
 const META_PROPERTIES: &str = "meta.properties";
@@ -28,23 +28,50 @@ pub(crate) struct Identity {
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    #[error("{folder}: another process uses this folder")]
+    #[error(
+        "another process uses the data folder {folder}: stop it, or choose another folder with \
+         --override log.dirs=FOLDER"
+    )]
     InUse { folder: String },
-    #[error("{folder}: {error}")]
+    #[error("cannot use the data folder {folder}: {error}{}", cure(.error))]
     Storage { folder: String, error: io::Error },
     #[error(
-        "{folder}: {META_PROPERTIES} is missing, but the folder holds {found}: it is not empty"
+        "{folder} holds {found} and no {META_PROPERTIES}, so nobody knows whose data that is: bring \
+         the file back, or choose an empty folder with --override log.dirs=FOLDER"
     )]
     NotEmpty { folder: String, found: String },
-    #[error("{folder}: {META_PROPERTIES} {error}")]
+    #[error(
+        "{folder}/{META_PROPERTIES} {error}: bring the file back, or choose an empty folder with \
+         --override log.dirs=FOLDER"
+    )]
     Properties { folder: String, error: PropertiesError },
-    #[error("{folder} belongs to node {found}, and node.id is {configured}")]
+    #[error(
+        "the data folder {folder} belongs to node {found}, and node.id is {configured}: set \
+         node.id={found}, or choose another folder with --override log.dirs=FOLDER"
+    )]
     OtherNode { folder: String, configured: NodeId, found: NodeId },
+}
+
+/// What somebody can do about a disk that refuses.
+pub(crate) fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space there",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; this user must be able to write there: choose another folder with \
+             --override log.dirs=FOLDER"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "; a file stands in its way: choose a folder with --override log.dirs=FOLDER"
+        }
+        _ => "",
+    }
 }
 
 /// Why a text is not a meta.properties that a node can live with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PropertiesError {
+    #[error("{0}")]
+    Line(String),
     #[error("has no {0}")]
     Missing(&'static str),
     #[error("has {name}={value}, which makes no sense")]
@@ -139,10 +166,12 @@ async fn own_properties(
         let (configured, found) = (config.node_id, properties.node);
         return Err(IdentityError::OtherNode { folder: folder(), configured, found });
     }
-    if config.cluster_id.as_ref().is_some_and(|id| *id != properties.cluster_id) {
-        let (found, configured) = (&properties.cluster_id, &config.cluster_id);
-        tracing::warn!(%found, ?configured, "the folder is formatted, the cluster id of the \
-            environment has no effect");
+    let found = &properties.cluster_id;
+    if let Some(given) = config.cluster_id.as_ref().filter(|given| *given != found) {
+        tracing::warn!(
+            "the data folder belongs to cluster {found}; the cluster id {given} that the \
+             environment names is ignored"
+        );
     }
     if properties.directory.is_none() {
         properties.directory = Some(env.rng.uuid());
@@ -228,7 +257,7 @@ const DIRECTORY_ID: &str = "directory.id";
 
 impl MetaProperties {
     fn parse(text: &str) -> Result<Self, PropertiesError> {
-        let mut pairs = parse_java_properties(text);
+        let mut pairs = parse_properties(text).map_err(PropertiesError::Line)?;
         let version = pairs.remove(VERSION).ok_or(PropertiesError::Missing(VERSION))?;
         if version != "1" {
             return Err(PropertiesError::Version(version));
@@ -260,42 +289,6 @@ impl MetaProperties {
         }
         text
     }
-}
-
-/// Java's properties, as far as Java writes them: one pair a line, `\` before special characters.
-fn parse_java_properties(text: &str) -> BTreeMap<String, String> {
-    let lines = text.lines().map(str::trim_start).filter(|l| !l.starts_with(['#', '!']));
-    let pairs = lines.filter_map(|line| {
-        let mut escaped = false;
-        let separator = line.find(|c| {
-            let separates = !escaped && matches!(c, '=' | ':');
-            escaped = !escaped && c == '\\';
-            separates
-        })?;
-        let (name, value) = (&line[..separator], &line[separator + 1..]);
-        Some((unescape(name.trim_end()), unescape(value.trim_start())))
-    });
-    pairs.collect()
-}
-
-fn unescape(text: &str) -> String {
-    let mut escaped = false;
-    let kept = text.chars().filter(|c| {
-        escaped = !escaped && *c == '\\';
-        !escaped
-    });
-    kept.collect()
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '=' | ':' | '#' | '!' | '\\') {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! A node: everything above, hosted.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +25,9 @@ use crate::producer_ids::ProducerIds;
 /// that the end of other connections gives back.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// How often producers are looked through: Kafka's `producer.id.expiration.check.interval.ms`.
+const PRODUCERS_EXPIRE_EVERY: Duration = Duration::from_mins(10);
+
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -31,7 +37,7 @@ pub enum StartError {
     Signals(io::Error),
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    #[error(transparent)]
+    #[error("cannot start from the data folder: {why}{cure}", why = .0, cure = .0.cure())]
     Controller(#[from] HostError),
 }
 
@@ -40,6 +46,13 @@ fn cure(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrInUse => {
             "; another program listens there: stop it, or choose another port with \
              --override listeners=PLAINTEXT://127.0.0.1:PORT,CONTROLLER://127.0.0.1:PORT"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: listen on one that it has, or on all of them \
+             with an empty host"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need a privilege: choose a higher one with --override listeners=…"
         }
         _ => "",
     }
@@ -57,17 +70,50 @@ pub struct Node {
     _identity: Identity,
 }
 
-/// Tells every task of the node to end.
+/// Tells every task that serves clients to end, and waits until they have.
 #[derive(Debug, Default)]
 struct Stopping {
     begun: AtomicBool,
     told: Notify,
+    /// Tasks that have not ended.
+    running: AtomicUsize,
+    ended: Notify,
+}
+
+/// One task that serves clients, until it is dropped.
+#[derive(Debug)]
+struct Running(Arc<Stopping>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.ended.notify_waiters();
+        }
+    }
 }
 
 impl Stopping {
     fn begin(&self) {
         self.begun.store(true, Ordering::Release);
         self.told.notify_waiters();
+    }
+
+    /// Counts a task in.
+    fn enter(self: &Arc<Self>) -> Running {
+        self.running.fetch_add(1, Ordering::AcqRel);
+        Running(Arc::clone(self))
+    }
+
+    /// Waits until no task is left.
+    async fn all_ended(&self) {
+        loop {
+            // Made before the look: it hears of whoever ends after that.
+            let ended = self.ended.notified();
+            if self.running.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Runs `task` until it ends or the node stops.
@@ -109,12 +155,14 @@ impl Node {
             producer_ids: ProducerIds::default(),
         });
         let stopping = Arc::new(Stopping::default());
+        let expire = expire_producers(Arc::clone(&broker), stopping.enter());
+        broker.env.spawn.spawn("producers", Box::pin(expire));
         let loads = Arc::new(Loads::new(broker.env.spawn.loops()));
         for Bound { accepting, listening, .. } in bound {
             let accept = Accept {
                 broker: Arc::clone(&broker),
                 listening,
-                stopping: Arc::clone(&stopping),
+                running: stopping.enter(),
                 loads: Arc::clone(&loads),
             };
             broker.env.spawn.spawn("accept", Box::pin(accept.run(accepting)));
@@ -131,10 +179,26 @@ impl Node {
     /// Stops the node: connections end, and all that was appended is made durable.
     pub async fn stop(self) {
         self.stopping.begin();
+        // Whoever still appends would do so behind the last sync.
+        self.stopping.all_ended().await;
         if let Err(error) = self.directory.sync(&self.broker.env).await {
             tracing::error!(%error, "the last sync failed");
         }
+        // Only then may another process write into the folder.
+        self.broker.partitions.rolls_ended().await;
         self.host.stop().await;
+    }
+}
+
+/// Forgets producers that have been silent, now and then; at first those that were read again at
+/// the start.
+async fn expire_producers(broker: Arc<Broker>, running: Running) {
+    let (clock, idle) = (&broker.env.clock, broker.config.producer_expiration);
+    loop {
+        broker.partitions.expire_producers(clock.wall(), idle);
+        if running.0.or(clock.sleep(PRODUCERS_EXPIRE_EVERY)).await.is_none() {
+            return;
+        }
     }
 }
 
@@ -193,18 +257,19 @@ impl Drop for Load {
 struct Accept {
     broker: Arc<Broker>,
     listening: Arc<Listening>,
-    stopping: Arc<Stopping>,
+    running: Running,
     loads: Arc<Loads>,
 }
 
 impl Accept {
     async fn run(self, mut accepting: Box<dyn Accepting>) {
-        while let Some(accepted) = self.stopping.or(accepting.accept()).await {
+        while let Some(accepted) = self.running.0.or(accepting.accept()).await {
             match accepted {
                 Ok(socket) => self.hand_over(socket),
                 Err(error) => {
                     tracing::warn!(listener = %self.listening.name, %error, "accept failed");
-                    self.broker.env.clock.sleep(ACCEPT_RETRY).await;
+                    let pause = self.broker.env.clock.sleep(ACCEPT_RETRY);
+                    let _stopped = self.running.0.or(pause).await;
                 }
             }
         }
@@ -214,9 +279,9 @@ impl Accept {
         let load = self.loads.admit();
         let on = load.on;
         let (broker, listening) = (Arc::clone(&self.broker), Arc::clone(&self.listening));
-        let stopping = Arc::clone(&self.stopping);
+        let running = self.running.0.enter();
         let make = move || -> ottla_env::Task {
-            Box::pin(serve(broker, listening, stopping, socket, load))
+            Box::pin(serve(broker, listening, running, socket, load))
         };
         self.broker.env.spawn.spawn_on(on, "connection", Box::new(make));
     }
@@ -230,7 +295,7 @@ thread_local! {
 async fn serve(
     broker: Arc<Broker>,
     listening: Arc<Listening>,
-    stopping: Arc<Stopping>,
+    running: Running,
     socket: Box<dyn Socket>,
     load: Load,
 ) {
@@ -243,7 +308,7 @@ async fn serve(
         }
     };
     let connection = Connection::new(broker, listening, LANE.with(Rc::clone), stream);
-    match stopping.or(connection.run()).await {
+    match running.0.or(connection.run()).await {
         None | Some(Closed::ByPeer) => {}
         Some(Closed::Broken(error)) => tracing::debug!(%peer, %error, "connection broken"),
         Some(closed @ (Closed::FrameLength(_) | Closed::Refused(_))) => {
@@ -252,4 +317,5 @@ async fn serve(
         }
     }
     drop(load);
+    drop(running);
 }

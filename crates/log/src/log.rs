@@ -49,7 +49,7 @@ pub enum AppendError {
     #[error(transparent)]
     Epoch(#[from] StaleEpoch),
     /// How much was written is unknown, so nothing can be appended until the log is opened again.
-    #[error("write to the log")]
+    #[error("write to the log: {0}")]
     Storage(#[from] io::Error),
     #[error("an earlier write or sync failed; the log must be opened again")]
     Dead,
@@ -325,8 +325,7 @@ impl Log {
     /// no sync is handed out.
     ///
     /// Wait for a sync that is under way ([`Self::is_syncing`]) before: if it fails, the success of
-    /// the plan's own proves nothing, and a successor behind missing bytes leaves a hole in the
-    /// log.
+    /// the plan's own proves nothing, and a successor behind missing bytes leaves a hole.
     ///
     /// # Panics
     /// If no append asked for it.

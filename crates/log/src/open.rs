@@ -1,5 +1,6 @@
 //! Opening a log: everything in memory is rebuilt from its batches.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,10 +40,21 @@ pub struct TornTail {
     pub fault: Fault,
 }
 
+impl fmt::Display for TornTail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segment_base, position, bytes, fault } = self;
+        write!(
+            f,
+            "a crash tore the end of segment {segment_base}: its last {bytes} bytes are cut off at \
+             byte {position} ({fault})"
+        )
+    }
+}
+
 /// Why a log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLogError {
-    #[error("the disk refuses")]
+    #[error("the disk refuses: {0}")]
     Storage(#[from] io::Error),
     /// It was durable before its successor was made, so this is no trace of a crash. Nothing is
     /// cut: a person, or a replica, has to decide.
@@ -76,6 +88,9 @@ impl Log {
         if let Some(parent) = directory.parent() {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             disk.sync_names(parent).await?;
+        }
+        if let Some(torn) = &recovered.report.torn_tail {
+            tracing::warn!("{}: {torn}", directory.display());
         }
         Ok(Self::recovered(directory.to_owned(), config, recovered))
     }
@@ -209,6 +224,5 @@ async fn cut(
     let position = scanned.tail.position;
     disk.truncate_to(&active.file, position).await?;
     let bytes = file_len - position;
-    tracing::warn!(segment = %active.base, position, bytes, %fault, "torn tail cut off");
     Ok(Some(TornTail { segment_base: active.base, position, bytes, fault }))
 }

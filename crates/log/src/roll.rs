@@ -36,10 +36,10 @@ pub struct FreshSegment {
 pub enum RollError {
     /// What is durable of the old one is unknown for ever: its log is dead
     /// ([`Log::on_sync_failed`](crate::Log::on_sync_failed)), and so is the log directory.
-    #[error("sync the old segment or the directory")]
+    #[error("sync the old segment or the directory: {0}")]
     Sync(#[source] io::Error),
     /// The disk may be full; another plan may be tried later.
-    #[error("make a new segment, or write the epochs of the old one")]
+    #[error("make a new segment, or write the epochs of the old one: {0}")]
     Create(#[source] io::Error),
 }
 

@@ -80,7 +80,7 @@ pub enum ReadError {
     BeyondEnd { end: Offset },
     #[error("segment {segment} is damaged at byte {position}: {error}")]
     Damaged { segment: Offset, position: u64, error: HeaderError },
-    #[error("read a segment")]
+    #[error("read a segment: {0}")]
     Storage(#[from] io::Error),
 }
 

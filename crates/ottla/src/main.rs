@@ -35,7 +35,9 @@ fn main() -> ExitCode {
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ottla: {error}");
+            for line in error.to_string().lines() {
+                eprintln!("ottla: {line}");
+            }
             ExitCode::FAILURE
         }
     }

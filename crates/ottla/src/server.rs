@@ -11,8 +11,15 @@ use ottla_broker::{ConfigErrors, Listener, Node, NodeConfig, Properties, StartEr
 use ottla_broker::{Durability, parse_properties};
 use ottla_runtime::{RealEnv, stop_requested};
 
+const EXAMPLES: &str = "\
+Examples:
+  ottla server
+  ottla server --override log.dirs=/var/lib/ottla --override num.partitions=3
+  ottla server --config server.properties";
+
 /// Starts a node, and runs it until it is told to stop (SIGINT, SIGTERM).
 #[derive(Debug, Default, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// A file of Kafka's properties.
     #[arg(long, value_name = "FILE")]
@@ -27,9 +34,9 @@ pub(crate) struct Arguments {
 pub(crate) enum ServerError {
     #[error("cannot read {path}: {why}")]
     ReadConfig { path: PathBuf, why: std::io::Error },
-    #[error("{path}: {why}")]
+    #[error("cannot read {path}: {why}")]
     ParseConfig { path: PathBuf, why: String },
-    #[error("--override takes NAME=VALUE, and `{0}` is not")]
+    #[error("--override takes NAME=VALUE, and `{0}` is not: write, for example, num.partitions=3")]
     Override(String),
     #[error(transparent)]
     Config(#[from] ConfigErrors),
@@ -47,8 +54,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), ServerError> {
         .with_target(false)
         .init();
     let config = NodeConfig::parse(&properties(arguments)?, cluster_id())?;
-    for name in &config.ignored {
-        tracing::warn!(property = %name, "not a property that this version enforces; ignored");
+    if !config.ignored.is_empty() {
+        let names = config.ignored.join(", ");
+        tracing::warn!("these properties have no effect in this version: {names}");
     }
     let loops = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let ran = RealEnv::start(loops, |env| async move {
@@ -98,9 +106,13 @@ fn banner(config: &NodeConfig, listening: &[Listener], took: Duration) -> String
     line("listening", &addresses.join(", "));
     line("data", &format!("{} ({durability})", show(&folder)));
     if let Some(client) = listening.first().map(|first| config.advertised(first)) {
-        let address = format!("{}:{}", client.host, client.port);
+        let address = client.authority();
+        if listening.first().is_some_and(|first| first.authority() != address) {
+            line("clients", &format!("are told {address} (advertised.listeners)"));
+        }
         line("try", &format!("echo hello | kcat -b {address} -P -t greetings"));
     }
+    line("stop", "Ctrl-C; the data stays");
     let version = env!("CARGO_PKG_VERSION");
     format!("Ottla {version}, node {}: ready in {} ms\n{text}", config.node_id, took.as_millis())
 }

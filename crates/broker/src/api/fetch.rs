@@ -5,15 +5,15 @@ use std::task::Context;
 use std::time::Duration;
 
 use ottla_env::{DiskExt, Mono};
-use ottla_log::{ColdRange, ReadError, ReadOutcome, RecordSlice};
+use ottla_log::{ColdRange, LogPosition, ReadError, ReadOutcome, RecordSlice};
 use ottla_types::Offset;
 use ottla_types::planted::{self, Bug};
-use ottla_wire::messages::FetchRequest;
-use ottla_wire::messages::fetch_request::FetchPartition;
-use ottla_wire::{ErrorCode, Reader};
+use ottla_wire::ErrorCode;
+use ottla_wire::hot::{FetchPartition, FetchRequest};
 
 use super::Refused;
 use super::fetch_answer::write_answer;
+use super::topic_cursor::TopicCursor;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled};
 use crate::partition::{Bounds, Partition, TopicEntry};
 
@@ -35,58 +35,64 @@ pub(super) struct PartitionRead {
 /// Part of a partition's log.
 #[derive(Debug)]
 pub(super) struct Found {
+    partition: Arc<Partition>,
     pub(super) bounds: Bounds,
     pub(super) slice: Option<RecordSlice>,
 }
 
-/// A partition that was read up to its high watermark.
-struct Seen {
-    partition: Arc<Partition>,
-    high_watermark: Offset,
+/// A fetch that could not be answered at once.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// When it is answered whatever there is.
+    pub(crate) deadline: Mono,
+    /// What the device could not read: it stays cold, and would be tried for ever.
+    unreadable: Option<ColdRange>,
 }
 
 /// What a pass over the request came to.
 #[derive(Default)]
 struct Pass {
     reads: Vec<PartitionRead>,
-    seen: Vec<Seen>,
     bytes: u32,
-    /// An error that the client should hear of at once.
+    /// There is something that the client should hear of at once, or nothing to wait for.
     urgent: bool,
     /// Pages that must be read from the device before the pass can be made.
     cold: Option<ColdRange>,
 }
 
-/// Handles a Fetch request; `deadline` is set when it has waited before.
+impl Pass {
+    fn found(&self) -> impl Iterator<Item = &Found> {
+        self.reads.iter().filter_map(|read| read.found.as_ref().ok())
+    }
+}
+
+/// Handles a Fetch request; `waited` is set when it has waited before.
 pub(super) fn handle(
     channel: &mut Channel,
     header: AnswerHeader,
     version: i16,
-    mut body: Reader<'_>,
-    deadline: Option<Mono>,
+    body: &[u8],
+    waited: Option<Waiting>,
     now: Mono,
     cx: &mut Context<'_>,
 ) -> Result<Handled, Refused> {
-    let request = FetchRequest::decode(&mut body, version)?;
+    let request = FetchRequest::decode(body, version)?;
     if let Some(error) = session_error(&request) {
         write_answer(channel, header, version, &request, error, Vec::new())?;
         return Ok(Handled::Done);
     }
-    let deadline = deadline.unwrap_or_else(|| {
-        let wait = u64::try_from(request.max_wait_ms).unwrap_or(0);
-        now.after(Duration::from_millis(wait))
-    });
-    let pass = read_all(channel, &request, version);
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let deadline = waited.as_ref().map_or_else(|| now.after(wait), |waited| waited.deadline);
+    let unreadable = waited.and_then(|waited| waited.unreadable);
+    let wanted = u32::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_BYTES_MAX);
+    let pass = read_all(channel, &request, wanted, unreadable.as_ref());
     if let Some(cold) = pass.cold {
-        let disk = Arc::clone(&channel.broker.env.disk);
-        let reading = Box::pin(async move {
-            // Its bytes are wanted in the page cache only; if that fails, the next try says so.
-            drop(disk.read_at(&cold.file, cold.at, cold.len).await);
-        });
-        return Ok(Handled::Kept(Blocked::Warming { reading, deadline }));
+        return Ok(Handled::Kept(warm(channel, cold, deadline)));
     }
-    let missing = i64::from(request.min_bytes) - i64::from(pass.bytes);
-    let nothing_to_wait_for = missing <= 0 || pass.urgent || pass.seen.is_empty();
+    // Nobody waits for more than the answer may hold.
+    let least = i64::from(request.min_bytes).min(i64::from(wanted));
+    let missing = least - i64::from(pass.bytes);
+    let nothing_to_wait_for = missing <= 0 || pass.urgent || pass.found().next().is_none();
     if nothing_to_wait_for || now >= deadline {
         channel.fetch_waiter.disarm();
         write_answer(channel, header, version, &request, ErrorCode::None, pass.reads)?;
@@ -94,12 +100,24 @@ pub(super) fn handle(
     }
     channel.fetch_waiter.arm(missing, cx.waker());
     let waiter = &channel.fetch_waiter;
-    let moved =
-        pass.seen.iter().any(|seen| !seen.partition.park_fetch(seen.high_watermark, waiter));
-    if moved {
+    let parks =
+        |found: &Found| found.partition.park_fetch(found.bounds.high_watermark.offset, waiter);
+    if !pass.found().all(parks) {
         cx.waker().wake_by_ref();
     }
-    Ok(Handled::Kept(Blocked::Fetch { deadline }))
+    Ok(Handled::Kept(Blocked::Fetch(Waiting { deadline, unreadable: None })))
+}
+
+/// Has pages read into the page cache.
+fn warm(channel: &Channel, cold: ColdRange, deadline: Mono) -> Blocked {
+    let disk = Arc::clone(&channel.broker.env.disk);
+    Blocked::Warming(Box::pin(async move {
+        let read = disk.read_at(&cold.file, cold.at, cold.len).await;
+        if let Err(error) = &read {
+            tracing::error!(at = cold.at, %error, "the device cannot read a segment");
+        }
+        Waiting { deadline, unreadable: read.is_err().then_some(cold) }
+    }))
 }
 
 /// There are no sessions yet: whoever asks for one is answered in full, and told so by a session
@@ -111,36 +129,38 @@ fn session_error(request: &FetchRequest<'_>) -> Option<ErrorCode> {
     }
 }
 
-fn read_all(channel: &Channel, request: &FetchRequest<'_>, version: i16) -> Pass {
+fn read_all(
+    channel: &Channel,
+    request: &FetchRequest<'_>,
+    wanted: u32,
+    unreadable: Option<&ColdRange>,
+) -> Pass {
     let mut pass = Pass::default();
-    let wanted = u32::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_BYTES_MAX);
-    let from_replica = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
-    for topic in &request.topics {
-        let partitions = &channel.broker.partitions;
-        let entry = match version {
-            13.. => partitions.topic_by_id(topic.topic_id).ok_or(ErrorCode::UnknownTopicId),
-            _ => partitions.topic(&topic.topic).ok_or(ErrorCode::UnknownTopicOrPartition),
+    let mut topics = TopicCursor::default();
+    let partitions = &channel.broker.partitions;
+    for entry in request.partitions.clone() {
+        let asked = &entry.partition;
+        let budget = wanted.saturating_sub(pass.bytes);
+        let found = match topics.seek(partitions, entry.topic) {
+            // Nobody follows a partition that has one replica.
+            Ok(_) if request.replica_id >= 0 => {
+                Err(Trouble::Urgent(ErrorCode::NotLeaderOrFollower))
+            }
+            Ok(topic) => read_one(topic, asked, budget, unreadable, &mut pass),
+            Err(error) => Err(Trouble::Unknown(error)),
         };
-        for asked in &topic.partitions {
-            let found = match &entry {
-                // Nobody follows a partition that has one replica.
-                Ok(_) if from_replica => Err(Trouble::Urgent(ErrorCode::NotLeaderOrFollower)),
-                Ok(entry) => read_one(entry, &asked, wanted.saturating_sub(pass.bytes), &mut pass),
-                Err(error) => Err(Trouble::Unknown(*error)),
-            };
-            let found = found.map_err(|trouble| match trouble {
-                Trouble::Urgent(error) => {
-                    pass.urgent = true;
-                    error
-                }
-                Trouble::Unknown(error) => error,
-                Trouble::Cold(cold) => {
-                    pass.cold = Some(cold);
-                    ErrorCode::None
-                }
-            });
-            pass.reads.push(PartitionRead { index: asked.partition, found });
-        }
+        let found = found.map_err(|trouble| match trouble {
+            Trouble::Urgent(error) => {
+                pass.urgent = true;
+                error
+            }
+            Trouble::Unknown(error) => error,
+            Trouble::Cold(cold) => {
+                pass.cold = Some(cold);
+                ErrorCode::None
+            }
+        });
+        pass.reads.push(PartitionRead { index: asked.partition, found });
     }
     pass
 }
@@ -155,8 +175,9 @@ enum Trouble {
 
 fn read_one(
     entry: &TopicEntry,
-    asked: &FetchPartition<'_>,
+    asked: &FetchPartition,
     budget: u32,
+    unreadable: Option<&ColdRange>,
     pass: &mut Pass,
 ) -> Result<Found, Trouble> {
     let unknown = Trouble::Unknown(ErrorCode::UnknownTopicOrPartition);
@@ -175,26 +196,47 @@ fn read_one(
     }
     let wanted = u32::try_from(asked.partition_max_bytes).unwrap_or(0).min(budget);
     let first = pass.bytes == 0;
+    let hw = bounds.high_watermark;
     let slice = match wanted {
+        _ if from >= hw.offset => None,
         0 if !first => None,
-        _ if from >= bounds.high_watermark.offset => None,
-        _ => match partition.view().read(from, bounds.high_watermark, wanted, first) {
-            Ok(ReadOutcome::Slice(slice)) => Some(slice),
-            Ok(ReadOutcome::Empty) => None,
-            Ok(ReadOutcome::Cold(cold)) => return Err(Trouble::Cold(cold)),
-            Err(ReadError::BelowStart { .. } | ReadError::BeyondEnd { .. }) => {
-                return Err(Trouble::Urgent(ErrorCode::OffsetOutOfRange));
-            }
-            Err(error @ (ReadError::Damaged { .. } | ReadError::Storage(_))) => {
-                tracing::error!(partition = %partition.name(), %error, "read failed");
-                return Err(Trouble::Urgent(ErrorCode::KafkaStorageError));
-            }
-        },
+        _ => read_slice(partition, (from, hw), wanted, first, unreadable)?,
     };
+    // What can be read and is not in the answer, for want of room or because an answer has bytes
+    // of one segment only, is nothing that waiting would bring.
+    let in_older_segment = slice.as_ref().map(|slice| slice.first.segment_base < hw.segment_base);
+    pass.urgent |= from < hw.offset && in_older_segment.unwrap_or(true);
     pass.bytes += slice.as_ref().map_or(0, |slice| slice.len);
-    let high_watermark = bounds.high_watermark.offset;
-    pass.seen.push(Seen { partition: Arc::clone(partition), high_watermark });
-    Ok(Found { bounds, slice })
+    Ok(Found { partition: Arc::clone(partition), bounds, slice })
+}
+
+/// At most `wanted` bytes of `from..upto`; with `first`, at least one batch.
+fn read_slice(
+    partition: &Partition,
+    (from, upto): (Offset, LogPosition),
+    wanted: u32,
+    first: bool,
+    unreadable: Option<&ColdRange>,
+) -> Result<Option<RecordSlice>, Trouble> {
+    match partition.view().read(from, upto, wanted, first) {
+        Ok(ReadOutcome::Slice(slice)) => Ok(Some(slice)),
+        Ok(ReadOutcome::Empty) => Ok(None),
+        Ok(ReadOutcome::Cold(cold)) => match unreadable {
+            None => Err(Trouble::Cold(cold)),
+            Some(same) if Arc::ptr_eq(&same.file, &cold.file) && same.at == cold.at => {
+                Err(Trouble::Urgent(ErrorCode::KafkaStorageError))
+            }
+            // The answer goes out because of another partition; this one has its turn next time.
+            Some(_) => Ok(None),
+        },
+        Err(ReadError::BelowStart { .. } | ReadError::BeyondEnd { .. }) => {
+            Err(Trouble::Urgent(ErrorCode::OffsetOutOfRange))
+        }
+        Err(error @ (ReadError::Damaged { .. } | ReadError::Storage(_))) => {
+            tracing::error!(partition = %partition.name(), %error, "read failed");
+            Err(Trouble::Urgent(ErrorCode::KafkaStorageError))
+        }
+    }
 }
 
 /// A client that knows another leader epoch has to refresh its metadata (KIP-320).

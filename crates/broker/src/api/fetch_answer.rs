@@ -4,8 +4,9 @@ use bytes::Bytes;
 use ottla_env::{CachedRead, Part};
 use ottla_log::RecordSlice;
 use ottla_wire::ErrorCode;
-use ottla_wire::hot::{FetchResponseHead, FetchResponsePartition, FetchResponseWriter, TopicRef};
-use ottla_wire::messages::FetchRequest;
+use ottla_wire::hot::{
+    FetchRequest, FetchResponseHead, FetchResponsePartition, FetchResponseWriter,
+};
 
 use super::Refused;
 use super::fetch::PartitionRead;
@@ -28,25 +29,26 @@ pub(super) fn write_answer(
     reads: Vec<PartitionRead>,
 ) -> Result<(), Refused> {
     assert!(channel.is_in_order(), "a fetch starts when nothing older waits");
+    let entries = || request.partitions.clone().take(reads.len());
+    let mut last = None;
+    let starts = entries().filter(|entry| last.replace(entry.topic) != Some(entry.topic));
     let head = FetchResponseHead {
         correlation_id: header.correlation_id,
         error_code: error.code(),
-        topics: if error == ErrorCode::None { request.topics.len() } else { 0 },
+        topics: starts.count(),
         ..Default::default()
     };
     let mut answer = Vec::with_capacity(128);
     let mut holes = Vec::with_capacity(reads.len());
     let mut writer = FetchResponseWriter::begin(&mut answer, version, &head)?;
+    let committed = request.isolation_level == READ_COMMITTED;
+    let mut rest = entries().peekable();
     let mut reads = reads.into_iter();
-    let topics = request.topics.iter().take(head.topics);
-    for topic in topics {
-        let name = match version {
-            13.. => TopicRef::Id(topic.topic_id),
-            _ => TopicRef::Name(&topic.topic),
-        };
-        writer.topic(name, topic.partitions.len())?;
-        for read in reads.by_ref().take(topic.partitions.len()) {
-            let committed = request.isolation_level == READ_COMMITTED;
+    while let Some(topic) = rest.peek().map(|entry| entry.topic) {
+        let count = rest.clone().take_while(|entry| entry.topic == topic).count();
+        writer.topic(topic, count)?;
+        for read in reads.by_ref().take(count) {
+            rest.next();
             let (partition, slice) = describe(read, committed);
             let length = slice.as_ref().map_or(0, |slice| slice.len as usize);
             let hole = writer.partition(&partition, Some(length))?;

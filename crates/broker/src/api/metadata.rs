@@ -1,5 +1,6 @@
 //! Metadata: brokers, topics and partition leaders.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_metadata::{MetadataImage, TopicImage};
@@ -49,7 +50,7 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     };
     let image = call.broker.metadata.image();
     let may_create = request.allow_auto_topic_creation && call.broker.config.auto_create_topics;
-    let missing = if may_create { missing(&image, &asked) } else { Vec::new() };
+    let missing = if may_create { missing(&image, &asked) } else { BTreeSet::new() };
     if missing.is_empty() {
         return Ok(Answer::Now(answer(&image, call.listening, &asked, version)?));
     }
@@ -75,8 +76,9 @@ fn which(request: &MetadataRequest<'_>, version: i16) -> Which {
     Which::These(topic.collect())
 }
 
-fn missing(image: &MetadataImage, asked: &Asked) -> Vec<TopicName> {
-    let Which::These(topics) = &asked.topics else { return Vec::new() };
+/// Each once: what is asked for twice is made once.
+fn missing(image: &MetadataImage, asked: &Asked) -> BTreeSet<TopicName> {
+    let Which::These(topics) = &asked.topics else { return BTreeSet::new() };
     let names = topics.iter().filter_map(|topic| match topic {
         Topic::Name(name) => TopicName::parse(name).ok(),
         Topic::Id(_) => None,

@@ -14,6 +14,7 @@ mod init_producer_id;
 mod list_offsets;
 mod metadata;
 pub(crate) mod produce;
+mod topic_cursor;
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -135,11 +136,11 @@ pub(crate) fn handle(
             produce::handle(channel, header, version, reader.remaining(), progress, now, cx)
         }
         Handler::Fetch => {
-            let deadline = match resumed {
-                Some(Blocked::Fetch { deadline }) => Some(deadline),
+            let waited = match resumed {
+                Some(Blocked::Fetch(waiting)) => Some(waiting),
                 _ => None,
             };
-            fetch::handle(channel, header, version, reader, deadline, now, cx)
+            fetch::handle(channel, header, version, reader.remaining(), waited, now, cx)
         }
         Handler::Plain(handler) => {
             let broker = Arc::clone(&channel.broker);

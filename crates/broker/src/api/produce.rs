@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use ottla_env::Mono;
 use ottla_records::{BatchLimits, CheckedBatch, Compression, Inside, check_produced};
-use ottla_types::{Offset, TimestampType};
+use ottla_types::{Offset, Timestamp, TimestampType};
 use ottla_wire::ErrorCode;
 use ottla_wire::hot::{
-    ProducePartition, ProduceRequest, ProduceResponsePartition, ProduceResponseWriter, TopicRef,
+    ProducePartition, ProduceRequest, ProduceResponsePartition, ProduceResponseWriter,
 };
 
 use super::Refused;
 use super::errors::Refusal;
+use super::topic_cursor::TopicCursor;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled, ParkedProduce, Wait, WaitCodes};
 use crate::partition::{Admission, Partition, TopicEntry, legal_timestamps};
 
@@ -77,7 +78,7 @@ pub(super) fn handle(
     let mut topic = TopicCursor::default();
     let done = progress.results.len();
     for entry in request.partitions.clone().skip(done) {
-        let entry_topic = topic.seek(channel, entry.topic);
+        let entry_topic = topic.seek(&channel.broker.partitions, entry.topic);
         let index = entry.partition.index;
         let appended = match append(channel, acks, version, entry_topic, &entry.partition, cx) {
             Ok(Some(appended)) => Ok(appended),
@@ -92,26 +93,6 @@ pub(super) fn handle(
         Some(Acks::None) => answer.without_acknowledgement(),
         Some(Acks::Leader) | None => answer.now(channel),
         Some(Acks::All) => answer.once_committed(channel, now, cx),
-    }
-}
-
-/// The topic of the last partition: the next one's, more often than not.
-#[derive(Default)]
-struct TopicCursor<'a> {
-    last: Option<(TopicRef<'a>, Option<Arc<TopicEntry>>)>,
-}
-
-impl<'a> TopicCursor<'a> {
-    fn seek(&mut self, channel: &Channel, topic: TopicRef<'a>) -> Option<&TopicEntry> {
-        if self.last.as_ref().is_none_or(|(last, _)| *last != topic) {
-            let partitions = &channel.broker.partitions;
-            let found = match topic {
-                TopicRef::Name(name) => partitions.topic(name),
-                TopicRef::Id(id) => partitions.topic_by_id(id),
-            };
-            self.last = Some((topic, found));
-        }
-        self.last.as_ref()?.1.as_deref()
     }
 }
 
@@ -222,18 +203,15 @@ fn append(
     channel: &Channel,
     acks: Option<Acks>,
     version: i16,
-    entry: Option<&TopicEntry>,
+    entry: Result<&TopicEntry, ErrorCode>,
     data: &ProducePartition<'_>,
     cx: &Context<'_>,
 ) -> Result<Option<AppendedAt>, Refusal> {
     if acks.is_none() {
         return Err(ErrorCode::InvalidRequiredAcks.into());
     }
-    let unknown = || match version {
-        13.. if entry.is_none() => ErrorCode::UnknownTopicId,
-        _ => ErrorCode::UnknownTopicOrPartition,
-    };
-    let partition = entry.and_then(|entry| entry.partition(data.index)).ok_or_else(unknown)?;
+    let unknown = ErrorCode::UnknownTopicOrPartition;
+    let partition = entry?.partition(data.index).ok_or(unknown)?;
     let settings = partition.settings();
     let limits = BatchLimits { size_max: settings.message_bytes_max, inside: Inside::Header };
     let records = data.records.unwrap_or_default();
@@ -253,7 +231,10 @@ fn append(
     };
     match partition.append(&channel.broker.env, &batch, cx.waker())? {
         Admission::Parked => Ok(None),
-        Admission::Accepted { base_offset, committed_at } => {
+        Admission::Accepted { base_offset, committed_at, before } => {
+            // As in Kafka, whatever the topic's type of timestamps.
+            let log_append_time =
+                before.map_or(log_append_time, |before| Timestamp::to_wire(before.timestamp));
             let log_start = partition.bounds().log_start;
             let partition = Arc::clone(partition);
             Ok(Some(AppendedAt {

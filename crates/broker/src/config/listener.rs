@@ -1,5 +1,6 @@
 //! Listeners: `NAME://host:port`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -17,11 +18,20 @@ pub struct Listener {
 
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}", self.name, self.host, self.port)
+        write!(f, "{}://{}", self.name, self.authority())
     }
 }
 
 impl Listener {
+    /// Host and port as a client types them.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match (self.host.as_str(), self.port) {
+            (v6, port) if v6.contains(':') => format!("[{v6}]:{port}"),
+            (host, port) => format!("{host}:{port}"),
+        }
+    }
+
     /// Where to bind: an empty host means every interface.
     ///
     /// # Errors
@@ -38,13 +48,26 @@ impl Listener {
     }
 }
 
+/// Security protocols by listener name.
+pub(crate) type Protocols = BTreeMap<String, String>;
+
+/// Reads `NAME:PROTOCOL`, comma-separated.
+pub(crate) fn parse_protocols(text: &str) -> Result<Protocols, String> {
+    let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, protocol) =
+            pair.split_once(':').ok_or_else(|| format!("`{pair}` is not NAME:PROTOCOL"))?;
+        Ok((name.trim().to_ascii_uppercase(), protocol.trim().to_ascii_uppercase()))
+    });
+    pairs.collect()
+}
+
 /// Reads a comma-separated list of listeners.
 pub(crate) fn parse_listeners(text: &str) -> Result<Vec<Listener>, String> {
     let listeners: Vec<Listener> =
         text.split(',').map(|one| parse_listener(one.trim())).collect::<Result<_, _>>()?;
     for (at, listener) in listeners.iter().enumerate() {
         if listeners[..at].iter().any(|other| other.name == listener.name) {
-            return Err(format!("Each listener must have a different name, {}", listener.name));
+            return Err(format!("two listeners have the name {}", listener.name));
         }
     }
     Ok(listeners)
@@ -91,9 +114,9 @@ mod tests {
         check("PLAINTEXT://127.0.0.1:9092", Ok("PLAINTEXT://127.0.0.1:9092"));
         check(
             "plaintext://:9092, CONTROLLER://[::1]:0",
-            Ok("PLAINTEXT://:9092 CONTROLLER://::1:0"),
+            Ok("PLAINTEXT://:9092 CONTROLLER://[::1]:0"),
         );
-        check("A://:1,A://:2", Err("Each listener must have a different name, A"));
+        check("A://:1,A://:2", Err("two listeners have the name A"));
         check("9092", Err("`9092` is not NAME://host:port"));
         check("A://h:70000", Err("`A://h:70000` is not NAME://host:port"));
     }

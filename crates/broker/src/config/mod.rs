@@ -1,21 +1,24 @@
 //! A node's configuration: Kafka's properties, as far as this node enforces them.
 
+mod file;
 mod listener;
 mod property;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ottla_metadata::TopicConfig;
 use ottla_raft::VoterSet;
 use ottla_types::BrokerId;
 
+pub(crate) use file::escape;
+pub use file::parse_properties;
 pub use listener::Listener;
-pub use property::{
-    ConfigError, ConfigErrors, Effective, Kind, Properties, Property, parse_properties,
-};
+pub use property::{ConfigError, ConfigErrors, Effective, Kind, Properties, Property};
 
 use crate::partition::Durability;
-use listener::{parse_listeners, parse_voters};
+use listener::{Protocols, parse_listeners, parse_protocols, parse_voters};
 use property::{Reader, boolean, number};
 
 /// The settings of one node. Holding one means that they are valid.
@@ -38,6 +41,8 @@ pub struct NodeConfig {
     pub metadata_segment_bytes: u32,
     pub index_interval_bytes: u32,
     pub message_bytes_max: u32,
+    /// How long a producer may be silent before a partition forgets what it wrote last.
+    pub producer_expiration: Duration,
     /// For an empty folder: the cluster's id, random where absent.
     pub cluster_id: Option<String>,
     /// Given, but not known or not supported: a warning names them.
@@ -98,16 +103,18 @@ static CONTROLLER_LISTENER_NAMES: Property<Vec<String>> = Property {
     parse: |text| Ok(text.split(',').map(|name| name.trim().to_ascii_uppercase()).collect()),
 };
 
-static SECURITY_PROTOCOL_MAP: Property<()> = Property {
+/// Kafka's, and the controller's listener, which Kafka maps so in silence.
+static SECURITY_PROTOCOL_MAP: Property<Protocols> = Property {
     name: "listener.security.protocol.map",
     synonym: None,
-    default: Some("PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+    default: Some(
+        "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,\
+         CONTROLLER:PLAINTEXT",
+    ),
     kind: Kind::String,
-    doc: "Each listener's security protocol. PLAINTEXT, for now.",
-    parse: |text| {
-        let secure = text.split(',').find(|pair| !pair.trim().ends_with(":PLAINTEXT"));
-        secure.map_or(Ok(()), |pair| Err(format!("{pair}: only PLAINTEXT is supported yet")))
-    },
+    doc: "Each listener's security protocol: NAME:PROTOCOL, comma-separated. Listeners in use \
+          have PLAINTEXT, for now.",
+    parse: parse_protocols,
 };
 
 static LOG_DIRS: Property<PathBuf> = Property {
@@ -143,7 +150,7 @@ static DURABILITY: Property<Durability> = Property {
     parse: |text| match text {
         "fsync" => Ok(Durability::Fsync),
         "page-cache" => Ok(Durability::PageCache),
-        _ => Err("String must be one of: fsync, page-cache".to_owned()),
+        _ => Err("fsync or page-cache is needed".to_owned()),
     },
 };
 
@@ -221,6 +228,20 @@ static MESSAGE_MAX_BYTES: Property<u32> = Property {
     parse: |text| number(text, 0, i32::MAX.cast_unsigned()),
 };
 
+static PRODUCER_ID_EXPIRATION: Property<Duration> = Property {
+    name: "producer.id.expiration.ms",
+    synonym: None,
+    default: Some("86400000"),
+    kind: Kind::Int,
+    doc: "How long in milliseconds a producer may be silent before a partition forgets what it \
+          wrote last, and so recognises no batch of it any more.",
+    parse: |text| number(text, 1, i32::MAX.cast_unsigned()).map(millis),
+};
+
+fn millis(count: u32) -> Duration {
+    Duration::from_millis(u64::from(count))
+}
+
 impl NodeConfig {
     /// Reads and checks a node's properties.
     ///
@@ -253,11 +274,13 @@ impl NodeConfig {
         let internal_metadata_segment = reader.read(&INTERNAL_METADATA_SEGMENT_BYTES);
         let index_interval_bytes = reader.read(&INDEX_INTERVAL_BYTES);
         let message_bytes_max = reader.read(&MESSAGE_MAX_BYTES);
+        let producer_expiration = reader.read(&PRODUCER_ID_EXPIRATION);
         let (ignored, effective) = (reader.unknown(), reader.effective());
-        let ((), ()) = (roles?, protocols?);
+        let ((), listeners) = (roles?, listeners?);
+        check_listeners(reader, &listeners, &protocols?, &advertised_listeners);
         let (controller_listeners, broker_listeners) =
-            split_listeners(reader, listeners?, &controller_names?, &advertised_listeners);
-        Some(Self {
+            split_listeners(reader, listeners, &controller_names?);
+        let config = Self {
             node_id: BrokerId::new(node_id?),
             broker_listeners,
             controller_listeners,
@@ -271,10 +294,26 @@ impl NodeConfig {
             metadata_segment_bytes: internal_metadata_segment.or(metadata_segment_bytes)?,
             index_interval_bytes: index_interval_bytes?,
             message_bytes_max: message_bytes_max?,
+            producer_expiration: producer_expiration?,
             cluster_id,
             ignored,
             effective,
-        })
+        };
+        config.check_advertised(reader);
+        Some(config)
+    }
+
+    /// An address that stands for every interface of a machine is none to connect to. Kafka
+    /// refuses it, too.
+    fn check_advertised(&self, reader: &mut Reader<'_>) {
+        for listener in &self.broker_listeners {
+            let advertised = self.advertised(listener);
+            if advertised.host.parse().is_ok_and(|host: IpAddr| host.is_unspecified()) {
+                let why = "no client can connect to this address: advertise one that they can \
+                           reach, as in PLAINTEXT://my-host:9092";
+                reader.refuse(ADVERTISED_LISTENERS.name, &advertised.to_string(), why);
+            }
+        }
     }
 
     /// What a topic has that says nothing itself.
@@ -299,14 +338,25 @@ impl NodeConfig {
     }
 }
 
-fn split_listeners(
+fn check_listeners(
     reader: &mut Reader<'_>,
-    listeners: Vec<Listener>,
-    controller_names: &[String],
+    listeners: &[Listener],
+    protocols: &Protocols,
     advertised: &[Listener],
-) -> (Vec<Listener>, Vec<Listener>) {
-    for listener in &listeners {
-        if let Err(why) = listener.address() {
+) {
+    for (at, listener) in listeners.iter().enumerate() {
+        let address = listener.address();
+        let same = |other: &&Listener| listener.port != 0 && other.address() == address;
+        let wrong = match (&address, protocols.get(&listener.name).map(String::as_str)) {
+            (Err(why), _) => Some(why.clone()),
+            (_, None) => Some(format!("{} does not name it", SECURITY_PROTOCOL_MAP.name)),
+            (_, Some("PLAINTEXT")) => listeners[..at]
+                .iter()
+                .find(same)
+                .map(|other| format!("{} has this address already", other.name)),
+            (_, Some(other)) => Some(format!("{other} is not supported yet, PLAINTEXT is")),
+        };
+        if let Some(why) = wrong {
             reader.refuse(LISTENERS.name, &listener.to_string(), why);
         }
     }
@@ -316,10 +366,20 @@ fn split_listeners(
             reader.refuse(ADVERTISED_LISTENERS.name, &other.to_string(), why);
         }
     }
+}
+
+/// The controllers' and the brokers'.
+fn split_listeners(
+    reader: &mut Reader<'_>,
+    listeners: Vec<Listener>,
+    controller_names: &[String],
+) -> (Vec<Listener>, Vec<Listener>) {
     let (controller, broker): (Vec<_>, Vec<_>) =
         listeners.into_iter().partition(|listener| controller_names.contains(&listener.name));
     if broker.is_empty() {
-        reader.refuse(LISTENERS.name, "", "a broker needs a listener that is not a controller's");
+        let given: Vec<String> = controller.iter().map(ToString::to_string).collect();
+        let why = "clients need a listener that controller.listener.names does not name";
+        reader.refuse(LISTENERS.name, &given.join(","), why);
     }
     (controller, broker)
 }
@@ -361,5 +421,36 @@ mod tests {
         let config = parse(&[("nonsense", "1"), ("broker.id", "7")]).unwrap();
         assert_eq!(config.ignored, ["nonsense"]);
         assert_eq!(config.node_id, BrokerId::new(7));
+    }
+
+    #[test]
+    fn a_listener_that_cannot_be_served_is_refused() {
+        let plain = "PLAINTEXT://127.0.0.1:9092";
+        refused(&[("listeners", "SSL://127.0.0.1:9092")], "SSL is not supported yet");
+        refused(&[("listeners", "INSIDE://127.0.0.1:9092")], "does not name it");
+        refused(&[("listeners", "PLAINTEXT://me:9092")], "`me` is not an IP address");
+        let twice = "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9092";
+        refused(&[("listeners", twice)], "PLAINTEXT has this address already");
+        refused(&[("listeners", "CONTROLLER://:9093")], "clients need a listener");
+        refused(&[("listeners", "PLAINTEXT://0.0.0.0:9092")], "no client can connect");
+        refused(&[("advertised.listeners", "PLAINTEXT://[::]:1")], "no client can connect");
+        refused(&[("listeners", plain), ("advertised.listeners", "X://a:1")], "has this name");
+    }
+
+    fn refused(pairs: &[(&str, &str)], why: &str) {
+        let errors = parse(pairs).unwrap_err();
+        assert!(errors.0.len() == 1 && errors.0[0].why.contains(why), "{pairs:?}: {errors}");
+    }
+
+    #[test]
+    fn a_file_of_apache_kafka_is_taken_with_its_unused_protocols() {
+        let config = parse(&[
+            ("listeners", "PLAINTEXT://:9092,CONTROLLER://:9093"),
+            ("advertised.listeners", "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093"),
+            ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL"),
+        ]);
+        let config = config.unwrap();
+        let advertised = config.advertised(&config.broker_listeners[0]);
+        assert_eq!(advertised.authority(), "localhost:9092");
     }
 }

@@ -42,7 +42,7 @@ pub struct Effective {
 
 /// A value that cannot be what the property needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Invalid value {value} for configuration {name}: {why}")]
+#[error("{name}={value}: {why}")]
 pub struct ConfigError {
     pub name: &'static str,
     pub value: String,
@@ -122,17 +122,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A whole number between two bounds.
+/// A whole number between two bounds, both included.
 pub(crate) fn number<T>(text: &str, min: T, max: T) -> Result<T, String>
 where
     T: Copy + std::str::FromStr + PartialOrd + std::fmt::Display,
 {
-    let parsed: T = text.parse().map_err(|_| "Not a number of the right size".to_owned())?;
-    match parsed {
-        small if small < min => Err(format!("Value must be at least {min}")),
-        large if large > max => Err(format!("Value must be no more than {max}")),
-        parsed => Ok(parsed),
-    }
+    let parsed: Option<T> = text.parse().ok();
+    parsed
+        .filter(|number| *number >= min && *number <= max)
+        .ok_or_else(|| format!("a whole number from {min} to {max} is needed"))
 }
 
 /// `true` or `false`.
@@ -140,40 +138,6 @@ pub(crate) fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err("Expected value to be either true or false".to_owned()),
-    }
-}
-
-/// Reads the lines of a `.properties` file: `name=value`, `#` and `!` comments. Escapes beyond
-/// `\\` do not occur in Kafka's files and are kept as typed.
-///
-/// # Errors
-/// When a line is none of these; the line is named.
-pub fn parse_properties(text: &str) -> Result<Properties, String> {
-    let mut properties = Properties::new();
-    for (at, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', '!']) {
-            continue;
-        }
-        let (name, value) = line
-            .split_once(['=', ':'])
-            .ok_or_else(|| format!("line {}: `{line}` is not name=value", at + 1))?;
-        properties.insert(name.trim().to_owned(), value.trim().replace("\\\\", "\\"));
-    }
-    Ok(properties)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn properties_files_are_read_line_by_line() {
-        let text = "# comment\n\n a.b = 1 \n!x\nlisteners=PLAINTEXT://:9092\nempty=\n";
-        let read = parse_properties(text).unwrap();
-        let pairs: Vec<_> = read.iter().map(|(k, v)| format!("{k}|{v}")).collect();
-        assert_eq!(pairs, ["a.b|1", "empty|", "listeners|PLAINTEXT://:9092"]);
-        assert_eq!(parse_properties("a\n"), Err("line 1: `a` is not name=value".to_owned()));
+        _ => Err("true or false is needed".to_owned()),
     }
 }

@@ -71,9 +71,9 @@ pub(crate) enum Closed {
 /// An answer that is not there yet, while nothing else may start.
 pub(crate) enum Blocked {
     /// A fetch that waits for bytes; its frame is kept and looked at again.
-    Fetch { deadline: Mono },
+    Fetch(api::fetch::Waiting),
     /// A fetch whose file pages are being read; looked at again afterwards.
-    Warming { reading: Pin<Box<dyn Future<Output = ()>>>, deadline: Mono },
+    Warming(Pin<Box<dyn Future<Output = api::fetch::Waiting>>>),
     /// An append that waits for room; its frame is kept, with what was done so far.
     Produce(api::produce::Progress),
     /// A request that is answered elsewhere.
@@ -269,9 +269,10 @@ impl Connection {
 
     fn timer_expired(&mut self, cx: &mut Context<'_>) -> bool {
         let blocked = match &self.blocked {
-            Some(Blocked::Fetch { deadline }) => Some(*deadline),
-            Some(Blocked::Warming { .. } | Blocked::Produce(_) | Blocked::Elsewhere { .. })
-            | None => None,
+            Some(Blocked::Fetch(waiting)) => Some(waiting.deadline),
+            Some(Blocked::Warming(_) | Blocked::Produce(_) | Blocked::Elsewhere { .. }) | None => {
+                None
+            }
         };
         let ending = self.ending.as_ref().map(|ending| ending.deadline);
         let deadline = [blocked, ending, self.channel.deadline()].into_iter().flatten().min();
@@ -292,25 +293,25 @@ impl Connection {
                     return Ok(false);
                 }
             },
-            Some(Blocked::Warming { mut reading, deadline }) => {
-                if reading.as_mut().poll(cx).is_pending() {
-                    self.blocked = Some(Blocked::Warming { reading, deadline });
+            Some(Blocked::Warming(mut reading)) => match reading.as_mut().poll(cx) {
+                Poll::Ready(waiting) => self.blocked = Some(Blocked::Fetch(waiting)),
+                Poll::Pending => {
+                    self.blocked = Some(Blocked::Warming(reading));
                     return Ok(false);
                 }
-                self.blocked = Some(Blocked::Fetch { deadline });
-            }
-            Some(blocked @ (Blocked::Fetch { .. } | Blocked::Produce(_))) => {
+            },
+            Some(blocked @ (Blocked::Fetch(_) | Blocked::Produce(_))) => {
                 self.blocked = Some(blocked);
             }
         }
-        if self.inbound.is_empty() {
+        if self.inbound.is_empty() || self.must_write_first() {
             return Ok(false);
         }
         let held = self.inbound.take();
         let used = self.handle_frames(&held, now, cx);
         self.inbound.put_back(held, *used.as_ref().unwrap_or(&0));
         // A reading that nobody has polled yet wakes nobody: it needs another pass.
-        let warming = matches!(self.blocked, Some(Blocked::Warming { .. }));
+        let warming = matches!(self.blocked, Some(Blocked::Warming(_)));
         Ok(used? > 0 || warming)
     }
 
@@ -328,7 +329,12 @@ impl Connection {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
-        if self.channel.outbox.len() > OUTBOX_BYTES_PAUSE {
+        if self.must_write_first() {
+            return Ok(false);
+        }
+        if matches!(self.blocked, Some(Blocked::Produce(_))) {
+            // It waits for our disk, not for the peer, and is appended even if that leaves: half of
+            // it may be in the log already, and acks=0 has nothing to stay for.
             return Ok(false);
         }
         if self.blocked.is_some() || self.inbound.holds_frame()? {
@@ -415,7 +421,16 @@ impl Connection {
         Ok(used)
     }
 
+    /// A peer that asks and does not read must not fill our memory: thousands of requests fit into
+    /// one read, and each may be answered with a list of all topics.
+    fn must_write_first(&self) -> bool {
+        self.channel.outbox.len() > OUTBOX_BYTES_PAUSE
+    }
+
     fn may_start(&self, frame: &[u8]) -> bool {
+        if self.must_write_first() {
+            return false;
+        }
         let waits = self.channel.slots.len();
         waits == 0 || (waits < PARKED_PRODUCE_MAX && api::is_produce(frame))
     }

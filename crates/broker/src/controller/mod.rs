@@ -29,7 +29,7 @@ use ottla_raft::{NotElectable, QuorumStateError};
 use ottla_types::Offset;
 
 use crate::config::{Listener, NodeConfig};
-use crate::identity::Identity;
+use crate::identity::{self, Identity};
 use crate::publisher::MetadataPublisher;
 
 pub(crate) use batches::BatchReadError;
@@ -184,6 +184,18 @@ pub enum HostError {
     Roll(#[from] RollError),
     #[error("the task that opens partitions has ended")]
     PublisherEnded,
+}
+
+impl HostError {
+    /// What to do about it, where that is known.
+    pub(crate) fn cure(&self) -> &'static str {
+        match self {
+            Self::Storage { error, .. }
+            | Self::Open(OpenLogError::Storage(error))
+            | Self::Append(AppendError::Storage(error)) => identity::cure(error),
+            _ => "",
+        }
+    }
 }
 
 /// The running controller; the node that started it stops it.

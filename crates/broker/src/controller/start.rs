@@ -80,9 +80,6 @@ async fn follow(
     let settings =
         LogConfig { segment_bytes: config.metadata_segment_bytes, ..LogConfig::default() };
     let log = Log::open(Arc::clone(&env.disk), directory, settings).await?;
-    if let Some(torn) = &log.recovery().torn_tail {
-        tracing::warn!(?torn, "the end of the metadata log was torn by a crash and is cut off");
-    }
     write_partition_metadata(&env.disk, directory).await?;
     let formatted = snapshot.and_then(|(_, checkpoint)| checkpoint.voters.clone());
     let configured = config.quorum_voters.clone().map(Voters::Configured);

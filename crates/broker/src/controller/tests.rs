@@ -492,8 +492,8 @@ fn a_cluster_that_uses_more_than_is_served_is_refused_before_a_byte_is_written()
         .unwrap();
     assert_eq!(
         refused,
-        "the cluster has agreed on group.version 1, and this version of Ottla supports 0 to 0; \
-         Kafka's kafka-features can lower it"
+        "cannot start from the data folder: the cluster has agreed on group.version 1, and this \
+         version of Ottla supports 0 to 0; Kafka's kafka-features can lower it"
     );
     assert!(!files.iter().any(|file| file.name == "quorum-state"));
     assert!(files.iter().all(|file| !file.name.ends_with(".log") || file.len == 0), "{files:?}");
@@ -540,9 +540,11 @@ fn a_folder_is_refused_that_is_not_this_nodes() {
     assert_eq!(
         refused.unwrap(),
         [
-            "some/data belongs to node 1, and node.id is 2",
-            "some/data: meta.properties is missing, but the folder holds \
-             __cluster_metadata-0/00000000000000000000.log: it is not empty",
+            "the data folder some/data belongs to node 1, and node.id is 2: set node.id=1, or \
+             choose another folder with --override log.dirs=FOLDER",
+            "some/data holds __cluster_metadata-0/00000000000000000000.log and no \
+             meta.properties, so nobody knows whose data that is: bring the file back, or choose \
+             an empty folder with --override log.dirs=FOLDER",
         ]
     );
 }

@@ -37,6 +37,9 @@ pub(crate) struct LogDirectory {
     /// Appends that wait for a sync to end. At most one a connection.
     parked: Mutex<Vec<Waker>>,
     work: Notify,
+    /// Held by whoever syncs: a partition gives out one sync at a time, and whoever is told that a
+    /// sync has ended must have waited for the one before it too.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl LogDirectory {
@@ -47,6 +50,7 @@ impl LogDirectory {
             dirty: Mutex::new(Vec::new()),
             parked: Mutex::new(Vec::new()),
             work: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -90,6 +94,7 @@ impl LogDirectory {
     /// # Errors
     /// When the disk could not make it durable; nothing may be promised about the directory then.
     pub(crate) async fn sync(&self, env: &Env) -> std::io::Result<()> {
+        let _turn = self.turn.lock().await;
         let batch = std::mem::take(&mut *self.dirty_set());
         let (mut files, mut synced, mut total) = (Vec::new(), Vec::new(), 0);
         for partition in batch {
@@ -107,6 +112,10 @@ impl LogDirectory {
         }
         let before = self.dirty_bytes.fetch_sub(total, Ordering::Relaxed);
         assert!(before >= total, "more synced than was dirty");
+        if before - total >= DIRTY_BYTES_SYNC {
+            // So much was appended meanwhile that no further append will cross the mark.
+            self.work.notify_one();
+        }
         let parked =
             std::mem::take(&mut *self.parked.lock().unwrap_or_else(PoisonError::into_inner));
         parked.into_iter().for_each(Waker::wake);
@@ -136,5 +145,35 @@ pub(crate) async fn run_syncer(env: Env, directory: Arc<LogDirectory>) {
             env.process.halt(&format!("could not make the log durable: {error}"));
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use ottla_sim::Sim;
+
+    use super::*;
+
+    #[test]
+    fn what_came_during_a_sync_is_not_forgotten() {
+        check(Durability::PageCache, DIRTY_BYTES_SYNC - 1, false);
+        // No append will cross the mark any more: without another sync, appends park for ever.
+        check(Durability::PageCache, DIRTY_BYTES_SYNC, true);
+    }
+
+    /// `left` bytes are unsynced when a sync ends: whether the next one is asked for.
+    fn check(durability: Durability, left: u64, asked: bool) {
+        let mut sim = Sim::new(1);
+        let host = sim.host();
+        let found = sim.run(&host, |env| async move {
+            let directory = LogDirectory::new(durability);
+            directory.dirty_bytes.store(left, Ordering::Relaxed);
+            directory.sync(&env).await.unwrap();
+            let mut work = std::pin::pin!(directory.work.notified());
+            std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_ready())).await
+        });
+        assert_eq!(found, asked, "{left} bytes left");
     }
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_env::Env;
@@ -21,6 +22,7 @@ use ottla_log::{
 };
 use ottla_records::CheckedBatch;
 use ottla_types::{LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+use tokio::sync::Mutex;
 
 pub use directory::Durability;
 pub(crate) use directory::{LogDirectory, run_syncer};
@@ -49,6 +51,8 @@ pub(crate) struct Partition {
     view: ArcSwap<LogView>,
     /// The topic was deleted. Set under the lock, read without.
     gone: AtomicBool,
+    /// Held while a roll makes files in the directory, which must not be given to a namesake then.
+    rolling: Arc<Mutex<()>>,
     state: CountedLock<State>,
 }
 
@@ -95,9 +99,16 @@ enum Roll {
 pub(crate) enum Admission {
     /// Written, or recognised as written before: the first offset, and the high watermark that
     /// says that it is committed.
-    Accepted { base_offset: Offset, committed_at: Offset },
+    Accepted { base_offset: Offset, committed_at: Offset, before: Option<Before> },
     /// No room just now; the waker is called when it is worth trying again.
     Parked,
+}
+
+/// A batch was written when its producer sent it for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Before {
+    /// Its largest timestamp: where the broker stamps batches, when that was.
+    pub(crate) timestamp: Option<Timestamp>,
 }
 
 /// Why an append was refused.
@@ -146,6 +157,7 @@ impl Partition {
             published: Published::new(bounds),
             view,
             gone: AtomicBool::new(false),
+            rolling: Arc::default(),
             state: CountedLock::new(state),
         }
     }
@@ -214,10 +226,12 @@ impl Partition {
         match state.log.append(batch, epoch, env.clock.wall()) {
             Ok(Appended::New { base_offset, last_offset }) => {
                 self.on_appended(&mut state, u64::from(batch.size()));
-                Ok(Admission::Accepted { base_offset, committed_at: last_offset.next() })
+                let committed_at = last_offset.next();
+                Ok(Admission::Accepted { base_offset, committed_at, before: None })
             }
-            Ok(Appended::Duplicate { base_offset, last_offset, .. }) => {
-                Ok(Admission::Accepted { base_offset, committed_at: last_offset.next() })
+            Ok(Appended::Duplicate { base_offset, last_offset, timestamp }) => {
+                let (committed_at, before) = (last_offset.next(), Some(Before { timestamp }));
+                Ok(Admission::Accepted { base_offset, committed_at, before })
             }
             Err(LogAppendError::NeedsRoll) => {
                 self.roll(env, &mut state);
@@ -274,7 +288,7 @@ impl Partition {
         if state.high_watermark.offset < upto.offset {
             self.advance_high_watermark(&mut state, upto);
         }
-        if state.roll == Roll::AfterSync {
+        if state.roll == Roll::AfterSync && !self.is_gone() {
             self.roll(env, &mut state);
         }
     }
@@ -301,9 +315,12 @@ impl Partition {
         state.roll = Roll::Running;
         let (plan, partition) = (state.log.roll_plan(), Arc::clone(self));
         let (disk, process) = (Arc::clone(&env.disk), Arc::clone(&env.process));
+        // Free: one roll at a time, and nobody waits for its end before appends have ended.
+        let rolling = Arc::clone(&self.rolling).try_lock_owned().ok();
         env.spawn.spawn(
             "roll",
             Box::pin(async move {
+                let _rolling = rolling;
                 match plan.prepare(&disk).await {
                     Ok(fresh) => partition.on_rolled(Ok(fresh)),
                     Err(RollError::Create(error)) => partition.on_rolled(Err(error)),
@@ -368,6 +385,17 @@ impl Partition {
         let _state = self.state.lock();
         let before = self.epoch.swap(epoch.get(), Ordering::AcqRel);
         assert!(before <= epoch.get(), "leader epochs only rise");
+    }
+
+    /// Forgets producers that wrote nothing for `idle`.
+    pub(crate) fn expire_producers(&self, now: Timestamp, idle: Duration) {
+        self.state.lock().log.expire_producers(now, idle);
+    }
+
+    /// Waits until no roll makes files in the directory. None begins any more once the partition is
+    /// gone, or once appends and syncs have ended.
+    pub(crate) async fn roll_ended(&self) {
+        drop(self.rolling.lock().await);
     }
 
     /// The topic was deleted: no append is taken from now on.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_env::{DiskExt, Env};
 use ottla_log::{Log, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata};
-use ottla_types::{LeaderEpoch, PartitionId, TopicId, TopicName, TopicPartition};
+use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
 
 use super::{LogDirectory, Partition, PartitionSettings};
 
@@ -116,8 +117,25 @@ impl Partitions {
         Some(entry)
     }
 
+    /// Forgets the producers that wrote nothing for `idle`, in every partition.
+    pub(crate) fn expire_producers(&self, now: Timestamp, idle: Duration) {
+        for partition in self.topics.load_full().by_id.values().flat_map(|entry| entry.partitions())
+        {
+            partition.expire_producers(now, idle);
+        }
+    }
+
+    /// Waits for the rolls of all partitions; no appends may come any more.
+    pub(crate) async fn rolls_ended(&self) {
+        let topics = self.topics.load_full();
+        for partition in topics.by_id.values().flat_map(|entry| entry.partitions()) {
+            partition.roll_ended().await;
+        }
+    }
+
     /// Moves a removed partition's directory out of the way of a namesake, durably.
     pub(crate) async fn set_aside(env: &Env, partition: &Partition) -> io::Result<PathBuf> {
+        partition.roll_ended().await;
         let aside = Self::aside_path(env, partition);
         env.disk.move_to(partition.path(), &aside).await?;
         if let Some(directory) = aside.parent() {

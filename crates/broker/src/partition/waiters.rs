@@ -1,7 +1,7 @@
 //! Requests that wait for a partition to move: told once, by whoever moved it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
 
 use ottla_types::Offset;
@@ -43,7 +43,8 @@ impl FetchWaiter {
 /// Who waits for one partition.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    fetches: Vec<Arc<FetchWaiter>>,
+    /// Weak: a connection that is gone must not be kept by partitions that nobody writes to.
+    fetches: Vec<Weak<FetchWaiter>>,
     /// Produce requests with acks=all, each with the high watermark that it needs.
     produces: Vec<(Offset, Waker)>,
     /// Appends that found no room: the segment is being rolled.
@@ -53,10 +54,9 @@ pub(crate) struct Waiters {
 impl Waiters {
     /// Lists a fetch. At most one entry a connection: bounded by the connections' number.
     pub(crate) fn add_fetch(&mut self, waiter: &Arc<FetchWaiter>) {
-        // A connection that is gone has left its last reference here.
-        self.fetches.retain(|listed| Arc::strong_count(listed) > 1);
-        if !self.fetches.iter().any(|listed| Arc::ptr_eq(listed, waiter)) {
-            self.fetches.push(Arc::clone(waiter));
+        self.fetches.retain(|listed| listed.strong_count() > 0);
+        if !self.fetches.iter().any(|listed| std::ptr::eq(listed.as_ptr(), &raw const **waiter)) {
+            self.fetches.push(Arc::downgrade(waiter));
         }
     }
 
@@ -74,7 +74,7 @@ impl Waiters {
     /// The high watermark moved to `to`, which made `bytes` visible.
     pub(crate) fn on_high_watermark(&mut self, to: Offset, bytes: u64) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.fetches.retain(|fetch| !fetch.on_visible(bytes));
+        self.fetches.retain(|fetch| fetch.upgrade().is_some_and(|fetch| !fetch.on_visible(bytes)));
         let mut woken: Option<Waker> = None;
         self.produces.retain(|(needed, waker)| {
             if *needed > to {
@@ -151,6 +151,14 @@ mod tests {
     fn fetches_of_closed_connections_are_forgotten() {
         let mut waiters = Waiters::default();
         waiters.add_fetch(&Arc::new(FetchWaiter::default()));
+        waiters.add_fetch(&Arc::new(FetchWaiter::default()));
+        assert_eq!(waiters.fetches.len(), 1);
+        // One that read two partitions must not be kept alive by either.
+        let mut others = Waiters::default();
+        let fetch = Arc::new(FetchWaiter::default());
+        waiters.add_fetch(&fetch);
+        others.add_fetch(&fetch);
+        drop(fetch);
         waiters.add_fetch(&Arc::new(FetchWaiter::default()));
         assert_eq!(waiters.fetches.len(), 1);
     }

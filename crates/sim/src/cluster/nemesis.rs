@@ -43,6 +43,7 @@ impl Nemesis {
         self.env.clock.sleep(planned.at).await;
         if planned.fault.excuses_halting() {
             self.node.excuse();
+            self.shared.history.borrow_mut().on_power_loss();
         }
         if let Some((begin, end)) = planned.disk_faults() {
             self.node.host.disk_fault(begin);
@@ -73,7 +74,7 @@ impl Nemesis {
                 host.set_delay(Duration::ZERO);
             }
             Fault::WallJump { ms } => host.set_wall_skew_ms(ms),
-            Fault::SyncFails | Fault::Full { .. } | Fault::Slow { .. } => {}
+            Fault::SyncFails { .. } | Fault::Full { .. } | Fault::Slow { .. } => {}
         }
     }
 }

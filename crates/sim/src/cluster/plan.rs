@@ -54,8 +54,9 @@ pub(super) enum Fault {
     Reset { client: usize },
     /// Everything to and from the node takes longer.
     Delay { by: Duration, time: Duration },
-    /// A sync fails; the node must halt.
-    SyncFails,
+    /// A sync fails; the node must halt. If it does not, it loses its power so many disk calls
+    /// later.
+    SyncFails { calls: u32 },
     /// The disk is full; the node may halt.
     Full { time: Duration },
     /// The disk is slow.
@@ -67,7 +68,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Whether a node may answer it by halting.
     pub(super) fn excuses_halting(self) -> bool {
-        matches!(self, Self::SyncFails | Self::Full { .. })
+        matches!(self, Self::SyncFails { .. } | Self::Full { .. })
     }
 }
 
@@ -105,7 +106,7 @@ impl Plan {
             .collect();
         Self {
             loops: usize::try_from(draws.within(1..4)).expect("a few"),
-            segment_bytes: *draws.pick(&[6_000, 10_000, 50_000, 1 << 20]),
+            segment_bytes: *draws.pick(&[12_000, 20_000, 60_000, 1 << 20]),
             index_interval_bytes: *draws.pick(&[0, 1, 500, 4_096]),
             cold_one_in: *draws.pick(&[0, 2, 20]),
             topics,
@@ -134,7 +135,7 @@ impl PlannedFault {
             9..11 => Fault::Cut { client, time },
             11..14 => Fault::Reset { client },
             14 => Fault::Delay { by: millis(1..2_000), time },
-            15..17 => Fault::SyncFails,
+            15..17 => Fault::SyncFails { calls: u32::try_from(draws.below(300)).expect("a few") },
             17 => Fault::Full { time },
             18 => Fault::Slow { by: millis(1..1_000), time },
             _ => {
@@ -149,7 +150,10 @@ impl PlannedFault {
     pub(super) fn disk_faults(&self) -> Option<(DiskFault, Option<(Duration, DiskFault)>)> {
         match self.fault {
             Fault::Death { death, calls } => Some((DiskFault::DeathAfter { calls, death }, None)),
-            Fault::SyncFails => Some((DiskFault::NextSyncFails, None)),
+            Fault::SyncFails { calls } => {
+                let death = DiskFault::DeathAfter { calls, death: Death::PowerLoss };
+                Some((DiskFault::NextSyncFails, Some((Duration::ZERO, death))))
+            }
             Fault::Full { time } => {
                 Some((DiskFault::Full(true), Some((time, DiskFault::Full(false)))))
             }

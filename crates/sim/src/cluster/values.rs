@@ -19,10 +19,12 @@ impl Value {
     pub(super) fn bytes(self) -> Vec<u8> {
         let name = (u64::from(self.writer) << 32) | u64::from(self.number);
         let mut bytes = name.to_be_bytes().to_vec();
+        // Some writers fill pages, some write many batches to a page.
+        let unit = if self.writer.is_multiple_of(2) { 13 } else { 130 };
         let len = match mix(name) % 16 {
             0 => 1_000,
             1 => 0,
-            more => more * 13,
+            more => more * unit,
         };
         for word in 0..len.div_ceil(8) {
             bytes.extend_from_slice(&mix(name ^ word).to_be_bytes());

@@ -8,6 +8,7 @@ mod names;
 mod pages;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
@@ -36,7 +37,8 @@ pub enum DiskFault {
     Full(bool),
     /// What every call of the Later half takes in addition.
     Slow(Duration),
-    /// One read of the page cache in so many finds nothing there; 0: none.
+    /// Now and then the page cache is dropped, and one page in so many is not found in it by the
+    /// next read of it; 0: all always are.
     ColdOneIn(u64),
 }
 
@@ -54,7 +56,14 @@ struct State {
     tree: Tree,
     draws: Draws,
     faults: Faults,
+    /// Pages that are in the cache for sure: written or read since it was dropped.
+    warm: BTreeSet<(Inode, u64)>,
 }
+
+const PAGE: u64 = 4_096;
+
+/// The cache is dropped at one write in so many, times [`DiskFault::ColdOneIn`].
+const WRITES_PER_DROP: u64 = 10;
 
 #[derive(Default)]
 struct Faults {
@@ -68,7 +77,8 @@ struct Faults {
 impl Storage {
     pub(crate) fn new(host: HostId, kernel: Arc<Kernel>) -> Self {
         let draws = Draws::new(kernel.seed, u64::from(host.0), "disk");
-        let state = State { tree: Tree::new(), draws, faults: Faults::default() };
+        let state =
+            State { tree: Tree::new(), draws, faults: Faults::default(), warm: BTreeSet::new() };
         Self { kernel, host, state: Mutex::new(state), on_crash_point: Mutex::default() }
     }
 
@@ -95,8 +105,9 @@ impl Storage {
         let mut state = lock(&self.state);
         state.faults.death_after = None;
         if death == Death::PowerLoss {
-            let State { tree, draws, .. } = &mut *state;
+            let State { tree, draws, warm, .. } = &mut *state;
             tree.lose_power(draws);
+            warm.clear();
         }
     }
 
@@ -211,6 +222,29 @@ fn latency(state: &State) -> Duration {
 }
 
 impl State {
+    /// Whether a read of the page cache misses something; what it does not miss stays.
+    fn is_cold(&mut self, inode: Inode, at: u64, len: usize) -> bool {
+        let n = self.faults.cold_one_in;
+        if n == 0 {
+            return false;
+        }
+        let pages = at / PAGE..(at + len as u64).div_ceil(PAGE);
+        let misses = |page| !self.warm.contains(&(inode, page)) && self.draws.one_in(n);
+        if pages.clone().any(misses) {
+            return true;
+        }
+        self.warm.extend(pages.map(|page| (inode, page)));
+        false
+    }
+
+    /// A range was read from the device, or written.
+    fn warm(&mut self, inode: Inode, at: u64, len: usize) {
+        if self.faults.cold_one_in > 0 {
+            let pages = at / PAGE..(at + len as u64).div_ceil(PAGE);
+            self.warm.extend(pages.map(|page| (inode, page)));
+        }
+    }
+
     /// Refuses to grow a full disk.
     fn room(&self) -> io::Result<()> {
         if self.faults.full { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
@@ -219,6 +253,11 @@ impl State {
     fn write(&mut self, inode: Inode, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let mut at = usize::try_from(at).map_err(io::Error::other)?;
         let len: usize = parts.iter().map(|part| part.len()).sum();
+        let n = self.faults.cold_one_in;
+        if n > 0 && self.draws.one_in(n * WRITES_PER_DROP) {
+            self.warm.clear();
+        }
+        self.warm(inode, at as u64, len);
         let pages = self.tree.pages(inode);
         let refused = self.faults.full && at + len > pages.len();
         let mut allowed = if refused { self.draws.index(len) } else { len };
@@ -270,8 +309,10 @@ impl Disk for SimDisk {
     fn read(&self, file: &Arc<dyn File>, at: u64, len: usize, to: Reply<io::Result<Vec<u8>>>) {
         let inode = self.inode(file);
         self.later("read", to, move |_, state| {
+            let len = len.min(state.tree.pages(inode).len());
+            state.warm(inode, at, len);
             let pages = state.tree.pages(inode);
-            let mut bytes = vec![0; len.min(pages.len())];
+            let mut bytes = vec![0; len];
             let read = pages.read(at, &mut bytes);
             bytes.truncate(read);
             Ok(bytes)
@@ -370,8 +411,7 @@ impl File for SimFile {
 
     fn read_cached(&self, at: u64, buffer: &mut [u8]) -> io::Result<CachedRead> {
         self.disk.now("read_cached", |state| {
-            let n = state.faults.cold_one_in;
-            if n > 0 && state.draws.one_in(n) {
+            if state.is_cold(self.inode, at, buffer.len()) {
                 return Ok(CachedRead::Cold);
             }
             Ok(CachedRead::Ready(state.tree.pages(self.inode).read(at, buffer)))

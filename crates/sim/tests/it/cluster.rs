@@ -22,3 +22,16 @@ fn the_same_seed_gives_the_same_run() {
     }
     assert_ne!(run(3), run(7));
 }
+
+#[test]
+fn two_processes_tell_the_same_trace() {
+    let told = || {
+        let mut sim = std::process::Command::new(env!("CARGO_BIN_EXE_sim"));
+        let output = sim.args(["--seed", "7"]).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let first = told();
+    assert!(first.contains("trace "), "{first}");
+    assert_eq!(first, told());
+}

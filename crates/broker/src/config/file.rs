@@ -1,0 +1,107 @@
+//! The text of a `.properties` file, as Java reads and writes it.
+
+use super::Properties;
+
+/// Reads the lines of a `.properties` file: `name=value`, `name:value` or `name value`, comments
+/// behind `#` and `!`, a backslash before what is meant literally and before a line's end that is
+/// not the end of its value.
+///
+/// # Errors
+/// When a line is none of these; the line is named. Java takes such a line for a name without a
+/// value, which nobody means.
+pub fn parse_properties(text: &str) -> Result<Properties, String> {
+    let mut properties = Properties::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((at, line)) = lines.next() {
+        let mut line = line.trim_start().to_owned();
+        if line.is_empty() || line.starts_with(['#', '!']) {
+            continue;
+        }
+        while goes_on(&line) {
+            line.pop();
+            line.push_str(lines.next().map_or("", |(_, more)| more.trim_start()));
+        }
+        let line = line.trim_end();
+        let (name, value) =
+            split(line).ok_or_else(|| format!("line {}: `{line}` is not name=value", at + 1))?;
+        properties.insert(unescape(name), unescape(value));
+    }
+    Ok(properties)
+}
+
+/// An even number of backslashes stands for half as many, and the line ends.
+fn goes_on(line: &str) -> bool {
+    line.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1
+}
+
+fn split(line: &str) -> Option<(&str, &str)> {
+    let mut escaped = false;
+    let end = line.find(|c: char| {
+        let ends = !escaped && (matches!(c, '=' | ':') || c.is_whitespace());
+        escaped = !escaped && c == '\\';
+        ends
+    })?;
+    let rest = line[end..].trim_start();
+    Some((&line[..end], rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start()))
+}
+
+fn unescape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        let next = if c == '\\' { chars.next() } else { Some(c) };
+        plain.extend(match (c, next) {
+            ('\\', Some('t')) => Some('\t'),
+            ('\\', Some('n')) => Some('\n'),
+            ('\\', Some('r')) => Some('\r'),
+            ('\\', Some('f')) => Some('\x0c'),
+            ('\\', Some('u')) => Some(code_point(&chars.by_ref().take(4).collect::<String>())),
+            (_, next) => next,
+        });
+    }
+    plain
+}
+
+fn code_point(hexadecimal: &str) -> char {
+    let code = u32::from_str_radix(hexadecimal, 16).ok();
+    code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+/// A name or value as [`parse_properties`] reads it again; neither spans lines.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '=' | ':' | '#' | '!' | '\\' | ' ') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[rustfmt::skip]
+    fn properties_files_are_read_as_java_reads_them() {
+        check("# comment\n\n a.b = 1 \n!x\n", Ok(&[("a.b", "1")]));
+        check("listeners=PLAINTEXT://:9092\nempty=\n",
+            Ok(&[("empty", ""), ("listeners", "PLAINTEXT://:9092")]));
+        check("a:1\nb 2\nc \t= 3", Ok(&[("a", "1"), ("b", "2"), ("c", "3")]));
+        check("a=1,\\\n   2,\\\n\t3\nb=4", Ok(&[("a", "1,2,3"), ("b", "4")]));
+        check("a=C:\\\\data\\\\\nb=\\u00e9\\tx\\=y", Ok(&[("a", "C:\\data\\"), ("b", "é\tx=y")]));
+        check("a\\ b\\:c=1", Ok(&[("a b:c", "1")]));
+        check("last=1\\", Ok(&[("last", "1")]));
+        check("a=1\nb", Err("line 2: `b` is not name=value"));
+    }
+
+    fn check(text: &str, expected: Result<&[(&str, &str)], &str>) {
+        let read = parse_properties(text);
+        let read = read
+            .as_ref()
+            .map(|read| read.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>());
+        assert_eq!(read.as_deref().map_err(|why| why.as_str()), expected, "{text}");
+    }
+}
