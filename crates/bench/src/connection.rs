@@ -29,13 +29,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects. The kernel's congestion control is set to cubic, for BBR paces even the loopback;
-    /// this rules what we send, and what the broker sends follows the system's default.
+    /// Connects. The kernel's congestion control is set to cubic where that is allowed, for BBR
+    /// paces even the loopback; this rules what we send, and what the broker sends follows the
+    /// system's default.
     pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        rustix::net::sockopt::set_tcp_congestion(&stream, "cubic")?;
+        if let Err(error) = rustix::net::sockopt::set_tcp_congestion(&stream, "cubic") {
+            eprintln!("ottla-bench: the system's congestion control stays: {error}");
+        }
         let inbound = vec![0; 2 * READ_BYTES];
         Ok(Self { stream, outbound: VecDeque::new(), written: 0, inbound, filled: 0, in_flight: 0 })
     }

@@ -5,6 +5,7 @@
 //! outside; wall time is printed and means little where the machine is busy.
 
 mod cases;
+mod network;
 mod report;
 
 use std::process::Command;
@@ -116,10 +117,15 @@ fn number(text: Option<&String>) -> Result<usize, String> {
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     let settings = Settings::parse(arguments)?;
     let classpath = kafka_classpath()?;
-    if settings.systems.contains(&System::PageCache) {
-        build(&["ottla"])?;
+    if !network::is_own() {
+        if settings.systems.contains(&System::PageCache) {
+            build(&["ottla"])?;
+        }
+        build(&["ottla-bench"])?;
+        if let Some(outcome) = network::enter(arguments) {
+            return outcome;
+        }
     }
-    build(&["ottla-bench"])?;
     let mut report = Report::new(&settings, arguments)?;
     for case in &settings.cases {
         let rounds = match case.kind {

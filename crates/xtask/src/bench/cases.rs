@@ -49,9 +49,9 @@ pub(crate) const CASES: [Case; 4] = [
     Case {
         name: "bulk",
         what: "16,000 requests of one 64 KiB batch (64 records, no codec), 12 partitions, \
-               4 connections x 5 in flight, acks=1; then all of it read back, 1 MiB a fetch, \
+               4 connections x 5 in flight, acks=all; then all of it read back, 1 MiB a fetch, \
                4 connections",
-        kind: Kind::Produce("--requests 16000 --connections 4 --in-flight 5 --fetch"),
+        kind: Kind::Produce("--requests 16000 --connections 4 --in-flight 5 --acks -1 --fetch"),
         figures: &[
             figure("produce: CPU-s/GB", "produce.broker_cpu_s", "produce.bytes", 1e9),
             figure("produce: MB/s", "produce.bytes", "produce.wall_s", 1e-6),
@@ -64,9 +64,10 @@ pub(crate) const CASES: [Case; 4] = [
     Case {
         name: "small16",
         what: "200,000 requests of one record of 120 bytes (a batch of 191), 12 partitions, \
-               16 connections x 5 in flight, acks=1",
+               16 connections x 5 in flight, acks=all",
         kind: Kind::Produce(
-            "--requests 200000 --connections 16 --in-flight 5 --records 1 --record-bytes 120",
+            "--requests 200000 --connections 16 --in-flight 5 --acks -1 --records 1 \
+             --record-bytes 120",
         ),
         figures: SMALL,
     },
@@ -74,7 +75,8 @@ pub(crate) const CASES: [Case; 4] = [
         name: "small1",
         what: "as small16, 100,000 requests, 1 connection x 5 in flight",
         kind: Kind::Produce(
-            "--requests 100000 --connections 1 --in-flight 5 --records 1 --record-bytes 120",
+            "--requests 100000 --connections 1 --in-flight 5 --acks -1 --records 1 \
+             --record-bytes 120",
         ),
         figures: SMALL,
     },

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::Command;
 
 use super::cases::{Case, Figure};
-use super::{Settings, System};
+use super::{Settings, System, network};
 use crate::{Outcome, command};
 
 /// What one run of the generator printed.
@@ -58,17 +58,19 @@ impl Report {
         let kernel = ask("uname", &["-r"])?;
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let congestion = read("/proc/sys/net/ipv4/tcp_congestion_control");
+        let system = read("/proc/sys/net/ipv4/tcp_congestion_control");
+        let congestion = match network::is_own() {
+            true => "cubic both ways, in a network namespace".to_owned(),
+            false => format!("cubic towards the broker, {} (the system's) from it", system.trim()),
+        };
         let text = format!(
             "\n## {date}, commit {commit}\n\n\
              `cargo xtask bench {}`: {}. {processors} CPUs ({}), Linux {kernel}; loopback, \
-             congestion control cubic towards the broker, {} (the system's) from it. Apache Kafka: \
-             heap 1 GiB, G1, 2 network and 2 I/O threads. Median (lowest to highest); the ratio is \
-             the median of the pairs' ratios.\n",
+             congestion control {congestion}. Apache Kafka: heap 1 GiB, G1, 2 network and 2 I/O \
+             threads. Median (lowest to highest); the ratio is the median of the pairs' ratios.\n",
             arguments.join(" "),
             settings.describe(),
             processor(&read("/proc/cpuinfo")),
-            congestion.trim(),
         );
         Ok(Self { text })
     }

@@ -23,7 +23,8 @@ pub(super) enum Wall {
 impl Wall {
     /// A crate without `env` in its manifest is pure; `env` itself declares the ports.
     pub(super) fn of(room: &Room, file: &str) -> Self {
-        let in_product = file.contains("/src/") && !file.contains("/src/bin/");
+        let in_product =
+            file.contains("/src/") && !file.contains("/src/bin/") && !is_test_module(file);
         match room.package.as_str() {
             "ottla-runtime" | "ottla-bench" => Self::World,
             "ottla" | "ottla-testkit" | "ottla-xtask" => Self::Workshop,
@@ -91,6 +92,12 @@ fn below_the_edge(file: &str) -> bool {
         ["crates/records/", "crates/log/", "crates/raft/", "crates/metadata/", "crates/broker/"];
     CORES_AND_STORAGE.iter().any(|room| file.starts_with(room))
         && !file.starts_with("crates/broker/src/api/")
+        && !is_test_module(file)
+}
+
+/// A module of unit tests in a file of its own.
+fn is_test_module(file: &str) -> bool {
+    file.ends_with("/tests.rs") || file.contains("/tests/")
 }
 
 /// Without the modules of unit tests: a test of a lock-free structure needs threads.
@@ -205,6 +212,7 @@ mod tests {
         check_in("crates/log/src/log.rs", Wall::Host, "ErrorCode::None", 1);
         check_in("crates/broker/src/partition/mod.rs", Wall::Host, "use a::ErrorCode;", 1);
         check_in("crates/broker/src/api/produce.rs", Wall::Host, "ErrorCode::None", 0);
+        check_in("crates/broker/src/node/tests.rs", Wall::Host, "ErrorCode::None", 0);
         check_in("crates/wire/src/lib.rs", Wall::Core, "ErrorCode::None", 0);
     }
 
@@ -224,6 +232,7 @@ mod tests {
         check_wall("ottla-log with env", "crates/log/src/lib.rs", Wall::Host);
         check_wall("ottla-raft", "crates/raft/src/lib.rs", Wall::Core);
         check_wall("ottla-raft", "crates/raft/tests/it/main.rs", Wall::Workshop);
+        check_wall("ottla-broker with env", "crates/broker/src/node/tests.rs", Wall::Workshop);
         check_wall("ottla-sim with env", "crates/sim/src/bin/sim.rs", Wall::Workshop);
     }
 
