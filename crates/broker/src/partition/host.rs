@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ottla_env::{Answer, DiskExt, Env, Reply, reply};
-use ottla_log::LogConfig;
+use ottla_log::{LogConfig, OpenLogError};
 use ottla_metadata::{MetadataDelta, MetadataImage, TopicConfig, TopicImage};
 use ottla_types::{BrokerId, TopicId};
 use tokio::sync::Notify;
@@ -144,6 +144,11 @@ impl Opener {
             );
             match open.await {
                 Ok(partition) => opened.push(partition),
+                // The directory has failed, and it is the only one: an answer that the partition does
+                // not exist here would be given for ever, while a new start may find it well.
+                Err(OpenLogError::Storage(error)) => {
+                    self.env.process.halt(&format!("cannot open {name}: {error}"));
+                }
                 // The others are served; this one answers as one that does not exist here.
                 Err(error) => tracing::error!(partition = %name, %error, "partition not opened"),
             }
