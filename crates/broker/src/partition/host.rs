@@ -144,8 +144,8 @@ impl Opener {
             );
             match open.await {
                 Ok(partition) => opened.push(partition),
-                // The directory has failed, and it is the only one: an answer that the partition does
-                // not exist here would be given for ever, while a new start may find it well.
+                // The directory has failed, and it is the only one: to answer for ever that the
+                // partition does not exist helps nobody, while a new start may find it well.
                 Err(OpenLogError::Storage(error)) => {
                     self.env.process.halt(&format!("cannot open {name}: {error}"));
                 }
