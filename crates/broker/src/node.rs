@@ -185,7 +185,7 @@ impl Node {
             tracing::error!(%error, "the last sync failed");
         }
         // Only then may another process write into the folder.
-        self.broker.partitions.rolls_ended().await;
+        self.broker.partitions.close(&self.broker.env).await;
         self.host.stop().await;
     }
 }

@@ -28,6 +28,9 @@ const FRAMES_MAX: u64 = 10;
 /// How long a frame may take to be answered, before the next one is sent all the same.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// How long a broker may take to make a topic: others may be made before it.
+const TOPIC_WITHIN: Duration = Duration::from_secs(60);
+
 /// How long a broker may take to say that it is alive.
 const ALIVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -117,19 +120,19 @@ fn exchange(stream: &mut TcpStream, frame: &[u8], counts: &Counts) -> bool {
 
 /// The topic that spoilt batches are sent to.
 fn make_topic(broker: &str, frames: &Frames) -> Outcome {
-    ask(broker, &frames.create_topic()).map(drop)
+    ask(broker, &frames.create_topic(), TOPIC_WITHIN).map(drop)
 }
 
 fn is_there(broker: &str) -> Outcome {
-    let answer = ask(broker, &ARE_YOU_THERE)?;
+    let answer = ask(broker, &ARE_YOU_THERE, ALIVE_WITHIN)?;
     if answer.len() > 10 { Ok(()) } else { Err("the broker answers too little".into()) }
 }
 
 /// One question on its own connection, and as much of the answer as comes at once.
-fn ask(broker: &str, frame: &[u8]) -> Result<Vec<u8>, String> {
+fn ask(broker: &str, frame: &[u8], within: Duration) -> Result<Vec<u8>, String> {
     let ask = || {
         let mut stream = TcpStream::connect(broker)?;
-        stream.set_read_timeout(Some(ALIVE_WITHIN))?;
+        stream.set_read_timeout(Some(within))?;
         stream.write_all(frame)?;
         let mut answer = vec![0; 64 * 1024];
         let count = stream.read(&mut answer)?;

@@ -62,7 +62,8 @@ fn settings(
             return Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}")));
         }
     };
-    if let Some(keys) = &resource.configuration_keys {
+    // No keys at all, and an empty list of keys, both mean every setting.
+    if let Some(keys) = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty()) {
         settings.retain(|setting| keys.iter().any(|key| key == setting.name));
     }
     Ok(settings)

@@ -48,88 +48,94 @@ pub(crate) const fn frame_end(length: usize) -> usize {
 /// The bytes that one connection has to keep: an incomplete frame, or frames that must wait.
 #[derive(Debug, Default)]
 pub(crate) struct Inbound {
+    /// Behind the bytes that are held lies room that was made for a read and not filled: kept, since
+    /// a large frame arrives in many reads, and to zero its room for each costs more than the bytes.
     held: Vec<u8>,
+    filled: usize,
 }
 
 impl Inbound {
     pub(crate) fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.filled == 0
     }
 
-    /// Whether a whole frame is held, which has to wait.
+    /// Whether a whole frame is held.
     pub(crate) fn holds_frame(&self) -> Result<bool, FrameLength> {
-        Ok(matches!(front(&self.held)?, Front::Frame(_)))
+        Ok(matches!(front(self.bytes())?, Front::Frame(_)))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.held[..self.filled]
     }
 
     /// Takes the held bytes, to look for frames in them; [`Inbound::put_back`] must follow.
     pub(crate) fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
+        let mut held = std::mem::take(&mut self.held);
+        held.truncate(std::mem::take(&mut self.filled));
+        held
     }
 
     /// Gives back what was taken, less the first `used` bytes.
     pub(crate) fn put_back(&mut self, mut held: Vec<u8>, used: usize) {
-        assert!(self.held.is_empty(), "bytes arrived out of order");
+        assert!(self.is_empty(), "bytes arrived out of order");
         held.drain(..used);
         if held.is_empty() && held.capacity() > KEEP_BYTES_MAX {
             held = Vec::new();
         }
+        self.filled = held.len();
         self.held = held;
     }
 
     /// Keeps bytes that another buffer held.
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
-        assert!(self.held.is_empty(), "bytes arrived out of order");
+        assert!(self.is_empty(), "bytes arrived out of order");
+        self.held.clear();
         self.held.extend_from_slice(bytes);
+        self.filled = bytes.len();
     }
 
     /// Room to read ahead while nothing may start; `None` once enough is held.
     pub(crate) fn room_ahead(&mut self) -> Option<Room<'_>> {
-        let filled = self.held.len();
-        if filled >= AHEAD_BYTES_MAX {
-            return None;
-        }
-        self.held.resize(AHEAD_BYTES_MAX, 0);
-        Some(Room { inbound: self, filled })
+        (self.filled < AHEAD_BYTES_MAX).then(|| self.room_to(AHEAD_BYTES_MAX))
     }
 
     /// Room to read into behind the held bytes: at most to the end of the incomplete frame, so
     /// that the next frame is read into the loop's buffer again.
     pub(crate) fn room(&mut self) -> Result<Room<'_>, FrameLength> {
-        let missing = match front(&self.held)? {
+        let missing = match front(self.bytes())? {
             Front::Frame(_) => RESERVE_BYTES_FIRST,
             Front::Partial { missing } => missing.unwrap_or(LENGTH_BYTES),
         };
-        let filled = self.held.len();
-        let grow = missing.min(RESERVE_BYTES_FIRST.max(filled));
-        self.held.resize(filled + grow, 0);
-        Ok(Room { inbound: self, filled })
+        let grow = missing.min(RESERVE_BYTES_FIRST.max(self.filled));
+        Ok(self.room_to(self.filled + grow))
+    }
+
+    fn room_to(&mut self, end: usize) -> Room<'_> {
+        if self.held.len() < end {
+            self.held.resize(end, 0);
+        }
+        Room { inbound: self, end }
     }
 }
 
 /// Bytes that are read ahead while nothing may start: enough to notice that the peer has gone.
 const AHEAD_BYTES_MAX: usize = 4 * 1024;
 
-/// Space behind the held bytes; what is not filled is given back when it is dropped.
+/// Space behind the held bytes.
 #[derive(Debug)]
 pub(crate) struct Room<'a> {
     inbound: &'a mut Inbound,
-    filled: usize,
+    end: usize,
 }
 
 impl Room<'_> {
     pub(crate) fn space(&mut self) -> &mut [u8] {
-        &mut self.inbound.held[self.filled..]
+        &mut self.inbound.held[self.inbound.filled..self.end]
     }
 
     pub(crate) fn fill(&mut self, count: usize) {
-        self.filled += count;
-        assert!(self.filled <= self.inbound.held.len(), "more read than there was room for");
-    }
-}
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        self.inbound.held.truncate(self.filled);
+        self.inbound.filled += count;
+        assert!(self.inbound.filled <= self.end, "more read than there was room for");
     }
 }
 
@@ -178,10 +184,22 @@ mod tests {
         assert_eq!(room.space().len(), 3);
         room.space().copy_from_slice(b"cde");
         room.fill(3);
-        drop(room);
         let held = inbound.take();
         assert_eq!(front(&held), Ok(Front::Frame(b"abcde")));
         inbound.put_back(held, 9);
         assert!(inbound.is_empty());
+    }
+
+    #[test]
+    fn room_that_a_read_did_not_fill_is_not_made_again() {
+        let mut inbound = Inbound::default();
+        inbound.keep(&(10 * 1024 * 1024_i32).to_be_bytes());
+        let mut made = 0;
+        for _ in 0..1_000 {
+            inbound.room().unwrap().fill(1_000);
+            assert!(inbound.held.len() >= made, "room was given up");
+            made = inbound.held.len();
+        }
+        assert!(made < 2 * 1_000_004 + RESERVE_BYTES_FIRST);
     }
 }

@@ -304,7 +304,7 @@ impl Connection {
                 self.blocked = Some(blocked);
             }
         }
-        if self.inbound.is_empty() || self.must_write_first() {
+        if self.must_write_first() || !self.inbound.holds_frame()? {
             return Ok(false);
         }
         let held = self.inbound.take();

@@ -385,6 +385,8 @@ fn a_stop_leaves_all_that_was_appended_durable() {
             }
             node.stop().await;
             life.slow_disk(0);
+            let path = Path::new("data/t-0/leader-epoch-checkpoint");
+            assert_eq!(life.env.disk.read_whole(path).await.unwrap(), b"0\n1\n0 0\n");
         });
         world.live(async |life| {
             let _node = life.node(&[]).await;

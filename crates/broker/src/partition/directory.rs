@@ -9,6 +9,7 @@ use ottla_types::planted::{self, Bug};
 use tokio::sync::Notify;
 
 use super::Partition;
+use super::waiters::list_once;
 
 /// `ottla.durability`: when an append counts as committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl LogDirectory {
         // Looked at again under the lock: the sync that would wake us may just have ended.
         let over = self.dirty_bytes.load(Ordering::Relaxed) >= DIRTY_BYTES_MAX;
         if over {
-            parked.push(waker.clone());
+            list_once(&mut parked, waker);
         }
         over
     }

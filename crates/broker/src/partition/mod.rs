@@ -15,10 +15,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ottla_env::Env;
+use ottla_env::{DiskExt, Env};
 use ottla_log::{
-    AppendError as LogAppendError, Appended, FreshSegment, Log, LogPosition, LogView, RollError,
-    Unsynced,
+    AppendError as LogAppendError, Appended, FreshSegment, LEADER_EPOCH_CHECKPOINT, Log,
+    LogPosition, LogView, RollError, Unsynced,
 };
 use ottla_records::CheckedBatch;
 use ottla_types::{LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
@@ -396,6 +396,19 @@ impl Partition {
     /// gone, or once appends and syncs have ended.
     pub(crate) async fn roll_ended(&self) {
         drop(self.rolling.lock().await);
+    }
+
+    /// Writes where each leader epoch begins, unless the file says so already: most partitions see
+    /// no new epoch between two stops.
+    pub(crate) async fn write_epochs(&self, env: &Env) -> io::Result<()> {
+        let epochs = self.state.lock().log.leader_epochs().clone();
+        if epochs.entries().is_empty() {
+            return Ok(());
+        }
+        match env.disk.read_whole(&self.path.join(LEADER_EPOCH_CHECKPOINT)).await {
+            Ok(text) if text == epochs.encode().as_bytes() => Ok(()),
+            _ => epochs.write(&env.disk, &self.path).await,
+        }
     }
 
     /// The topic was deleted: no append is taken from now on.

@@ -72,7 +72,7 @@ impl Partitions {
         let path = place.join(name.to_string());
         let known = identity_of(env, &path).await?;
         if let Some(other) = known.filter(|known| *known != topic_id) {
-            set_stray_aside(env, &path, other).await?;
+            set_stray_aside(env, &path, &name, other).await?;
         }
         let log = Log::open(Arc::clone(&env.disk), &path, config).await?;
         if known != Some(topic_id) {
@@ -125,11 +125,16 @@ impl Partitions {
         }
     }
 
-    /// Waits for the rolls of all partitions; no appends may come any more.
-    pub(crate) async fn rolls_ended(&self) {
+    /// Waits for the rolls of all partitions and leaves their epochs to whoever reads the folder
+    /// next; no appends may come any more.
+    pub(crate) async fn close(&self, env: &Env) {
         let topics = self.topics.load_full();
         for partition in topics.by_id.values().flat_map(|entry| entry.partitions()) {
             partition.roll_ended().await;
+            if let Err(error) = partition.write_epochs(env).await {
+                // Nothing of ours needs the file, and Kafka makes it again from the batches.
+                tracing::warn!(partition = %partition.name(), %error, "epochs not written");
+            }
         }
     }
 
@@ -144,16 +149,23 @@ impl Partitions {
         Ok(aside)
     }
 
-    /// `<topic>-<n>.<uuid>-delete`, as Kafka spells it: the topic's name gives way where the whole
-    /// would pass the 255 bytes of a file name.
+    /// `<topic>-<n>.<uuid>-delete`, as Kafka spells it.
     fn aside_path(env: &Env, partition: &Partition) -> PathBuf {
         let high = env.rng.next(ottla_env::Purpose::Uuid);
         let low = env.rng.next(ottla_env::Purpose::Uuid);
         let suffix = format!(".{high:016x}{low:016x}-delete");
-        let mut name = partition.name().to_string();
-        name.truncate(255 - suffix.len());
-        partition.path().with_file_name(name + &suffix)
+        partition.path().with_file_name(name_aside(partition.name(), &suffix))
     }
+}
+
+/// The name of a directory that is out of the way. The topic gives way where the whole would pass
+/// the 255 bytes of a file name: the partition's number must stay, or siblings would collide.
+fn name_aside(name: &TopicPartition, suffix: &str) -> String {
+    let rest = format!("-{}{suffix}", name.partition);
+    let mut aside = name.topic.to_string();
+    // Topic names are ASCII.
+    aside.truncate(255 - rest.len());
+    aside + &rest
 }
 
 /// Whose directory this is; `None` if it is not there, or nobody's yet.
@@ -169,12 +181,32 @@ async fn identity_of(env: &Env, path: &Path) -> io::Result<Option<TopicId>> {
 
 /// Another topic of the same name left its directory here: kept, under Kafka's name for such, for
 /// a person to decide.
-async fn set_stray_aside(env: &Env, path: &Path, id: TopicId) -> io::Result<()> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut name = name.unwrap_or_default();
+async fn set_stray_aside(
+    env: &Env,
+    path: &Path,
+    name: &TopicPartition,
+    id: TopicId,
+) -> io::Result<()> {
     let suffix = format!(".{:032x}-stray", u128::from_be_bytes(*id.as_bytes()));
-    name.truncate(255 - suffix.len());
-    let aside = path.with_file_name(name + &suffix);
+    let aside = path.with_file_name(name_aside(name, &suffix));
     tracing::warn!(from = %path.display(), to = %aside.display(), "stray partition set aside");
     env.disk.move_to(path, &aside).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_set_aside_keeps_its_number() {
+        check("t", 7, ".id-stray", "t-7.id-stray");
+        let long = "x".repeat(249);
+        check(&long, 12, ".id-stray", &format!("{}-12.id-stray", "x".repeat(243)));
+    }
+
+    fn check(topic: &str, partition: i32, suffix: &str, aside: &str) {
+        let topic = TopicName::parse(topic).unwrap();
+        let partition = PartitionId::from_wire(partition).unwrap();
+        assert_eq!(name_aside(&TopicPartition { topic, partition }, suffix), aside);
+    }
 }

@@ -40,6 +40,14 @@ impl FetchWaiter {
     }
 }
 
+/// Lists a waker unless it is: a connection that is woken for another reason tries its append again
+/// and parks again.
+pub(super) fn list_once(listed: &mut Vec<Waker>, waker: &Waker) {
+    if !listed.iter().any(|listed| listed.will_wake(waker)) {
+        listed.push(waker.clone());
+    }
+}
+
 /// Who waits for one partition.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
@@ -68,7 +76,7 @@ impl Waiters {
 
     /// Lists an append that waits for a roll. At most one a connection, which reads no further.
     pub(crate) fn add_append(&mut self, waker: &Waker) {
-        self.appends.push(waker.clone());
+        list_once(&mut self.appends, waker);
     }
 
     /// The high watermark moved to `to`, which made `bytes` visible.
@@ -145,6 +153,16 @@ mod tests {
             waiters.on_high_watermark(Offset::new(to), 1);
             assert_eq!(count.0.load(Ordering::Relaxed), woken, "at {to}");
         }
+    }
+
+    #[test]
+    fn an_append_that_is_tried_again_is_listed_once() {
+        let mut waiters = Waiters::default();
+        let waker: Waker = Arc::new(Count::default()).into();
+        waiters.add_append(&waker);
+        waiters.add_append(&waker);
+        waiters.add_append(&Arc::new(Count::default()).into());
+        assert_eq!(waiters.appends.len(), 2);
     }
 
     #[test]

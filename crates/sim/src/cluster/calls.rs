@@ -2,6 +2,7 @@
 
 use ottla_types::Uuid;
 use ottla_wire::messages::create_topics_request::CreatableTopic;
+use ottla_wire::messages::delete_topics_request::DeleteTopicState;
 use ottla_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use ottla_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use ottla_wire::messages::metadata_request::MetadataRequestTopic;
@@ -9,8 +10,9 @@ use ottla_wire::messages::metadata_response::MetadataResponseTopic;
 use ottla_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use ottla_wire::messages::{
     ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    FetchRequest, FetchResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,
-    ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
+    InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
+    MetadataResponse, ProduceRequest, ProduceResponse,
 };
 use ottla_wire::{ApiKey, DecodeError, ErrorCode, Writer};
 
@@ -236,6 +238,33 @@ pub(super) fn create_topic(connection: &mut Connection, version: i16, name: &str
 pub(super) fn created(answer: &Answered) -> Result<Result<(), Refused>, DecodeError> {
     let response = CreateTopicsResponse::decode(&mut answer.body(), answer.version)?;
     let code = response.topics.first().map(|topic| topic.error_code);
+    Ok(Refused::check(code.unwrap_or_else(|| ErrorCode::UnknownServerError.code())))
+}
+
+/// Asks for a topic to be deleted.
+pub(super) fn delete_topic(connection: &mut Connection, version: i16, name: &str) {
+    let request = match version {
+        ..=5 => DeleteTopicsRequest {
+            topic_names: vec![name.into()].into(),
+            timeout_ms: 10_000,
+            ..DeleteTopicsRequest::default()
+        },
+        _ => DeleteTopicsRequest {
+            topics: vec![DeleteTopicState {
+                name: Some(name.into()),
+                ..DeleteTopicState::default()
+            }]
+            .into(),
+            timeout_ms: 10_000,
+            ..DeleteTopicsRequest::default()
+        },
+    };
+    connection.send(ApiKey::DeleteTopics, version, |writer| request.encode(writer, version));
+}
+
+pub(super) fn deleted(answer: &Answered) -> Result<Result<(), Refused>, DecodeError> {
+    let response = DeleteTopicsResponse::decode(&mut answer.body(), answer.version)?;
+    let code = response.responses.first().map(|topic| topic.error_code);
     Ok(Refused::check(code.unwrap_or_else(|| ErrorCode::UnknownServerError.code())))
 }
 

@@ -6,6 +6,7 @@
 
 mod admin;
 mod calls;
+mod churn;
 mod client;
 mod connection;
 mod consumer;
@@ -285,6 +286,10 @@ impl Run {
                 busy.borrow_mut().remove(&name);
             };
             env.spawn.spawn("create", Box::pin(task));
+        }
+        if self.plan.churns {
+            let client = self.client(env.clone(), &self.operator, "churn");
+            env.spawn.spawn("churn", Box::pin(churn::run(client)));
         }
         let watcher = self.client(env.clone(), &self.operator, "watcher");
         env.spawn.spawn("watch", Box::pin(admin::watch(watcher)));

@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub(super) topics: Vec<(u64, i32)>,
     pub(super) writers: Vec<Writes>,
     pub(super) readers: usize,
+    /// Whether a topic is made and deleted, over and over.
+    pub(super) churns: bool,
     /// How long there is trouble.
     pub(super) trouble: Duration,
     pub(super) faults: Vec<PlannedFault>,
@@ -112,6 +114,7 @@ impl Plan {
             topics,
             writers,
             readers,
+            churns: draws.one_in(2),
             trouble: Duration::from_millis(trouble_ms),
             faults,
         }
