@@ -55,7 +55,9 @@ pub enum IdentityError {
 /// What somebody can do about a disk that refuses.
 pub(crate) fn cure(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space there",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space on the disk of the data folder"
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; this user must be able to write there: choose another folder with \
              --override log.dirs=FOLDER"

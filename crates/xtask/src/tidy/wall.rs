@@ -86,8 +86,7 @@ pub(super) fn check(wall: Wall, source: &Source, tokens: &[Token<'_>]) -> Vec<Fi
     findings
 }
 
-/// Where failures have names of their own, and not yet a code of Kafka's. The node's tests stand
-/// outside: they are its clients.
+/// Where failures have names of their own, and not yet a code of Kafka's.
 fn below_the_edge(file: &str) -> bool {
     const CORES_AND_STORAGE: [&str; 5] =
         ["crates/records/", "crates/log/", "crates/raft/", "crates/metadata/", "crates/broker/"];
