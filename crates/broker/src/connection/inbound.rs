@@ -48,9 +48,9 @@ pub(crate) const fn frame_end(length: usize) -> usize {
 /// The bytes that one connection has to keep: an incomplete frame, or frames that must wait.
 #[derive(Debug, Default)]
 pub(crate) struct Inbound {
-    /// Behind the bytes that are held lies room that was made for a read and not filled: kept,
-    /// since a large frame arrives in many reads, and to zero its room for each costs more than
-    /// the bytes.
+    /// Behind the bytes that are held lies room that was made for a read and not filled. It is
+    /// kept: a large frame arrives in many reads, and to zero its room for each of them costs more
+    /// than its bytes.
     held: Vec<u8>,
     filled: usize,
 }
