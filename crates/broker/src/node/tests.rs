@@ -5,14 +5,15 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_env::{DiskExt, Env, Outbound, Stream, reply};
 use ottla_records::{BatchBuilder, BatchOptions, NewRecord, ProducerStamp};
 use ottla_sim::{Death, DiskFault, Host as Machine, Sim};
-use ottla_types::{ProducerEpoch, ProducerId, Sequence, Timestamp};
+use ottla_types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 use ottla_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use ottla_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use ottla_wire::messages::metadata_request::MetadataRequestTopic;
@@ -27,6 +28,7 @@ use super::Node;
 use crate::broker::{Listening, Role};
 use crate::config::{NodeConfig, Properties};
 use crate::connection::{Connection, Lane};
+use crate::partition::Partition;
 
 const TOPIC: &str = "t";
 const PRODUCE: i16 = 9;
@@ -518,5 +520,118 @@ fn a_peer_that_does_not_read_is_not_answered_without_bounds() {
         life.pause(1_000).await;
         let waited_max = waited_max.get();
         assert!((256 * 1024..256 * 1024 + 2 * answer).contains(&waited_max), "{waited_max}");
+    });
+}
+
+/// Looks at a partition in the very moment of being woken, as a connection on another loop may.
+struct Looks {
+    partition: Arc<Partition>,
+    seen: AtomicI64,
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        let high_watermark = self.partition.bounds().high_watermark.offset;
+        self.seen.store(high_watermark.get(), Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn whoever_is_woken_finds_the_high_watermark_that_woke_it() {
+    for durability in ["fsync", "page-cache"] {
+        World::new(10).live(async move |life| {
+            let node = life.node(&[("ottla.durability", durability)]).await;
+            let mut client = life.client().await;
+            client.create(&[]).await;
+            let topic = node.broker.partitions.topic(TOPIC).unwrap();
+            let partition = Arc::clone(topic.partition(0).unwrap());
+            let looks = Arc::new(Looks { partition, seen: AtomicI64::new(-1) });
+            looks.partition.park_produce(Offset::new(1), &Arc::clone(&looks).into());
+            assert_eq!(client.produce(-1, &batch(10)).await.error, OK);
+            assert_eq!(looks.seen.load(Ordering::Relaxed), 1, "{durability}");
+        });
+    }
+}
+
+#[test]
+fn what_came_before_a_refused_frame_is_answered() {
+    World::new(11).live(async |life| {
+        let _node = life.node(&[]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        let partition =
+            PartitionProduceData { records: Some(batch(10).into()), ..Default::default() };
+        let topic = TopicProduceData {
+            name: TOPIC.into(),
+            partition_data: vec![partition].into(),
+            ..Default::default()
+        };
+        let topic_data = vec![topic].into();
+        let request =
+            ProduceRequest { acks: -1, timeout_ms: 10_000, topic_data, ..Default::default() };
+        let mut frames = frame(ApiKey::Produce, PRODUCE, 1, |w| request.encode(w, PRODUCE));
+        // Ten bytes that begin with an API key nobody has.
+        frames.extend_from_slice(b"\0\0\0\x0a\x7f\0\0\0\0\0\0\x02\xff\xff");
+        client.stream.write_all(Bytes::from(frames)).await.unwrap();
+        let answer = client.answer(ApiKey::Produce, PRODUCE).await;
+        let response = ProduceResponse::decode(&mut answer.body(), PRODUCE).unwrap();
+        let topic = response.responses.first().unwrap();
+        assert_eq!(topic.partition_responses.first().unwrap().error_code, OK);
+        assert_eq!(client.stream.read(&mut [0; 16]).await.unwrap(), 0, "closed afterwards");
+    });
+}
+
+/// A peer that asks once and is gone.
+struct Gone {
+    asked: Vec<u8>,
+}
+
+impl Stream for Gone {
+    fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let count = self.asked.len();
+        buffer[..count].copy_from_slice(&self.asked);
+        self.asked.clear();
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, _: &mut Outbound) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+#[test]
+fn a_fetch_that_waits_does_not_keep_the_connection_of_a_peer_that_left() {
+    World::new(12).live(async |life| {
+        let node = life.node(&[]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        let partition =
+            FetchPartition { partition_max_bytes: 1 << 20, ..FetchPartition::default() };
+        let topic = FetchTopic {
+            topic: TOPIC.into(),
+            partitions: vec![partition].into(),
+            ..Default::default()
+        };
+        let request = FetchRequest {
+            max_wait_ms: i32::MAX,
+            min_bytes: i32::MAX,
+            session_epoch: -1,
+            topics: vec![topic].into(),
+            ..Default::default()
+        };
+        let asked = frame(ApiKey::Fetch, FETCH, 1, |w| request.encode(w, FETCH));
+        let listening = Listening { name: "PLAINTEXT".to_owned(), role: Role::Broker };
+        let (broker, listening) = (Arc::clone(&node.broker), Arc::new(listening));
+        let gone = Box::new(Gone { asked });
+        let connection = Connection::new(broker, listening, Lane::new(), gone);
+        let ended = Rc::new(Cell::new(false));
+        let end = Rc::clone(&ended);
+        let run = async move {
+            drop(connection.run().await);
+            end.set(true);
+        };
+        life.env.spawn.spawn("gone", Box::pin(run));
+        life.pause(1_000).await;
+        assert!(ended.get(), "the fetch would have waited for 24 days");
     });
 }
