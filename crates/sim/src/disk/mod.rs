@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply};
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
 
 use crate::draws::Draws;
 use crate::host::{Death, HostId, Life};
@@ -33,8 +33,11 @@ pub enum DiskFault {
     NextSyncFails,
     /// No further fault: syncs succeed, there is room, calls take their usual time.
     Healed,
-    /// Whether the disk is full: nothing grows, and a write that would may be written in part.
+    /// Whether the disk is full: as `Room(Some(0))` and `Room(None)`.
     Full(bool),
+    /// Others have taken all but so many bytes: a write that needs more may be written in part.
+    /// What a removed or shortened file had is there again. `None`: there is plenty.
+    Room(Option<u64>),
     /// What every call of the Later half takes in addition.
     Slow(Duration),
     /// Now and then the page cache is dropped, and one page in so many is not found in it by the
@@ -62,6 +65,9 @@ struct State {
 
 const PAGE: u64 = 4_096;
 
+/// What a disk without faults has.
+const CAPACITY: u64 = 1 << 40;
+
 /// The cache is dropped at one write in so many, times [`DiskFault::ColdOneIn`].
 const WRITES_PER_DROP: u64 = 10;
 
@@ -69,7 +75,8 @@ const WRITES_PER_DROP: u64 = 10;
 struct Faults {
     death_after: Option<(u32, Death)>,
     next_sync_fails: bool,
-    full: bool,
+    /// Bytes that files may have together.
+    capacity: Option<u64>,
     slow: Duration,
     cold_one_in: u64,
 }
@@ -88,14 +95,15 @@ impl Storage {
 
     pub(crate) fn inject(&self, fault: DiskFault) {
         self.kernel.print(format_args!("disk of host {}: {fault:?}", self.host.0));
-        let faults = &mut lock(&self.state).faults;
+        let State { tree, faults, .. } = &mut *lock(&self.state);
         match fault {
             DiskFault::DeathAfter { calls, death } => faults.death_after = Some((calls, death)),
             DiskFault::Healed => {
                 *faults = Faults { cold_one_in: faults.cold_one_in, ..Faults::default() };
             }
             DiskFault::NextSyncFails => faults.next_sync_fails = true,
-            DiskFault::Full(full) => faults.full = full,
+            DiskFault::Full(full) => faults.capacity = full.then(|| tree.bytes()),
+            DiskFault::Room(room) => faults.capacity = room.map(|room| tree.bytes() + room),
             DiskFault::Slow(slow) => faults.slow = slow,
             DiskFault::ColdOneIn(n) => faults.cold_one_in = n,
         }
@@ -223,12 +231,12 @@ fn latency(state: &State) -> Duration {
 
 impl State {
     /// Whether a read of the page cache misses something; what it does not miss stays.
-    fn is_cold(&mut self, inode: Inode, at: u64, len: usize) -> bool {
+    fn is_cold(&mut self, inode: Inode, at: u64, len: u64) -> bool {
         let n = self.faults.cold_one_in;
         if n == 0 {
             return false;
         }
-        let pages = at / PAGE..(at + len as u64).div_ceil(PAGE);
+        let pages = at / PAGE..(at + len).div_ceil(PAGE);
         let misses = |page| !self.warm.contains(&(inode, page)) && self.draws.one_in(n);
         if pages.clone().any(misses) {
             return true;
@@ -238,16 +246,29 @@ impl State {
     }
 
     /// A range was read from the device, or written.
-    fn warm(&mut self, inode: Inode, at: u64, len: usize) {
+    fn warm(&mut self, inode: Inode, at: u64, len: u64) {
         if self.faults.cold_one_in > 0 {
-            let pages = at / PAGE..(at + len as u64).div_ceil(PAGE);
+            let pages = at / PAGE..(at + len).div_ceil(PAGE);
             self.warm.extend(pages.map(|page| (inode, page)));
+        }
+    }
+
+    fn space(&self) -> Space {
+        match self.faults.capacity {
+            None => Space { total_bytes: CAPACITY, available_bytes: CAPACITY },
+            Some(total_bytes) => {
+                let available_bytes = total_bytes.saturating_sub(self.tree.bytes());
+                Space { total_bytes, available_bytes }
+            }
         }
     }
 
     /// Refuses to grow a full disk.
     fn room(&self) -> io::Result<()> {
-        if self.faults.full { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+        match self.space().available_bytes {
+            0 => Err(ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
     }
 
     fn write(&mut self, inode: Inode, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
@@ -257,10 +278,19 @@ impl State {
         if n > 0 && self.draws.one_in(n * WRITES_PER_DROP) {
             self.warm.clear();
         }
-        self.warm(inode, at as u64, len);
+        self.warm(inode, at as u64, len as u64);
+        let room = self.space().available_bytes;
         let pages = self.tree.pages(inode);
-        let refused = self.faults.full && at + len > pages.len();
-        let mut allowed = if refused { self.draws.index(len) } else { len };
+        let grows = (at + len).saturating_sub(pages.len());
+        let refused = grows as u64 > room;
+        let mut allowed = if refused {
+            // What was begun of a page is whole, so it has room even when nothing else has.
+            let begun = (PAGE - pages.len() as u64 % PAGE) % PAGE;
+            let fits = (len - grows).saturating_add(usize::try_from(room + begun).unwrap_or(len));
+            self.draws.index(len.min(fits + 1))
+        } else {
+            len
+        };
         for part in parts {
             let taken = &part[..part.len().min(allowed)];
             pages.write(at, taken);
@@ -310,12 +340,21 @@ impl Disk for SimDisk {
         let inode = self.inode(file);
         self.later("read", to, move |_, state| {
             let len = len.min(state.tree.pages(inode).len());
-            state.warm(inode, at, len);
+            state.warm(inode, at, len as u64);
             let pages = state.tree.pages(inode);
             let mut bytes = vec![0; len];
             let read = pages.read(at, &mut bytes);
             bytes.truncate(read);
             Ok(bytes)
+        });
+    }
+
+    fn read_ahead(&self, file: &Arc<dyn File>, at: u64, len: u64, to: Reply<io::Result<()>>) {
+        let inode = self.inode(file);
+        self.later("read_ahead", to, move |_, state| {
+            let there = (state.tree.pages(inode).len() as u64).saturating_sub(at);
+            state.warm(inode, at, len.min(there));
+            Ok(())
         });
     }
 
@@ -342,6 +381,27 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
         self.on_path("sync_dir", path, to, move |_, state, path| state.tree.sync(path));
+    }
+
+    fn sync_all(&self, path: &Path, to: Reply<io::Result<()>>) {
+        let images = self.now("sync_all", |state| {
+            let images = state.tree.dirty_files().map(|(inode, pages)| (inode, pages.sync_image()));
+            Ok((images.collect(), state.tree.changes()))
+        });
+        let Ok((images, names)) = images else { return self.storage.kernel.never_answer(to) };
+        self.on_path("sync_all", path, to, move |_, state, path| {
+            state.tree.list(path)?;
+            state.sync(images)?;
+            state.tree.sync_all(names);
+            Ok(())
+        });
+    }
+
+    fn space(&self, path: &Path, to: Reply<io::Result<Space>>) {
+        self.on_path("space", path, to, move |_, state, path| {
+            state.tree.list(path)?;
+            Ok(state.space())
+        });
     }
 
     fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
@@ -411,11 +471,20 @@ impl File for SimFile {
 
     fn read_cached(&self, at: u64, buffer: &mut [u8]) -> io::Result<CachedRead> {
         self.disk.now("read_cached", |state| {
-            if state.is_cold(self.inode, at, buffer.len()) {
+            if state.is_cold(self.inode, at, buffer.len() as u64) {
                 return Ok(CachedRead::Cold);
             }
             Ok(CachedRead::Ready(state.tree.pages(self.inode).read(at, buffer)))
         })
+    }
+
+    fn is_cached(&self, at: u64, len: u64) -> bool {
+        let cached = self.disk.now("is_cached", |state| {
+            let there = (state.tree.pages(self.inode).len() as u64).saturating_sub(at);
+            Ok(!state.is_cold(self.inode, at, len.min(there)))
+        });
+        // Of a life that is over nobody asks again.
+        cached.unwrap_or(true)
     }
 
     fn as_any(&self) -> &dyn Any {
