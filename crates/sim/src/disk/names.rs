@@ -95,6 +95,45 @@ impl Tree {
         if self.is_dir(inode) { Err(ErrorKind::IsADirectory.into()) } else { Ok(inode) }
     }
 
+    /// Every file, with its length, sorted by path.
+    pub(super) fn files(&self) -> Vec<(String, usize)> {
+        let mut files = Vec::new();
+        let mut open = vec![(ROOT, String::new())];
+        while let Some((directory, path)) = open.pop() {
+            for (name, child) in self.children(directory) {
+                let path = if path.is_empty() { name } else { format!("{path}/{name}") };
+                match &self.inodes[&child] {
+                    Kind::Directory => open.push((child, path)),
+                    Kind::File(pages) => files.push((path, pages.len())),
+                }
+            }
+        }
+        files.sort_unstable();
+        files
+    }
+
+    /// The path of a file that has a name.
+    pub(super) fn path_of(&self, file: Inode) -> Option<String> {
+        let ((parent, name), _) = self.names.iter().find(|(_, inode)| **inode == file)?;
+        if *parent == ROOT {
+            return Some(name.clone());
+        }
+        self.path_of(*parent).map(|directory| format!("{directory}/{name}"))
+    }
+
+    /// Whether the file is there still, with or without a name.
+    pub(super) fn has(&self, inode: Inode) -> bool {
+        self.inodes.contains_key(&inode)
+    }
+
+    /// Every file's number and content.
+    pub(super) fn all_pages(&self) -> impl Iterator<Item = (Inode, &Pages)> {
+        self.inodes.iter().filter_map(|(inode, kind)| match kind {
+            Kind::File(pages) => Some((*inode, pages)),
+            Kind::Directory => None,
+        })
+    }
+
     pub(super) fn make_file(&mut self, path: &Path) -> io::Result<Inode> {
         self.make(path, Kind::File(Pages::default()))
     }
@@ -244,7 +283,7 @@ impl Tree {
 
     /// Leaves what a power loss may leave: of the names that were not synced the changes up to some
     /// point, as a journal does, or any of them; and of the files, see [`Pages::lose_power`].
-    pub(super) fn lose_power(&mut self, draws: &Draws) {
+    pub(super) fn lose_power(&mut self, draws: &Draws) -> Vec<(Inode, usize)> {
         let pending = std::mem::take(&mut self.pending);
         let journal_end = draws.index(pending.len() + 1);
         let journals = draws.one_in(2);
@@ -256,11 +295,13 @@ impl Tree {
         }
         self.names.clone_from(&self.durable);
         self.forget_the_nameless();
-        for kind in self.inodes.values_mut() {
+        let mut damaged = Vec::new();
+        for (inode, kind) in &mut self.inodes {
             if let Kind::File(pages) = kind {
-                pages.lose_power(draws);
+                damaged.extend(pages.lose_power(draws).into_iter().map(|at| (*inode, at)));
             }
         }
+        damaged
     }
 
     fn forget_the_nameless(&mut self) {
