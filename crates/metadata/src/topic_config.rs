@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ottla_types::TimestampType;
+use ottla_types::{Timestamp, TimestampType};
 
 pub use property::{
     TOPIC_CONFIGS, TopicConfigError, TopicConfigProperty, TopicConfigType,
@@ -177,6 +177,16 @@ impl TopicConfig {
         }
     }
 
+    /// The range of legal producers' timestamps at a moment, both ends included. The first may lie
+    /// before 1970: then records may be of any age.
+    #[must_use]
+    pub fn legal_timestamps(&self, now: Timestamp) -> (Timestamp, Timestamp) {
+        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        let earliest = now.millis().saturating_sub(millis(self.timestamp_before_max));
+        let latest = now.millis().saturating_add(millis(self.timestamp_after_max));
+        (Timestamp::from_millis(earliest), Timestamp::from_millis(latest))
+    }
+
     /// Every setting of a topic with these properties of its own, by name: those that are served,
     /// and whatever else was stored for it, which Apache Kafka may have done.
     #[must_use]
@@ -201,7 +211,8 @@ impl TopicConfig {
     }
 
     fn value_of(&self, property: &TopicConfigProperty) -> String {
-        let or_unlimited = |count: Option<u128>| count.map_or("-1".to_owned(), |n| n.to_string());
+        let or_unlimited =
+            |count: Option<u128>| count.map_or_else(|| "-1".to_owned(), |n| n.to_string());
         match property.name {
             CLEANUP_POLICY => self.cleanup.to_string(),
             COMPRESSION_TYPE => "producer".to_owned(),

@@ -30,6 +30,18 @@ pub enum TopicConfigType {
     List,
 }
 
+impl TopicConfigType {
+    /// Kafka's name.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Int => "INT",
+            Self::Long => "LONG",
+            Self::String => "STRING",
+            Self::List => "LIST",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A whole number of 32 bits, not less than `min`.
@@ -155,7 +167,7 @@ pub enum TopicConfigError {
     },
     /// The value is not of the property's type.
     #[error("Invalid value {value} for configuration {name}: Not a number of type {word}",
-        word = type_word(.of))]
+        word = .of.word())]
     NotANumber {
         /// The name.
         name: &'static str,
@@ -213,15 +225,6 @@ impl TopicConfig {
             return Err(error);
         }
         properties.iter().try_for_each(|(name, value)| find(name)?.check(value))
-    }
-}
-
-fn type_word(of: &TopicConfigType) -> &'static str {
-    match of {
-        TopicConfigType::Int => "INT",
-        TopicConfigType::Long => "LONG",
-        TopicConfigType::String => "STRING",
-        TopicConfigType::List => "LIST",
     }
 }
 
