@@ -21,8 +21,9 @@ use ottla_log::{
     AppendError as LogAppendError, Appended, FreshSegment, LEADER_EPOCH_CHECKPOINT, Log,
     LogPosition, LogView, RollError, Unsynced,
 };
+use ottla_metadata::TopicConfig;
 use ottla_records::CheckedBatch;
-use ottla_types::{LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+use ottla_types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 use tokio::sync::Mutex;
 
 pub(crate) use checkpoints::Checkpoints;
@@ -48,7 +49,7 @@ pub(crate) struct Partition {
     directory: Arc<LogDirectory>,
     /// The epoch in which this node leads. Set under the lock, read without.
     epoch: AtomicI32,
-    settings: PartitionSettings,
+    settings: TopicConfig,
     published: Published,
     view: ArcSwap<LogView>,
     /// The topic was deleted. Set under the lock, read without.
@@ -66,24 +67,6 @@ struct State {
     roll: Roll,
     /// Listed in the directory's set of dirty partitions.
     dirty: bool,
-}
-
-/// What a topic's configuration says about appends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PartitionSettings {
-    /// `max.message.bytes`
-    pub(crate) message_bytes_max: u32,
-    /// `message.timestamp.type`
-    pub(crate) timestamp_type: TimestampType,
-}
-
-/// Kafka's default of `message.timestamp.after.max.ms`; records may be of any age.
-const TIMESTAMP_AFTER_MAX_MS: i64 = 60 * 60 * 1000;
-
-/// The range of legal producers' timestamps at a moment.
-pub(crate) fn legal_timestamps(now: Timestamp) -> (Timestamp, Timestamp) {
-    let latest = now.millis().saturating_add(TIMESTAMP_AFTER_MAX_MS);
-    (Timestamp::from_millis(0), Timestamp::from_millis(latest))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +115,7 @@ impl Partition {
         directory: Arc<LogDirectory>,
         log: Log,
         epoch: LeaderEpoch,
-        settings: PartitionSettings,
+        settings: TopicConfig,
     ) -> Self {
         let log_end = log.end();
         // What a kill left in the page cache was read back, but a power cut would still take it.
@@ -200,7 +183,8 @@ impl Partition {
         state.log.leader_epochs().epoch_of(offset, end).or(current)
     }
 
-    pub(crate) fn settings(&self) -> &PartitionSettings {
+    /// The topic's.
+    pub(crate) fn settings(&self) -> &TopicConfig {
         &self.settings
     }
 
