@@ -39,6 +39,9 @@ public final class AckedProducer {
         Path path = Path.of(arguments[5]);
         create(arguments[0], topic, partitions);
         AckedProducer run = new AckedProducer(path);
+        Thread flusher = new Thread(run::flushForEver);
+        flusher.setDaemon(true);
+        flusher.start();
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(
                 settings(arguments[0], arguments[3]), new ByteArraySerializer(), new ByteArraySerializer())) {
             run.sendUntilStopped(producer, topic, partitions, Long.parseLong(arguments[4]), path.resolveSibling(
@@ -92,7 +95,6 @@ public final class AckedProducer {
                 if (ahead > 0) {
                     Thread.sleep(ahead / 1_000_000L);
                 }
-                flush();
                 if (Files.exists(stop)) {
                     return;
                 }
@@ -111,6 +113,19 @@ public final class AckedProducer {
                 log.write("failed " + partition + " " + number + " " + failure + "\n");
             }
         } catch (IOException cannotLog) {
+            cannotLog.printStackTrace();
+            Runtime.getRuntime().halt(3);
+        }
+    }
+
+    /** A send may wait as long as the broker is away: what it had said before is to be in the file meanwhile. */
+    private void flushForEver() {
+        try {
+            for (;;) {
+                flush();
+                Thread.sleep(20);
+            }
+        } catch (IOException | InterruptedException cannotLog) {
             cannotLog.printStackTrace();
             Runtime.getRuntime().halt(3);
         }

@@ -52,15 +52,17 @@ compile_java() { mkdir -p "$work/classes"; javac -cp "$classpath" -d "$work/clas
 exec_java() { exec timeout -k 5 1800 java -Xmx384m -cp "$work/classes:$classpath" "$@"; }
 java_program() { (exec_java "$@"); }
 
-# The configuration of a node in $work/node.properties; more lines from standard input.
+# The configuration of a node in $work/node.properties; more lines from standard input. Its log directory is $folder,
+# or else $work/data.
 properties() {
-  cat - >"$work/node.properties" <<PROPS
+  {
+    cat <<PROPS
 node.id=1
 process.roles=broker,controller
 listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:$((port + 1))
-log.dirs=$work/data
+log.dirs=${folder:-$work/data}
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
@@ -68,6 +70,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 PROPS
+    cat
+  } >"$work/node.properties"
 }
 
 # Starts one of the two on the folder, without waiting; what it prints is appended to $work/SYSTEM.log.
