@@ -18,6 +18,7 @@ mod fixtures;
 mod index;
 #[allow(dead_code, reason = "opening and checkpoints use all of it")]
 mod index_file;
+pub mod inspect;
 mod log;
 mod lookup;
 mod open;

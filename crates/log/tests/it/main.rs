@@ -5,6 +5,8 @@ mod crash;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
 mod memory_disk;
 #[cfg(all(test, feature = "planted"))]
 mod planted;
@@ -12,6 +14,8 @@ mod planted;
 mod producers;
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod recovering;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
