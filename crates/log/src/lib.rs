@@ -10,6 +10,7 @@
 mod aborted;
 mod append_list;
 mod config;
+mod cut;
 mod epochs;
 mod files;
 mod index;
@@ -26,6 +27,7 @@ mod walk;
 
 pub use aborted::AbortedTransaction;
 pub use config::LogConfig;
+pub use cut::CutPlan;
 pub use epochs::{EpochEnd, EpochEntry, LeaderEpochCache, StaleEpoch};
 pub use files::{
     LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, ParseFileError, PartitionMetadata, segment_name,
