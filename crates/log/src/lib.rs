@@ -9,14 +9,20 @@
 
 mod aborted;
 mod append_list;
+mod checkpoint_file;
 mod config;
 mod cut;
 mod epochs;
 mod files;
+#[cfg(test)]
+mod fixtures;
 mod index;
+#[allow(dead_code, reason = "opening and checkpoints use all of it")]
+mod index_file;
 mod log;
 mod lookup;
 mod open;
+mod producer_snapshot;
 mod producers;
 mod recovery;
 mod roll;
@@ -26,15 +32,21 @@ mod view;
 mod walk;
 
 pub use aborted::AbortedTransaction;
+pub use checkpoint_file::{
+    CLEAN_SHUTDOWN, CLEANER_CHECKPOINT, CleanShutdown, HIGH_WATERMARK_CHECKPOINT,
+    LOG_START_CHECKPOINT, OffsetCheckpoint, RECOVERY_POINT_CHECKPOINT,
+};
 pub use config::LogConfig;
 pub use cut::CutPlan;
 pub use epochs::{EpochEnd, EpochEntry, LeaderEpochCache, StaleEpoch};
 pub use files::{
     LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, ParseFileError, PartitionMetadata, segment_name,
 };
+pub use index_file::IndexFault;
 pub use log::{AppendError, Appended, Log, LogPosition, Unsynced};
 pub use lookup::{FoundRecord, LookupError};
 pub use open::{OpenLogError, RecoveryReport, TornTail};
+pub use producer_snapshot::SnapshotFault;
 pub use producers::{
     Admission, EndedTransaction, ProducerError, ProducerState, RECENT_BATCHES, RecentBatch,
 };

@@ -342,8 +342,8 @@ impl Log {
         let age = self.tail.first_timestamp.map_or(0, |first| time.saturating_sub(first.millis()));
         let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
         u64::from(batch.size) > room
-            || (self.tail.position > 0 && age > self.config.segment_age)
-            || segment.index.is_full(self.config.segment_index_bytes)
+            || (self.tail.position > 0 && age > self.config.age_max(&self.directory, segment.base))
+            || (self.tail.position > 0 && segment.index.is_full(self.config.segment_index_bytes))
             || relative + i64::from(batch.last_offset_delta) > i64::from(i32::MAX)
     }
 

@@ -14,6 +14,7 @@ mod init_producer_id;
 mod list_offsets;
 mod metadata;
 pub(crate) mod produce;
+mod timestamps;
 mod topic_cursor;
 
 use std::future::Future;
