@@ -20,6 +20,11 @@ impl Refusal {
     fn with(code: ErrorCode, message: String) -> Self {
         Self { code, message: Some(message), records: Vec::new() }
     }
+
+    /// Producers try again what is refused so; a person reads why.
+    pub(super) fn directory_full() -> Self {
+        Self::with(ErrorCode::KafkaStorageError, "the log directory is full".to_owned())
+    }
 }
 
 impl From<ErrorCode> for Refusal {
@@ -77,6 +82,7 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         let code = match &error {
             AppendError::NotLeader => ErrorCode::NotLeaderOrFollower,
+            AppendError::DirectoryFull => return Self::directory_full(),
             AppendError::Roll(_) => ErrorCode::KafkaStorageError,
             AppendError::Log(log) => log_code(log),
         };

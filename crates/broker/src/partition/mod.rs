@@ -6,6 +6,7 @@ mod host;
 mod lock;
 mod published;
 mod registry;
+mod space;
 mod waiters;
 
 use std::io;
@@ -33,6 +34,7 @@ pub(crate) use host::PartitionHost;
 pub use lock::partition_lock_waits_total;
 pub(crate) use published::{Bounds, Isolation};
 pub(crate) use registry::{Partitions, TopicEntry};
+pub(crate) use space::{SpaceWatch, run_space_watch};
 pub(crate) use waiters::FetchWaiter;
 
 use lock::CountedLock;
@@ -106,6 +108,8 @@ pub(crate) enum AppendError {
     Log(#[from] LogAppendError),
     #[error("a new segment could not be made: {0}")]
     Roll(io::ErrorKind),
+    #[error("the log directory is full")]
+    DirectoryFull,
 }
 
 impl Partition {
@@ -213,6 +217,9 @@ impl Partition {
         batch: &CheckedBatch<'_>,
         waker: &Waker,
     ) -> Result<Admission, AppendError> {
+        if !self.directory.space().admits() {
+            return Err(AppendError::DirectoryFull);
+        }
         if self.directory.park_if_over_budget(waker) {
             return Ok(Admission::Parked);
         }
@@ -239,6 +246,10 @@ impl Partition {
             Err(LogAppendError::NeedsRoll) => {
                 self.roll(env, &mut state);
                 Ok(state.park(waker))
+            }
+            Err(error @ LogAppendError::Full(_)) => {
+                self.on_no_space(env, &state);
+                Err(error.into())
             }
             Err(error @ (LogAppendError::Storage(_) | LogAppendError::Dead)) => {
                 // Kafka, too, ends a broker whose only log directory has failed: what the file
