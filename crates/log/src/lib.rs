@@ -18,6 +18,7 @@ mod lookup;
 mod open;
 mod producers;
 mod recovery;
+mod retention;
 mod roll;
 mod segment;
 mod truncate;
@@ -37,6 +38,7 @@ pub use producers::{
     Admission, EndedTransaction, ProducerError, ProducerState, RECENT_BATCHES, RecentBatch,
 };
 pub use recovery::Fault;
+pub use retention::{Expired, LogFacts, RetentionLimits, SegmentFacts};
 pub use roll::{FreshSegment, RollError, RollPlan};
 pub use truncate::TruncateError;
 pub use view::{ColdRange, Located, LogView, ReadError, ReadOutcome, RecordSlice};
