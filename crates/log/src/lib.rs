@@ -9,10 +9,15 @@
 
 mod aborted;
 mod append_list;
+mod checkpoint;
+mod cold;
 mod config;
+mod dormant;
+mod durability;
 mod epochs;
 mod files;
 mod index;
+mod load;
 mod log;
 mod lookup;
 mod open;
@@ -26,12 +31,16 @@ mod view;
 mod walk;
 
 pub use aborted::AbortedTransaction;
+pub use checkpoint::{CheckpointPlan, Superseded, WrittenCheckpoint};
+pub use cold::{Cold, ColdRange, UnloadedSegment};
 pub use config::LogConfig;
+pub use dormant::{Checkpointed, DormantLog};
+pub use durability::Unsynced;
 pub use epochs::{EpochEnd, EpochEntry, LeaderEpochCache, StaleEpoch};
 pub use files::{
     LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, ParseFileError, PartitionMetadata, segment_name,
 };
-pub use log::{AppendError, Appended, Log, LogPosition, Unsynced};
+pub use log::{AppendError, Appended, Log, LogPosition};
 pub use lookup::{FoundRecord, LookupError};
 pub use open::{OpenLogError, RecoveryReport, TornTail};
 pub use producers::{
@@ -41,4 +50,4 @@ pub use recovery::Fault;
 pub use retention::{Expired, LogFacts, RetentionLimits, SegmentFacts};
 pub use roll::{FreshSegment, RollError, RollPlan};
 pub use truncate::TruncateError;
-pub use view::{ColdRange, Located, LogView, ReadError, ReadOutcome, RecordSlice};
+pub use view::{Located, LogView, ReadError, ReadOutcome, RecordSlice};
