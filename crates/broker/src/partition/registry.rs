@@ -11,7 +11,7 @@ use ottla_env::{DiskExt, Env};
 use ottla_log::{Log, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata};
 use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
 
-use super::{LogDirectory, Partition, PartitionSettings};
+use super::{Checkpoints, LogDirectory, Partition, PartitionSettings};
 
 /// The local partitions of one topic.
 #[derive(Clone, Debug)]
@@ -49,6 +49,10 @@ pub(crate) struct Partitions {
 impl Partitions {
     pub(crate) fn new(directory: Arc<LogDirectory>) -> Self {
         Self { topics: ArcSwap::default(), directory }
+    }
+
+    pub(crate) fn checkpoints(&self) -> &Checkpoints {
+        self.directory.checkpoints()
     }
 
     pub(crate) fn topic(&self, name: &str) -> Option<Arc<TopicEntry>> {
