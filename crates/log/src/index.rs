@@ -16,9 +16,9 @@ pub(crate) struct SegmentIndex {
     base: Offset,
     /// Relative last offset of a batch in the upper half, the position of its first byte in the
     /// lower.
-    offsets: AppendList<1>,
+    pub(crate) offsets: AppendList<1>,
     /// The largest timestamp so far, and the relative last offset of the batch that has it.
-    times: AppendList<2>,
+    pub(crate) times: AppendList<2>,
 }
 
 /// The largest timestamp of a segment's first batches.

@@ -10,17 +10,23 @@
 mod aborted;
 mod append_list;
 mod checkpoint;
+mod checkpoint_file;
 mod cold;
 mod config;
 mod dormant;
 mod durability;
 mod epochs;
 mod files;
+#[cfg(test)]
+mod fixtures;
 mod index;
+#[allow(dead_code, reason = "opening and checkpoints use all of it")]
+mod index_file;
 mod load;
 mod log;
 mod lookup;
 mod open;
+mod producer_snapshot;
 mod producers;
 mod recovery;
 mod retention;
@@ -32,6 +38,10 @@ mod walk;
 
 pub use aborted::AbortedTransaction;
 pub use checkpoint::{CheckpointPlan, Superseded, WrittenCheckpoint};
+pub use checkpoint_file::{
+    CLEAN_SHUTDOWN, CLEANER_CHECKPOINT, CleanShutdown, HIGH_WATERMARK_CHECKPOINT,
+    LOG_START_CHECKPOINT, OffsetCheckpoint, RECOVERY_POINT_CHECKPOINT,
+};
 pub use cold::{Cold, ColdRange, UnloadedSegment};
 pub use config::LogConfig;
 pub use dormant::{Checkpointed, DormantLog};
@@ -40,9 +50,11 @@ pub use epochs::{EpochEnd, EpochEntry, LeaderEpochCache, StaleEpoch};
 pub use files::{
     LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, ParseFileError, PartitionMetadata, segment_name,
 };
+pub use index_file::IndexFault;
 pub use log::{AppendError, Appended, Log, LogPosition};
 pub use lookup::{FoundRecord, LookupError};
 pub use open::{OpenLogError, RecoveryReport, TornTail};
+pub use producer_snapshot::SnapshotFault;
 pub use producers::{
     Admission, EndedTransaction, ProducerError, ProducerState, RECENT_BATCHES, RecentBatch,
 };

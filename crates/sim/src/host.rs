@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use ottla_env::{Env, LoopId, Process, Purpose, Rng, Spawn, Task};
 
 use crate::clock::SimClock;
-use crate::disk::{DiskFault, SimDisk, Storage};
+use crate::disk::{Damage, Damaged, DiskFault, SimDisk, Storage};
 use crate::draws::Draws;
 use crate::executor::{MakeTask, Starting, current_loop, start_task};
 use crate::kernel::{Kernel, lock};
@@ -69,6 +69,8 @@ pub(crate) struct Machine {
     pub(crate) storage: Arc<Storage>,
     draws: [Draws; 4],
     wall_skew_ms: AtomicI64,
+    /// Whether the system goes on when its node halts, and somebody starts only the node again.
+    outlives_halts: AtomicBool,
     life: Mutex<Option<Arc<Life>>>,
     lives: AtomicU32,
     halts: Mutex<Vec<String>>,
@@ -82,6 +84,7 @@ impl Machine {
             storage: Arc::new(Storage::new(id, Arc::clone(&kernel))),
             draws: [draws("uuid"), draws("placement"), draws("session"), draws("jitter")],
             wall_skew_ms: AtomicI64::new(0),
+            outlives_halts: AtomicBool::new(false),
             life: Mutex::default(),
             lives: AtomicU32::new(0),
             halts: Mutex::default(),
@@ -188,6 +191,40 @@ impl Host {
         self.machine.storage.inject(fault);
     }
 
+    /// Whether the machine keeps its power, and its page cache, when its node halts.
+    pub fn set_outlives_halts(&self, outlives: bool) {
+        self.machine.outlives_halts.store(outlives, Ordering::Relaxed);
+    }
+
+    /// Every file of the machine's disk, with its length, sorted by path.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, usize)> {
+        self.machine.storage.files()
+    }
+
+    /// The content of a file, as a node would read it.
+    #[must_use]
+    pub fn content(&self, path: &str) -> Option<Vec<u8>> {
+        self.machine.storage.content(path)
+    }
+
+    /// Harms a file on the device; false where the device does not hold what is to be harmed.
+    ///
+    /// # Panics
+    /// For any harm but a flipped bit while a node lives: nobody else touches its files then.
+    #[must_use]
+    pub fn damage(&self, path: &str, damage: Damage) -> bool {
+        let silent = matches!(damage, Damage::BitFlipped { .. });
+        assert!(silent || !self.is_alive(), "a node has its files for itself");
+        self.machine.storage.damage(path, damage)
+    }
+
+    /// Where the device has turned out to hold other bytes than it had promised; each is told once.
+    #[must_use]
+    pub fn take_damaged(&self) -> Vec<Damaged> {
+        self.machine.storage.take_damaged()
+    }
+
     /// Resets every connection between this machine and another, wherever it is in a frame.
     pub fn reset_connections(&self, other: &Self) {
         self.machine.network.reset_between(self.id(), other.id());
@@ -277,8 +314,9 @@ impl Process for SimProcess {
         }
         self.machine.kernel.print(format_args!("host {} halts: {why}", self.machine.id.0));
         lock(&self.machine.halts).push(why.to_owned());
-        // Somebody acts, and has to restart the machine: its page cache holds what its disk does
-        // not, and a node that read it would believe it.
-        drop(self.machine.end(Death::PowerLoss));
+        // The page cache may hold what the disk does not. Careful people restart the machine; most
+        // start the node again.
+        let stays = self.machine.outlives_halts.load(Ordering::Relaxed);
+        drop(self.machine.end(if stays { Death::Kill } else { Death::PowerLoss }));
     }
 }

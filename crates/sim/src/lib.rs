@@ -15,7 +15,7 @@ mod kernel;
 mod net;
 
 pub use cluster::{Options, PlannedFault, Report, simulate};
-pub use disk::DiskFault;
+pub use disk::{Damage, Damaged, DiskFault, Lie, ReadOnly};
 pub use draws::Draws;
 pub use executor::Sim;
 pub use host::{Death, Host, HostId};

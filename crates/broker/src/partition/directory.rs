@@ -10,6 +10,7 @@ use ottla_types::planted::{self, Bug};
 use tokio::sync::Notify;
 
 use super::Partition;
+use super::checkpoints::Checkpoints;
 use super::waiters::list_once;
 
 /// `ottla.durability`: when an append counts as committed.
@@ -33,6 +34,7 @@ const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct LogDirectory {
     durability: Durability,
+    checkpoints: Checkpoints,
     dirty_bytes: AtomicU64,
     /// Partitions with unsynced bytes: each is listed once, by its own `dirty` mark.
     dirty: Mutex<Vec<Arc<Partition>>>,
@@ -45,9 +47,10 @@ pub(crate) struct LogDirectory {
 }
 
 impl LogDirectory {
-    pub(crate) fn new(durability: Durability) -> Self {
+    pub(crate) fn new(durability: Durability, checkpoints: Checkpoints) -> Self {
         Self {
             durability,
+            checkpoints,
             dirty_bytes: AtomicU64::new(0),
             dirty: Mutex::new(Vec::new()),
             parked: Mutex::new(Vec::new()),
@@ -58,6 +61,11 @@ impl LogDirectory {
 
     pub(crate) fn durability(&self) -> Durability {
         self.durability
+    }
+
+    /// What the directory remembers of its partitions' offsets.
+    pub(crate) const fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
     }
 
     /// A partition has grown by `bytes`; called under its lock.
@@ -157,6 +165,7 @@ pub(crate) async fn run_syncer(env: Env, directory: Arc<LogDirectory>) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::task::Poll;
 
     use ottla_sim::Sim;
@@ -175,7 +184,7 @@ mod tests {
         let mut sim = Sim::new(1);
         let host = sim.host();
         let found = sim.run(&host, |env| async move {
-            let directory = LogDirectory::new(durability);
+            let directory = LogDirectory::new(durability, Checkpoints::none(Path::new("data")));
             directory.dirty_bytes.store(left, Ordering::Relaxed);
             directory.sync(&env).await.unwrap();
             let mut work = std::pin::pin!(directory.work.notified());

@@ -104,10 +104,11 @@ impl Opener {
 
     async fn apply(&self, change: Change) {
         // Removals first: a topic may have been deleted and made again under its old name.
-        for id in change.removed {
-            if let Some(entry) = self.partitions.remove(id) {
-                self.set_aside(&entry).await;
-            }
+        let removed = change.removed.into_iter().filter_map(|id| self.partitions.remove(id));
+        let removed: Vec<_> = removed.collect();
+        self.forget(&removed).await;
+        for entry in &removed {
+            self.set_aside(entry).await;
         }
         let mut opened = Vec::with_capacity(change.changed.len());
         for topic in &change.changed {
@@ -164,6 +165,16 @@ impl Opener {
             segment_index_bytes: config.segment_index_bytes,
         };
         (log, config)
+    }
+
+    /// Forgets what the directory's checkpoints say of topics that go, before a new topic of the
+    /// same name can be taken for them.
+    async fn forget(&self, removed: &[Arc<TopicEntry>]) {
+        let partitions = removed.iter().flat_map(|entry| entry.partitions());
+        let names: Vec<_> = partitions.map(|partition| partition.name().clone()).collect();
+        if let Err(error) = self.partitions.checkpoints().forget(&self.env, &names).await {
+            self.env.process.halt(&format!("cannot write the checkpoints: {error}"));
+        }
     }
 
     async fn set_aside(&self, entry: &TopicEntry) {

@@ -1,5 +1,6 @@
 //! A partition of this node: its log, its high watermark, and those who wait for either.
 
+mod checkpoints;
 mod directory;
 mod host;
 mod lock;
@@ -25,6 +26,7 @@ use ottla_records::CheckedBatch;
 use ottla_types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 use tokio::sync::Mutex;
 
+pub(crate) use checkpoints::Checkpoints;
 pub use directory::Durability;
 pub(crate) use directory::{LogDirectory, run_syncer};
 pub(crate) use host::PartitionHost;

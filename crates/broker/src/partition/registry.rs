@@ -12,7 +12,7 @@ use ottla_log::{Log, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetad
 use ottla_metadata::TopicConfig;
 use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
 
-use super::{LogDirectory, Partition};
+use super::{Checkpoints, LogDirectory, Partition};
 
 /// The local partitions of one topic.
 #[derive(Clone, Debug)]
@@ -50,6 +50,10 @@ pub(crate) struct Partitions {
 impl Partitions {
     pub(crate) fn new(directory: Arc<LogDirectory>) -> Self {
         Self { topics: ArcSwap::default(), directory }
+    }
+
+    pub(crate) fn checkpoints(&self) -> &Checkpoints {
+        self.directory.checkpoints()
     }
 
     pub(crate) fn topic(&self, name: &str) -> Option<Arc<TopicEntry>> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply};
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
 
 /// The disk. A clone is the same disk.
 #[derive(Clone, Debug, Default)]
@@ -167,6 +167,11 @@ impl File for MemoryFile {
         Ok(CachedRead::Ready(len))
     }
 
+    fn is_cached(&self, _: u64, _: u64) -> bool {
+        let cold = self.world.upgrade().unwrap().cold.load(Ordering::Relaxed);
+        !cold || self.warm.load(Ordering::Relaxed)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -191,6 +196,11 @@ impl Disk for MemoryDisk {
         to.send(Ok(bytes));
     }
 
+    fn read_ahead(&self, file: &Arc<dyn File>, _: u64, _: u64, to: Reply<io::Result<()>>) {
+        of(file).warm.store(true, Ordering::Relaxed);
+        to.send(Ok(()));
+    }
+
     fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
         to.send(self.sync_now(&files));
     }
@@ -208,6 +218,21 @@ impl Disk for MemoryDisk {
         durable.files.extend(files.map(|(name, file)| (name.clone(), Arc::clone(file))));
         durable.directories.extend(live.directories.iter().filter(|name| within(name)).cloned());
         to.send(Ok(()));
+    }
+
+    fn sync_all(&self, _: &Path, to: Reply<io::Result<()>>) {
+        let names = self.0.names.lock().unwrap().clone();
+        let files: Vec<_> =
+            names.files.values().map(|file| Arc::clone(file) as Arc<dyn File>).collect();
+        let synced = self.sync_now(&files);
+        if synced.is_ok() {
+            *self.0.durable.lock().unwrap() = names;
+        }
+        to.send(synced);
+    }
+
+    fn space(&self, _: &Path, to: Reply<io::Result<Space>>) {
+        to.send(Ok(Space { total_bytes: 1 << 40, available_bytes: 1 << 40 }));
     }
 
     fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>) {

@@ -4,6 +4,8 @@
 //! its completion; a sync covers what had been written when it was submitted. A crash point sits
 //! before and after every call and every completion.
 
+mod damage;
+mod faults;
 mod names;
 mod pages;
 
@@ -13,34 +15,18 @@ use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply};
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
 
 use crate::draws::Draws;
 use crate::host::{Death, HostId, Life};
 use crate::kernel::{Kernel, lock};
 
+pub use damage::{Damage, Damaged};
+use faults::Faults;
+pub use faults::{DiskFault, Lie, ReadOnly};
 use names::{Inode, Tree};
 use pages::SyncImage;
-
-/// Ways in which a disk misbehaves from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiskFault {
-    /// The machine dies at the call after so many more calls.
-    DeathAfter { calls: u32, death: Death },
-    /// The next sync of a file fails. What it should have written is lost, later syncs succeed.
-    NextSyncFails,
-    /// No further fault: syncs succeed, there is room, calls take their usual time.
-    Healed,
-    /// Whether the disk is full: nothing grows, and a write that would may be written in part.
-    Full(bool),
-    /// What every call of the Later half takes in addition.
-    Slow(Duration),
-    /// Now and then the page cache is dropped, and one page in so many is not found in it by the
-    /// next read of it; 0: all always are.
-    ColdOneIn(u64),
-}
 
 type OnCrashPoint = Box<dyn Fn(Death) + Send>;
 
@@ -58,27 +44,31 @@ struct State {
     faults: Faults,
     /// Pages that are in the cache for sure: written or read since it was dropped.
     warm: BTreeSet<(Inode, u64)>,
+    /// Pages that the device cannot read.
+    unreadable: BTreeSet<(Inode, u64)>,
+    /// What the device has lied about and a power loss has shown.
+    damaged: Vec<Damaged>,
 }
 
 const PAGE: u64 = 4_096;
 
+/// What a disk without faults has.
+const CAPACITY: u64 = 1 << 40;
+
 /// The cache is dropped at one write in so many, times [`DiskFault::ColdOneIn`].
 const WRITES_PER_DROP: u64 = 10;
-
-#[derive(Default)]
-struct Faults {
-    death_after: Option<(u32, Death)>,
-    next_sync_fails: bool,
-    full: bool,
-    slow: Duration,
-    cold_one_in: u64,
-}
 
 impl Storage {
     pub(crate) fn new(host: HostId, kernel: Arc<Kernel>) -> Self {
         let draws = Draws::new(kernel.seed, u64::from(host.0), "disk");
-        let state =
-            State { tree: Tree::new(), draws, faults: Faults::default(), warm: BTreeSet::new() };
+        let state = State {
+            tree: Tree::new(),
+            draws,
+            faults: Faults::default(),
+            warm: BTreeSet::new(),
+            unreadable: BTreeSet::new(),
+            damaged: Vec::new(),
+        };
         Self { kernel, host, state: Mutex::new(state), on_crash_point: Mutex::default() }
     }
 
@@ -88,16 +78,14 @@ impl Storage {
 
     pub(crate) fn inject(&self, fault: DiskFault) {
         self.kernel.print(format_args!("disk of host {}: {fault:?}", self.host.0));
-        let faults = &mut lock(&self.state).faults;
+        let mut state = lock(&self.state);
+        state.faults.take(fault, self.kernel.now());
         match fault {
-            DiskFault::DeathAfter { calls, death } => faults.death_after = Some((calls, death)),
-            DiskFault::Healed => {
-                *faults = Faults { cold_one_in: faults.cold_one_in, ..Faults::default() };
-            }
-            DiskFault::NextSyncFails => faults.next_sync_fails = true,
-            DiskFault::Full(full) => faults.full = full,
-            DiskFault::Slow(slow) => faults.slow = slow,
-            DiskFault::ColdOneIn(n) => faults.cold_one_in = n,
+            DiskFault::UnreadableOneIn(n) => state.lose_pages(n),
+            DiskFault::Healed => state.unreadable.clear(),
+            DiskFault::Full(true) => state.leave_room(0),
+            DiskFault::Room(Some(room)) => state.leave_room(room),
+            _ => {}
         }
     }
 
@@ -105,9 +93,7 @@ impl Storage {
         let mut state = lock(&self.state);
         state.faults.death_after = None;
         if death == Death::PowerLoss {
-            let State { tree, draws, warm, .. } = &mut *state;
-            tree.lose_power(draws);
-            warm.clear();
+            state.lose_power();
         }
     }
 
@@ -170,7 +156,8 @@ impl SimDisk {
         work: impl FnOnce(&Self, &mut State) -> io::Result<T> + Send + 'static,
     ) {
         let kernel = &self.storage.kernel;
-        let Ok(takes) = self.now(what, |state| Ok(latency(state))) else {
+        let latency = |state: &mut State| Ok(state.faults.latency(&state.draws, kernel.now()));
+        let Ok(takes) = self.now(what, latency) else {
             return kernel.never_answer(to);
         };
         let disk = self.clone();
@@ -211,19 +198,54 @@ impl SimDisk {
     }
 }
 
-/// Most calls take the time of a fast device, some much longer.
-fn latency(state: &State) -> Duration {
-    let micros = match state.draws.below(100) {
-        0 => state.draws.within(5_000..50_000),
-        1..10 => state.draws.within(500..5_000),
-        _ => state.draws.within(20..500),
-    };
-    Duration::from_micros(micros) + state.faults.slow
-}
-
 impl State {
+    fn lose_power(&mut self) {
+        let Self { tree, draws, warm, unreadable, damaged, .. } = self;
+        for (inode, at) in tree.lose_power(draws) {
+            let path = tree.path_of(inode);
+            damaged.extend(path.map(|path| Damaged { path, at: at as u64 }));
+        }
+        warm.clear();
+        unreadable.retain(|(inode, _)| tree.has(*inode));
+    }
+
+    /// The device cannot read some of its pages any more, and the cache has none of those.
+    fn lose_pages(&mut self, one_in: u64) {
+        self.unreadable.clear();
+        if one_in == 0 {
+            return;
+        }
+        for (inode, pages) in self.tree.all_pages() {
+            let lost = pages.on_device().filter(|_| self.draws.one_in(one_in));
+            self.unreadable.extend(lost.map(|page| (inode, page as u64)));
+        }
+    }
+
+    /// Others take all but `room` bytes.
+    fn leave_room(&mut self, room: u64) {
+        self.faults.capacity = Some(self.tree.bytes() + room);
+    }
+
+    /// How many bytes of the range the file has.
+    fn within(&mut self, inode: Inode, at: u64, len: u64) -> usize {
+        let there = (self.tree.pages(inode).len() as u64).saturating_sub(at);
+        usize::try_from(len.min(there)).expect("files of this world are small")
+    }
+
+    /// Bytes of the range in front of the first page that the device cannot read.
+    fn readable(&self, inode: Inode, at: u64, len: usize) -> usize {
+        let pages = at / PAGE..(at + len as u64).div_ceil(PAGE);
+        let bad = self.unreadable.range((inode, pages.start)..(inode, pages.end)).next();
+        bad.map_or(len, |(_, page)| {
+            usize::try_from((page * PAGE).saturating_sub(at)).map_or(len, |bytes| bytes.min(len))
+        })
+    }
+
     /// Whether a read of the page cache misses something; what it does not miss stays.
     fn is_cold(&mut self, inode: Inode, at: u64, len: usize) -> bool {
+        if self.readable(inode, at, len) < len {
+            return true;
+        }
         let n = self.faults.cold_one_in;
         if n == 0 {
             return false;
@@ -245,12 +267,26 @@ impl State {
         }
     }
 
+    fn space(&self) -> Space {
+        match self.faults.capacity {
+            None => Space { total_bytes: CAPACITY, available_bytes: CAPACITY },
+            Some(total_bytes) => {
+                let available_bytes = total_bytes.saturating_sub(self.tree.bytes());
+                Space { total_bytes, available_bytes }
+            }
+        }
+    }
+
     /// Refuses to grow a full disk.
     fn room(&self) -> io::Result<()> {
-        if self.faults.full { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+        match self.space().available_bytes {
+            0 => Err(ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
     }
 
     fn write(&mut self, inode: Inode, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        self.faults.content_changes()?;
         let mut at = usize::try_from(at).map_err(io::Error::other)?;
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let n = self.faults.cold_one_in;
@@ -258,9 +294,19 @@ impl State {
             self.warm.clear();
         }
         self.warm(inode, at as u64, len);
+        self.mend(inode, at as u64, len);
+        let room = self.space().available_bytes;
         let pages = self.tree.pages(inode);
-        let refused = self.faults.full && at + len > pages.len();
-        let mut allowed = if refused { self.draws.index(len) } else { len };
+        let grows = (at + len).saturating_sub(pages.len());
+        let refused = grows as u64 > room;
+        let mut allowed = if refused {
+            // What was begun of a page is whole, so it has room even when nothing else has.
+            let begun = (PAGE - pages.len() as u64 % PAGE) % PAGE;
+            let fits = (len - grows).saturating_add(usize::try_from(room + begun).unwrap_or(len));
+            self.draws.index(len.min(fits + 1))
+        } else {
+            len
+        };
         for part in parts {
             let taken = &part[..part.len().min(allowed)];
             pages.write(at, taken);
@@ -268,6 +314,12 @@ impl State {
             allowed -= taken.len();
         }
         if refused { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn mend(&mut self, inode: Inode, at: u64, len: usize) {
+        for page in at / PAGE..(at + len as u64).div_ceil(PAGE) {
+            self.unreadable.remove(&(inode, page));
+        }
     }
 
     fn sync(&mut self, images: Vec<(Inode, SyncImage)>) -> io::Result<()> {
@@ -279,9 +331,27 @@ impl State {
                 pages.sync_failed(&image);
                 return Err(io::Error::other("the device refuses to write"));
             }
-            pages.synced(image);
+            self.lie_about(inode, &image);
+            self.tree.pages(inode).synced(image);
         }
         Ok(())
+    }
+
+    /// Where the device is to lie, and this is a segment of a partition: it does.
+    fn lie_about(&mut self, inode: Inode, image: &SyncImage) {
+        let Some(lie) = self.faults.next_sync_lies else { return };
+        if !self.tree.path_of(inode).is_some_and(|path| damage::is_segment(&path)) {
+            return;
+        }
+        let Some((page, content)) = self.tree.pages(inode).lie(image, &self.draws) else { return };
+        self.faults.next_sync_lies = None;
+        if lie == Lie::Misdirected {
+            let places = damage::places(&self.tree, (inode, page));
+            if !places.is_empty() {
+                let (victim, page) = *self.draws.pick(&places);
+                self.tree.pages(victim).stray(page, content);
+            }
+        }
     }
 }
 
@@ -291,6 +361,7 @@ impl Disk for SimDisk {
             let inode = match (how, state.tree.find_file(path)) {
                 (Open::New, Ok(_)) => Err(ErrorKind::AlreadyExists.into()),
                 (Open::New | Open::Ensure, Err(error)) if error.kind() == ErrorKind::NotFound => {
+                    state.faults.names_change()?;
                     state.room()?;
                     state.tree.make_file(path)
                 }
@@ -310,12 +381,27 @@ impl Disk for SimDisk {
         let inode = self.inode(file);
         self.later("read", to, move |_, state| {
             let len = len.min(state.tree.pages(inode).len());
+            if state.readable(inode, at, len) < len {
+                return Err(io::Error::other("the device cannot read a page"));
+            }
             state.warm(inode, at, len);
             let pages = state.tree.pages(inode);
             let mut bytes = vec![0; len];
             let read = pages.read(at, &mut bytes);
             bytes.truncate(read);
             Ok(bytes)
+        });
+    }
+
+    fn read_ahead(&self, file: &Arc<dyn File>, at: u64, len: u64, to: Reply<io::Result<()>>) {
+        let inode = self.inode(file);
+        self.later("read_ahead", to, move |_, state| {
+            let len = state.within(inode, at, len);
+            if state.readable(inode, at, len) < len {
+                return Err(io::Error::other("the device cannot read a page"));
+            }
+            state.warm(inode, at, len);
+            Ok(())
         });
     }
 
@@ -331,6 +417,7 @@ impl Disk for SimDisk {
     fn truncate(&self, file: &Arc<dyn File>, len: u64, to: Reply<io::Result<()>>) {
         let inode = self.inode(file);
         self.later("truncate", to, move |_, state| {
+            state.faults.content_changes()?;
             let len = usize::try_from(len).map_err(io::Error::other)?;
             if len > state.tree.pages(inode).len() {
                 state.room()?;
@@ -344,9 +431,31 @@ impl Disk for SimDisk {
         self.on_path("sync_dir", path, to, move |_, state, path| state.tree.sync(path));
     }
 
+    fn sync_all(&self, path: &Path, to: Reply<io::Result<()>>) {
+        let images = self.now("sync_all", |state| {
+            let images = state.tree.dirty_files().map(|(inode, pages)| (inode, pages.sync_image()));
+            Ok((images.collect(), state.tree.changes()))
+        });
+        let Ok((images, names)) = images else { return self.storage.kernel.never_answer(to) };
+        self.on_path("sync_all", path, to, move |_, state, path| {
+            state.tree.list(path)?;
+            state.sync(images)?;
+            state.tree.sync_all(names);
+            Ok(())
+        });
+    }
+
+    fn space(&self, path: &Path, to: Reply<io::Result<Space>>) {
+        self.on_path("space", path, to, move |_, state, path| {
+            state.tree.list(path)?;
+            Ok(state.space())
+        });
+    }
+
     fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
         self.on_path("create_dir", path, to, move |_, state, path| {
             if state.tree.list(path).is_err() {
+                state.faults.names_change()?;
                 state.room()?;
             }
             state.tree.make_dir(path)
@@ -359,15 +468,24 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
         let onto = onto.to_owned();
-        self.on_path("rename", from, to, move |_, state, from| state.tree.rename(from, &onto));
+        self.on_path("rename", from, to, move |_, state, from| {
+            state.faults.names_change()?;
+            state.tree.rename(from, &onto)
+        });
     }
 
     fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {
-        self.on_path("remove_file", path, to, move |_, state, path| state.tree.remove_file(path));
+        self.on_path("remove_file", path, to, move |_, state, path| {
+            state.faults.names_change()?;
+            state.tree.remove_file(path)
+        });
     }
 
     fn remove_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
-        self.on_path("remove_dir", path, to, move |_, state, path| state.tree.remove_dir(path));
+        self.on_path("remove_dir", path, to, move |_, state, path| {
+            state.faults.names_change()?;
+            state.tree.remove_dir(path)
+        });
     }
 
     fn lock(&self, path: &Path, to: Reply<io::Result<Box<dyn FileLock>>>) {
@@ -376,6 +494,7 @@ impl Disk for SimDisk {
                 if error.kind() != ErrorKind::NotFound {
                     return Err(error);
                 }
+                state.faults.names_change()?;
                 state.room()?;
                 state.tree.make_file(path)?;
             }
@@ -400,7 +519,14 @@ impl SimFile {
     /// What a socket takes of the file itself: up to `buffer.len()` bytes from `at`.
     pub(crate) fn send(file: &Arc<dyn File>, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let file: &Self = file.as_any().downcast_ref().expect("a file of this world");
-        file.disk.now("sendfile", |state| Ok(state.tree.pages(file.inode).read(at, buffer)))
+        file.disk.now("sendfile", |state| {
+            let wanted = buffer.len().min(state.tree.pages(file.inode).len());
+            match state.readable(file.inode, at, wanted) {
+                0 if wanted > 0 => Err(io::Error::other("the device cannot read a page")),
+                // Only what is in front of the page that cannot be read is sent.
+                len => Ok(state.tree.pages(file.inode).read(at, &mut buffer[..len])),
+            }
+        })
     }
 }
 
@@ -416,6 +542,15 @@ impl File for SimFile {
             }
             Ok(CachedRead::Ready(state.tree.pages(self.inode).read(at, buffer)))
         })
+    }
+
+    fn is_cached(&self, at: u64, len: u64) -> bool {
+        let cached = self.disk.now("is_cached", |state| {
+            let len = state.within(self.inode, at, len);
+            Ok(!state.is_cold(self.inode, at, len))
+        });
+        // Of a life that is over nobody asks again.
+        cached.unwrap_or(true)
     }
 
     fn as_any(&self) -> &dyn Any {

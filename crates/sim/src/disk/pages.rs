@@ -15,6 +15,8 @@ pub(super) struct Pages {
     bytes: Vec<u8>,
     durable_len: usize,
     unsynced: BTreeMap<usize, Unsynced>,
+    /// What a misdirected write has put in the place of pages, as the next power loss shows.
+    strays: BTreeMap<usize, Vec<u8>>,
     changes: u64,
 }
 
@@ -25,8 +27,17 @@ struct Unsynced {
     durable: Vec<u8>,
     /// The number of its last change.
     change: u64,
-    /// A sync of it failed. The system takes it for clean, so no later sync writes it.
-    lost: bool,
+    /// The system takes it for clean, so no later sync writes it.
+    lost: Option<Loss>,
+}
+
+/// Why a page is not on the device although the system believes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    /// Its sync failed, and that was told.
+    Refused,
+    /// Its sync succeeded.
+    LiedAbout,
 }
 
 /// What a sync that was submitted has to make durable.
@@ -40,6 +51,39 @@ pub(super) struct SyncImage {
 impl Pages {
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    pub(super) fn content(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The pages that the device holds as they are, the last one excepted.
+    pub(super) fn on_device(&self) -> impl Iterator<Item = usize> {
+        let whole = self.bytes.len().saturating_sub(1) / PAGE;
+        (0..whole).filter(|page| !self.unsynced.contains_key(page))
+    }
+
+    /// Changes what the device holds, behind the back of whoever wrote it.
+    pub(super) fn harm(&mut self, harm: impl FnOnce(&mut Vec<u8>)) -> bool {
+        harm(&mut self.bytes);
+        self.durable_len = self.bytes.len();
+        self.unsynced.clear();
+        self.strays.clear();
+        true
+    }
+
+    /// Flips a bit of a page that the device holds as it is; whether it does.
+    pub(super) fn flip(&mut self, at: usize, bit: u8) -> bool {
+        if at >= self.bytes.len() || self.unsynced.contains_key(&(at / PAGE)) {
+            return false;
+        }
+        self.bytes[at] ^= 1 << bit;
+        true
+    }
+
+    /// A write that belongs elsewhere lands on a page.
+    pub(super) fn stray(&mut self, page: usize, content: Vec<u8>) {
+        self.strays.insert(page, content);
     }
 
     pub(super) fn read(&self, at: u64, buffer: &mut [u8]) -> usize {
@@ -80,16 +124,22 @@ impl Pages {
             let entry = self.unsynced.entry(page).or_insert_with(|| Unsynced {
                 durable: slice_of(bytes, page, durable_len).to_vec(),
                 change: 0,
-                lost: false,
+                lost: None,
             });
             entry.change = self.changes;
-            entry.lost = false;
+            entry.lost = None;
         }
+    }
+
+    /// Whether a sync would have nothing to do.
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable_len == self.bytes.len()
+            && self.unsynced.values().all(|page| page.lost.is_some())
     }
 
     pub(super) fn sync_image(&self) -> SyncImage {
         let image = |page: usize| slice_of(&self.bytes, page, usize::MAX).to_vec();
-        let dirty = self.unsynced.iter().filter(|(_, page)| !page.lost);
+        let dirty = self.unsynced.iter().filter(|(_, page)| page.lost.is_none());
         SyncImage {
             change: self.changes,
             len: self.bytes.len(),
@@ -97,11 +147,27 @@ impl Pages {
         }
     }
 
-    /// The device has the image.
+    /// A page of the image that was not changed since, by the number of a draw: the device says
+    /// that it has it, and has not. Its number, and what it should hold.
+    pub(super) fn lie(&mut self, image: &SyncImage, draws: &Draws) -> Option<(usize, Vec<u8>)> {
+        let (number, content) = image.pages.get(draws.index(image.pages.len().max(1)))?;
+        let page = self.unsynced.get_mut(number)?;
+        if page.change > image.change {
+            return None;
+        }
+        page.lost = Some(Loss::LiedAbout);
+        Some((*number, content.clone()))
+    }
+
+    /// The device has the image, but for pages that it lied about.
     pub(super) fn synced(&mut self, image: SyncImage) {
         self.durable_len = image.len;
         for (number, content) in image.pages {
+            self.strays.remove(&number);
             let Some(page) = self.unsynced.get_mut(&number) else { continue };
+            if page.lost == Some(Loss::LiedAbout) {
+                continue;
+            }
             if page.change <= image.change {
                 self.unsynced.remove(&number);
             } else {
@@ -116,14 +182,15 @@ impl Pages {
             if let Some(page) = self.unsynced.get_mut(number)
                 && page.change <= image.change
             {
-                page.lost = true;
+                page.lost = Some(Loss::Refused);
             }
         }
     }
 
     /// Leaves what a power loss may leave: of each unsynced page the old or the new content, or a
-    /// mixture of their sectors, in no order; of the length anything in between.
-    pub(super) fn lose_power(&mut self, draws: &Draws) {
+    /// mixture of their sectors, in no order; of the length anything in between. The places where
+    /// bytes are wrong that were promised to be durable.
+    pub(super) fn lose_power(&mut self, draws: &Draws) -> Vec<usize> {
         let len = self.bytes.len();
         let (low, high) = (len.min(self.durable_len), len.max(self.durable_len));
         let fate = *draws.pick(&Fate::ALL);
@@ -133,8 +200,12 @@ impl Pages {
             Fate::WholePages | Fate::TornPages => low + draws.index(high - low + 1),
         };
         self.bytes.resize(high, 0);
+        let mut damaged = self.land_strays();
         for (number, page) in std::mem::take(&mut self.unsynced) {
             let (start, stop) = (number * PAGE, ((number + 1) * PAGE).min(high));
+            if page.lost == Some(Loss::LiedAbout) {
+                damaged.push(start);
+            }
             let page_kept = draws.one_in(2);
             for sector in (start..stop).step_by(SECTOR) {
                 let kept = match fate {
@@ -143,7 +214,7 @@ impl Pages {
                     Fate::WholePages => page_kept,
                     Fate::TornPages => draws.one_in(2),
                 };
-                if page.lost || !kept {
+                if page.lost.is_some() || !kept {
                     let stretch = &mut self.bytes[sector..(sector + SECTOR).min(stop)];
                     restore(stretch, &page.durable, sector - start);
                 }
@@ -151,6 +222,21 @@ impl Pages {
         }
         self.bytes.truncate(end);
         self.durable_len = end;
+        damaged
+    }
+
+    /// What misdirected writes left is on the device; pages that wait for a sync are not there.
+    fn land_strays(&mut self) -> Vec<usize> {
+        let mut landed = Vec::new();
+        for (page, content) in std::mem::take(&mut self.strays) {
+            let start = page * PAGE;
+            let end = (start + content.len()).min(self.bytes.len());
+            if start < end && !self.unsynced.contains_key(&page) {
+                self.bytes[start..end].copy_from_slice(&content[..end - start]);
+                landed.push(start);
+            }
+        }
+        landed
     }
 }
 

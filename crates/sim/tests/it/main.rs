@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 mod cluster;
+mod disk;
 mod log;
 mod world;
