@@ -8,6 +8,8 @@
 //! corruption, which is reported and never cut away.
 
 mod aborted;
+mod advance;
+mod ages;
 mod append_list;
 mod checkpoint;
 mod checkpoint_file;
@@ -37,6 +39,7 @@ mod view;
 mod walk;
 
 pub use aborted::AbortedTransaction;
+pub use advance::{Doomed, SetAside};
 pub use checkpoint::{CheckpointPlan, Superseded, WrittenCheckpoint};
 pub use checkpoint_file::{
     CLEAN_SHUTDOWN, CLEANER_CHECKPOINT, CleanShutdown, HIGH_WATERMARK_CHECKPOINT,

@@ -16,7 +16,7 @@ use crate::segment::{Loaded, SegmentTail};
 use crate::view::SealedSegment;
 use crate::{
     Admission, FreshSegment, LeaderEpochCache, LogConfig, LogView, ProducerError, ProducerState,
-    RollPlan, StaleEpoch,
+    RollPlan, SegmentFacts, StaleEpoch,
 };
 
 /// A place between two batches: Kafka calls it `LogOffsetMetadata`.
@@ -179,7 +179,8 @@ impl Log {
     /// read up to `high_watermark`.
     pub fn last_stable_offset(&mut self, high_watermark: Offset) -> Offset {
         self.producers.on_high_watermark(high_watermark);
-        self.producers.last_stable_offset(high_watermark)
+        // A transaction may be open whose beginning was deleted.
+        self.producers.last_stable_offset(high_watermark).max(self.start_offset())
     }
 
     /// What opening it found.
@@ -274,15 +275,43 @@ impl Log {
         let time = batch.max_timestamp.unwrap_or(now).millis();
         let age = self.tail.first_timestamp.map_or(0, |first| time.saturating_sub(first.millis()));
         let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+        let age_max = self.config.age_max(&self.directory, self.view.active().base);
+        let index_full = self.active().index.is_full(self.config.segment_index_bytes);
         u64::from(batch.size) > room
-            || (self.tail.position > 0 && age > self.is_older_than_a_segment(age))
-            || (self.tail.position > 0
-                && self.active().index.is_full(self.config.segment_index_bytes))
+            || (self.tail.position > 0 && (age > age_max || index_full))
             || relative + i64::from(batch.last_offset_delta) > i64::from(i32::MAX)
     }
 
+    /// Asks for a successor of the active segment, as an append does that finds no room: since all
+    /// that it holds may go, say. False, and nothing is asked for, if it is empty, or if the log
+    /// takes no batch now.
+    pub fn begin_roll(&mut self) -> bool {
+        let may = self.health == Health::Open && self.tail.position > 0;
+        if may {
+            self.health = Health::Rolling;
+        }
+        may
+    }
+
+    /// What is known of the segment that is appended to.
+    #[must_use]
+    pub fn active_facts(&self) -> SegmentFacts {
+        SegmentFacts {
+            base: self.view.active().base,
+            bytes: self.tail.position,
+            newest: self.tail.max_timestamp.map(|max| max.timestamp),
+        }
+    }
+
+    /// Another view of the same log, which starts at `start`.
+    pub(crate) fn set_view(&mut self, view: LogView, start: Offset) {
+        assert_eq!(view.active().base, self.view.active().base, "only old segments may go");
+        self.view = view;
+        self.epochs.truncate_from_start(start);
+    }
+
     /// How to make a successor of the active segment, once [`AppendError::NeedsRoll`] was
-    /// answered: from then on, until [`Self::roll`] or [`Self::abandon_roll`], nothing else is, and
+    /// answered, or [`Self::begin_roll`]: from then on, until [`Self::roll`] or [`Self::abandon_roll`], nothing else is, and
     /// no sync is handed out.
     ///
     /// Wait for a sync that is under way ([`Self::is_syncing`]) before: if it fails, the success of

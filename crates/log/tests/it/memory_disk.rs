@@ -256,9 +256,10 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
         let mut names = self.0.names.lock().unwrap();
-        let file = names.files.remove(from).unwrap();
-        names.files.insert(onto.to_owned(), file);
-        to.send(Ok(()));
+        let file = names.files.remove(from).ok_or(io::ErrorKind::NotFound);
+        to.send(
+            file.map(|file| drop(names.files.insert(onto.to_owned(), file))).map_err(Into::into),
+        );
     }
 
     fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {
