@@ -84,6 +84,16 @@ impl SegmentIndex {
         after.checked_sub(1).map_or(0, |at| self.offsets.get(at)[0] & u64::from(u32::MAX))
     }
 
+    /// An offset behind all batches that begin before `position`, not far behind the last of them;
+    /// `None` if no entry is.
+    pub(crate) fn offset_behind(&self, position: u64) -> Option<Offset> {
+        let len = self.offsets.len();
+        let before = |[entry]: [u64; 1]| entry & u64::from(u32::MAX) < position;
+        let at = Some(self.offsets.partition_point(len, before)).filter(|at| *at < len)?;
+        let relative = self.offsets.get(at)[0] >> 32;
+        Some(self.base.plus(relative.cast_signed()))
+    }
+
     /// Where to begin to look for the first batch with a timestamp of `time` or later.
     pub(crate) fn position_before_time(&self, time: Timestamp) -> u64 {
         // The offset index is looked at first: an entry of it is appended after the time entry
@@ -163,6 +173,22 @@ mod tests {
 
     fn check(index: &SegmentIndex, offset: i64, position: u64) {
         assert_eq!(index.position_before(Offset::new(offset)), position, "{offset}");
+    }
+
+    #[test]
+    fn what_lies_before_a_position_ends_before_an_offset() {
+        let index = SegmentIndex::new(Offset::new(100));
+        check_behind(&index, 1, None);
+        index.push_offset(Offset::new(110), 5_000);
+        index.push_offset(Offset::new(120), 10_000);
+        check_behind(&index, 1, Some(110));
+        check_behind(&index, 5_000, Some(110));
+        check_behind(&index, 5_001, Some(120));
+        check_behind(&index, 10_001, None);
+    }
+
+    fn check_behind(index: &SegmentIndex, position: u64, offset: Option<i64>) {
+        assert_eq!(index.offset_behind(position), offset.map(Offset::new), "{position}");
     }
 
     #[test]

@@ -31,13 +31,13 @@ pub use directory::Durability;
 pub(crate) use directory::{LogDirectory, run_syncer};
 pub(crate) use host::PartitionHost;
 pub use lock::partition_lock_waits_total;
-pub(crate) use published::Bounds;
+pub(crate) use published::{Bounds, Isolation};
 pub(crate) use registry::{Partitions, TopicEntry};
 pub(crate) use waiters::FetchWaiter;
 
 use lock::CountedLock;
 use published::Published;
-use waiters::Waiters;
+use waiters::{Visible, Waiters};
 
 /// A partition that this node leads. `state` is a leaf lock around a core (see `lock`); readers
 /// take `published` and `view` and never the lock.
@@ -63,6 +63,7 @@ pub(crate) struct Partition {
 struct State {
     log: Log,
     high_watermark: LogPosition,
+    last_stable: Offset,
     waiters: Waiters,
     roll: Roll,
     /// Listed in the directory's set of dirty partitions.
@@ -113,7 +114,7 @@ impl Partition {
         topic_id: TopicId,
         path: PathBuf,
         directory: Arc<LogDirectory>,
-        log: Log,
+        mut log: Log,
         epoch: LeaderEpoch,
         settings: TopicConfig,
     ) -> Self {
@@ -123,11 +124,14 @@ impl Partition {
             Durability::Fsync => log.synced_end(),
             Durability::PageCache => log_end,
         };
-        let bounds = Bounds { log_start: log.start_offset(), high_watermark, log_end };
+        let last_stable = log.last_stable_offset(high_watermark.offset);
+        let log_start = log.start_offset();
+        let bounds = Bounds { log_start, high_watermark, log_end, last_stable };
         let view = ArcSwap::from_pointee(log.view());
         let state = State {
             log,
             high_watermark,
+            last_stable,
             waiters: Waiters::default(),
             roll: Roll::Idle,
             dirty: false,
@@ -248,6 +252,7 @@ impl Partition {
             log_start: state.log.start_offset(),
             high_watermark: state.high_watermark,
             log_end: state.log.end(),
+            last_stable: state.last_stable,
         });
     }
 
@@ -286,11 +291,20 @@ impl Partition {
         assert!(from.offset <= to.offset, "the high watermark went backwards");
         assert!(to.offset <= state.log.end().offset, "the high watermark passed the log's end");
         state.high_watermark = to;
+        // Nothing else moves it: what is stable is committed first.
+        let stable = state.log.last_stable_offset(to.offset);
+        let stable_before = std::mem::replace(&mut state.last_stable, stable);
         self.publish(state);
         // Across segments the difference is not known cheaply; whoever waits looks again.
         let same_segment = from.segment_base == to.segment_base;
-        let bytes = if same_segment { to.position - from.position } else { u64::MAX };
-        state.waiters.on_high_watermark(to.offset, bytes);
+        let committed = if same_segment { to.position - from.position } else { u64::MAX };
+        let stable = match (stable_before, stable) {
+            (before, after) if before == after => 0,
+            (before, after) if before == from.offset && after == to.offset => committed,
+            // Where a transaction begins is not known as a position.
+            _ => u64::MAX,
+        };
+        state.waiters.on_visible(to.offset, Visible { committed, stable });
     }
 
     fn roll(self: &Arc<Self>, env: &Env, state: &mut State) {
@@ -357,9 +371,10 @@ impl Partition {
     }
 
     /// Lists a fetch to be woken when more than `seen` becomes visible; false if it has already.
-    pub(crate) fn park_fetch(&self, seen: Offset, waiter: &Arc<FetchWaiter>) -> bool {
+    pub(crate) fn park_fetch(&self, seen: &Bounds, waiter: &Arc<FetchWaiter>) -> bool {
         let mut state = self.state.lock();
-        let parks = state.high_watermark.offset == seen && !self.is_gone();
+        // The last stable offset does not move while the high watermark stands still.
+        let parks = state.high_watermark.offset == seen.high_watermark.offset && !self.is_gone();
         if parks {
             state.waiters.add_fetch(waiter);
         }
