@@ -9,8 +9,12 @@
 
 mod aborted;
 mod append_list;
+mod checkpoint;
 mod checkpoint_file;
+mod cold;
 mod config;
+mod dormant;
+mod durability;
 mod epochs;
 mod files;
 #[cfg(test)]
@@ -18,6 +22,7 @@ mod fixtures;
 mod index;
 #[allow(dead_code, reason = "opening and checkpoints use all of it")]
 mod index_file;
+mod load;
 mod log;
 mod lookup;
 mod open;
@@ -31,17 +36,21 @@ mod view;
 mod walk;
 
 pub use aborted::AbortedTransaction;
+pub use checkpoint::{CheckpointPlan, Superseded, WrittenCheckpoint};
 pub use checkpoint_file::{
     CLEAN_SHUTDOWN, CLEANER_CHECKPOINT, CleanShutdown, HIGH_WATERMARK_CHECKPOINT,
     LOG_START_CHECKPOINT, OffsetCheckpoint, RECOVERY_POINT_CHECKPOINT,
 };
+pub use cold::{Cold, ColdRange, UnloadedSegment};
 pub use config::LogConfig;
+pub use dormant::{Checkpointed, DormantLog};
+pub use durability::Unsynced;
 pub use epochs::{EpochEnd, EpochEntry, LeaderEpochCache, StaleEpoch};
 pub use files::{
     LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, ParseFileError, PartitionMetadata, segment_name,
 };
 pub use index_file::IndexFault;
-pub use log::{AppendError, Appended, Log, LogPosition, Unsynced};
+pub use log::{AppendError, Appended, Log, LogPosition};
 pub use lookup::{FoundRecord, LookupError};
 pub use open::{OpenLogError, RecoveryReport, TornTail};
 pub use producer_snapshot::SnapshotFault;
@@ -51,4 +60,4 @@ pub use producers::{
 pub use recovery::Fault;
 pub use roll::{FreshSegment, RollError, RollPlan};
 pub use truncate::TruncateError;
-pub use view::{ColdRange, Located, LogView, ReadError, ReadOutcome, RecordSlice};
+pub use view::{Located, LogView, ReadError, ReadOutcome, RecordSlice};

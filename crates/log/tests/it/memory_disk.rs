@@ -242,6 +242,9 @@ impl Disk for MemoryDisk {
 
     fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {
         let names = self.0.names.lock().unwrap();
+        if !names.directories.contains(path) {
+            return to.send(Err(io::ErrorKind::NotFound.into()));
+        }
         let within = names.files.iter().filter(|(name, _)| name.parent() == Some(path));
         let entry = |(name, file): (&PathBuf, &Arc<MemoryFile>)| DirEntry {
             name: name.file_name().unwrap().to_str().unwrap().to_owned(),
