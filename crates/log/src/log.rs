@@ -276,9 +276,10 @@ impl Log {
         let age = self.tail.first_timestamp.map_or(0, |first| time.saturating_sub(first.millis()));
         let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
         let age_max = self.config.age_max(&self.directory, self.view.active().base);
-        let index_full = self.active().index.is_full(self.config.segment_index_bytes);
         u64::from(batch.size) > room
-            || (self.tail.position > 0 && (age > age_max || index_full))
+            || (self.tail.position > 0 && age > age_max)
+            || (self.tail.position > 0
+                && self.active().index.is_full(self.config.segment_index_bytes))
             || relative + i64::from(batch.last_offset_delta) > i64::from(i32::MAX)
     }
 

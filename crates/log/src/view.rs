@@ -191,7 +191,9 @@ impl LogView {
         let at = self.0.sealed.partition_point(|sealed| sealed.segment.base < base);
         let mut segments = self.segments().skip(at);
         let end = slice.at + u64::from(slice.len);
-        let behind = segments.next().and_then(|segment| segment.get()?.index.offset_behind(end));
+        // The slice was read from it, so it is loaded.
+        let loaded = segments.next().and_then(|segment| segment.get());
+        let behind = loaded.and_then(|loaded| loaded.index.offset_behind(end));
         let behind = behind.or_else(|| segments.next().map(|next| next.base));
         behind.map_or(upto, |behind| behind.min(upto))
     }

@@ -55,7 +55,7 @@ pub(super) struct Records {
 pub(crate) struct Waiting {
     /// When it is answered whatever there is.
     pub(crate) deadline: Mono,
-    /// What the device could not read: it stays cold, and would be tried for ever.
+    /// What could not be warmed: it stays cold, and would be tried for ever.
     unreadable: Option<Cold>,
 }
 
@@ -66,7 +66,7 @@ struct Pass {
     bytes: u32,
     /// There is something that the client should hear of at once, or nothing to wait for.
     urgent: bool,
-    /// Pages that must be read from the device before the pass can be made.
+    /// What must come from the device before the pass can be made.
     cold: Option<Cold>,
 }
 
@@ -118,7 +118,7 @@ pub(super) fn handle(
     Ok(Handled::Kept(Blocked::Fetch(Waiting { deadline, unreadable: None })))
 }
 
-/// Has pages read into the page cache.
+/// Has what is cold read from the device.
 fn warm(channel: &Channel, cold: Cold, deadline: Mono) -> Blocked {
     let disk = Arc::clone(&channel.broker.env.disk);
     Blocked::Warming(Box::pin(async move {
@@ -264,8 +264,7 @@ impl Reading<'_> {
         let aborted = match self.isolation {
             Isolation::ReadUncommitted => Vec::new(),
             Isolation::ReadCommitted => {
-                let aborted = view.aborted(from, view.end_of(&slice, upto.offset));
-                aborted.map_err(Trouble::Cold)?
+                view.aborted(from, view.end_of(&slice, upto.offset)).map_err(Trouble::Cold)?
             }
         };
         Ok(Records { slice: Some(slice), aborted })

@@ -18,7 +18,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ottla_env::{DiskExt, Env};
 use ottla_log::{
-    AppendError as LogAppendError, Appended, FreshSegment, LEADER_EPOCH_CHECKPOINT, Log,
+    AppendError as LogAppendError, Appended, EpochEnd, FreshSegment, LEADER_EPOCH_CHECKPOINT, Log,
     LogPosition, LogView, RollError, Unsynced,
 };
 use ottla_metadata::TopicConfig;
@@ -185,6 +185,19 @@ impl Partition {
         let end = state.log.end().offset;
         let current = if offset == end { self.leader_epoch() } else { None };
         state.log.leader_epochs().epoch_of(offset, end).or(current)
+    }
+
+    /// Where an epoch ends, as [`LeaderEpochCache::end_of`] says, once `own`, the epoch in which
+    /// this node leads, has been entered: by then it begins at the log's end, batch or none.
+    pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch, own: LeaderEpoch) -> Option<EpochEnd> {
+        let state = self.state.lock();
+        let (mut epochs, end) = (state.log.leader_epochs().clone(), state.log.end().offset);
+        drop(state);
+        if epochs.latest().is_none_or(|latest| latest < own) {
+            epochs.truncate_from_end(end);
+            epochs.assign(own, end).ok()?;
+        }
+        epochs.end_of(epoch, end)
     }
 
     /// The topic's.
