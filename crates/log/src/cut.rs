@@ -30,8 +30,8 @@ impl CutPlan {
 
 impl Log {
     /// How to cut off what an append left that was answered
-    /// [`AppendError::Full`](crate::AppendError::Full); [`Log::on_cut`] when it is done. Readers and
-    /// syncs need not wait: no bound and no synced end reaches behind the last whole batch.
+    /// [`AppendError::Full`](crate::AppendError::Full); [`Log::on_cut`] when it is done. Readers
+    /// and syncs need not wait: no bound and no synced end reaches behind the last whole batch.
     #[must_use]
     pub fn cut_plan(&self) -> CutPlan {
         CutPlan { file: self.active_file(), end: self.end().position }

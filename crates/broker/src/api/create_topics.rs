@@ -31,7 +31,7 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
         return Ok(Answer::Now(answer(late.collect(), version)?));
     }
     if !request.validate_only && !call.broker.partitions.have_room() {
-        // Kafka has no such answer. This one tells a person why, and a client that it may try again.
+        // Kafka has no such answer. This one tells a person why, and a client to try again.
         let Refusal { code, message, .. } = Refusal::directory_full();
         let full = request.topics.iter().map(|t| refusal(&t.name, code, message.clone()));
         return Ok(Answer::Now(answer(full.collect(), version)?));

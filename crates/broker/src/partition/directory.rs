@@ -1,5 +1,6 @@
 //! A log directory: how much of it is not durable yet, and the syncer that makes it so.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -113,16 +114,21 @@ impl LogDirectory {
     pub(crate) async fn sync(&self, env: &Env) -> std::io::Result<()> {
         let _turn = self.turn.lock().await;
         let batch = std::mem::take(&mut *self.dirty_set());
-        let (mut files, mut synced, mut total) = (Vec::new(), Vec::new(), 0);
+        let (mut files, mut names) = (Vec::new(), BTreeSet::new());
+        let (mut synced, mut total) = (Vec::new(), 0);
         for partition in batch {
             if let Some(unsynced) = partition.take_unsynced() {
                 files.extend(unsynced.files);
+                names.extend(unsynced.directories);
                 total += unsynced.bytes;
                 synced.push((partition, unsynced.upto));
             }
         }
         if !files.is_empty() {
             make_durable(env, files).await?;
+        }
+        for directory in names {
+            env.disk.sync_names(&directory).await?;
         }
         for (partition, upto) in synced {
             partition.on_synced(env, upto);

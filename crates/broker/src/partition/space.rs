@@ -85,8 +85,8 @@ impl SpaceWatch {
         }
     }
 
-    /// Whether there is room for an append. It may be a batch a loop more than there is: the reserve
-    /// has room for those.
+    /// Whether there is room for an append. It may be a batch a loop more than there is: the
+    /// reserve has room for those.
     pub(crate) fn admits(&self) -> bool {
         self.appended.load(Ordering::Relaxed) < self.limit.load(Ordering::Relaxed)
     }

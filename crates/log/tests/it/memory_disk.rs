@@ -254,6 +254,9 @@ impl Disk for MemoryDisk {
 
     fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {
         let names = self.0.names.lock().unwrap();
+        if !names.directories.contains(path) {
+            return to.send(Err(io::ErrorKind::NotFound.into()));
+        }
         let within = names.files.iter().filter(|(name, _)| name.parent() == Some(path));
         let entry = |(name, file): (&PathBuf, &Arc<MemoryFile>)| DirEntry {
             name: name.file_name().unwrap().to_str().unwrap().to_owned(),
@@ -265,9 +268,10 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
         let mut names = self.0.names.lock().unwrap();
-        let file = names.files.remove(from).unwrap();
-        names.files.insert(onto.to_owned(), file);
-        to.send(Ok(()));
+        let file = names.files.remove(from).ok_or(io::ErrorKind::NotFound);
+        to.send(
+            file.map(|file| drop(names.files.insert(onto.to_owned(), file))).map_err(Into::into),
+        );
     }
 
     fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {
