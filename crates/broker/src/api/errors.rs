@@ -93,7 +93,10 @@ fn log_code(error: &LogAppendError) -> ErrorCode {
         },
         LogAppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         LogAppendError::NeedsRoll | LogAppendError::Epoch(_) => ErrorCode::NotLeaderOrFollower,
-        LogAppendError::Storage(_) | LogAppendError::Dead => ErrorCode::KafkaStorageError,
+        LogAppendError::Full(_)
+        | LogAppendError::NeedsCut
+        | LogAppendError::Storage(_)
+        | LogAppendError::Dead => ErrorCode::KafkaStorageError,
     }
 }
 
