@@ -182,9 +182,35 @@ impl History {
         if !dense || i64::try_from(log.len()) != Ok(end) {
             found.push(format!("{partition} has {} records, and its end is {end}", log.len()));
         }
-        found.extend(out_of_order(partition, &log));
+        found.extend(self.out_of_order(partition, &log));
         found.extend(self.missing(partition, &log));
         found.into_iter().for_each(|what| self.violate_of(partition, what));
+    }
+
+    /// Writers send what they number to each partition in order, and nothing twice under two
+    /// numbers. What was sent without a sequence over a connection that broke may come late.
+    fn out_of_order(&self, partition: Partition, log: &[(i64, Value)]) -> Vec<String> {
+        let (mut last, mut met) = (BTreeMap::<Writer, u32>::new(), BTreeSet::new());
+        let mut found = Vec::new();
+        for (offset, value) in log {
+            let twice = !met.insert(*value);
+            let before = last.get(&value.writer).copied();
+            match before.filter(|before| *before >= value.number) {
+                None => drop(last.insert(value.writer, value.number)),
+                Some(_) if !twice && self.may_come_late(*value) => {}
+                Some(before) => {
+                    let what = if twice { "twice" } else { "out of order" };
+                    found.push(format!("{value:?} at {partition}@{offset} after {before}: {what}"));
+                }
+            }
+        }
+        found
+    }
+
+    fn may_come_late(&self, value: Value) -> bool {
+        self.writes.get(&value).is_some_and(|write| {
+            write.promise != Promise::ExactlyOnce && write.acked_at.is_none()
+        })
     }
 
     fn missing(&self, partition: Partition, log: &[(i64, Value)]) -> Vec<String> {
@@ -210,21 +236,6 @@ impl History {
         };
         self.writes.iter().filter_map(lost).collect()
     }
-}
-
-/// Writers send what they number to each partition in order, and nothing twice under two numbers.
-fn out_of_order(partition: Partition, log: &[(i64, Value)]) -> Vec<String> {
-    let mut last = BTreeMap::<Writer, u32>::new();
-    let mut found = Vec::new();
-    for (offset, value) in log {
-        if let Some(before) = last.insert(value.writer, value.number)
-            && before >= value.number
-        {
-            let what = if before == value.number { "twice" } else { "out of order" };
-            found.push(format!("{value:?} at {partition}@{offset} after {before}: {what}"));
-        }
-    }
-    found
 }
 
 #[cfg(test)]
@@ -283,6 +294,9 @@ mod tests {
         check(ExactlyOnce,  &[0, 1, 2], acked(2),   Some("acknowledged at 0-0@2 and is at 1"));
         check(ExactlyOnce,  &[0, 1, 1], acked(1),   Some("twice"));
         check(ExactlyOnce,  &[0, 2, 1], none,       Some("out of order"));
+        check(WhilePowered, &[0, 2, 1], none,       None);
+        check(WhilePowered, &[0, 2, 1], acked(2),   Some("out of order"));
+        check(WhilePowered, &[0, 1, 2, 1], none,    Some("twice"));
         check(WhilePowered, &[0, 2],    acked(1),   Some("is lost"));
         check(WhilePowered, &[0, 2],    unpowered,  None);
         check(ExactlyOnce,  &[0, 2],    harmed,     None);
