@@ -146,6 +146,9 @@ pub async fn disk(env: &Env, root: &Path) {
     names(env, root).await;
     contents(env, root).await;
     directories(env, root).await;
+    residency(env, root).await;
+    file_system(env, root).await;
+    many_at_once(env, root).await;
     locks(env, root).await;
 }
 
@@ -235,6 +238,63 @@ async fn directories(env: &Env, root: &Path) {
     disk.remove_tree(&onto).await.expect("a directory is removed with all in it");
     assert_eq!(kind(disk.remove_tree(&onto).await), ErrorKind::NotFound, "only once");
     assert_eq!(disk.list(root).await.expect("it exists"), [], "nothing is left");
+}
+
+async fn residency(env: &Env, root: &Path) {
+    let disk = &env.disk;
+    let path = root.join("pages");
+    let file = disk.open_file(&path, Open::New).await.expect("a new file is made");
+    assert!(file.is_cached(0, 1), "an empty file has nothing to wait for");
+    disk.cache_range(&file, 0, 1).await.expect("nor to read");
+    let len = 3 * 1024 * 1024 + 1;
+    write(&file, 0, &[&vec![7; len]]);
+    let len = len as u64;
+    for (at, of) in [(0, len), (0, 1), (len - 1, 1), (4_095, 2), (1, 0), (0, 2 * len), (len, 9)] {
+        assert!(file.is_cached(at, of), "what was just written is cached: {of} from {at}");
+        disk.cache_range(&file, at, of).await.expect("a range is brought into the cache");
+    }
+    disk.cache_range(&file, u64::MAX, u64::MAX).await.expect("as far as the file goes");
+    assert_eq!(cached(&file, len - 1, 9), [7], "nothing has changed");
+    disk.unlink(&path).await.expect("it is there");
+}
+
+async fn file_system(env: &Env, root: &Path) {
+    let disk = &env.disk;
+    let space = disk.space_of(root).await.expect("a directory has a file system");
+    assert!(space.available_bytes <= space.total_bytes, "{space:?}");
+    assert!(space.available_bytes > 0, "the suite needs some room");
+    let nowhere = root.join("nowhere");
+    assert_eq!(kind(disk.space_of(&nowhere).await), ErrorKind::NotFound, "no directory");
+    assert_eq!(kind(disk.sync_file_system(&nowhere).await), ErrorKind::NotFound, "no directory");
+
+    let path = root.join("synced");
+    let file = disk.open_file(&path, Open::New).await.expect("a new file is made");
+    write(&file, 0, &[b"synced"]);
+    disk.sync_file_system(root).await.expect("all of it is made durable");
+    disk.sync_file_system(root).await.expect("and again");
+    assert_eq!(cached(&file, 0, 9), b"synced", "nothing has changed");
+    disk.unlink(&path).await.expect("it is there");
+}
+
+/// A node with thousands of partitions submits thousands of calls before it waits for the first.
+async fn many_at_once(env: &Env, root: &Path) {
+    let path = root.join("many");
+    let file = env.disk.open_file(&path, Open::New).await.expect("a new file is made");
+    let files: Vec<_> = std::iter::repeat_n(Arc::clone(&file), 100).collect();
+    let (synced_to, synced) = reply();
+    env.disk.sync(files, synced_to);
+    let ask = |_| {
+        let (to, answer) = reply();
+        env.disk.len(&file, to);
+        answer
+    };
+    let answers: Vec<_> = (0..5_000).map(ask).collect();
+    for answer in answers {
+        let len = within(env, answer).await.expect("every call is answered");
+        assert_eq!(len.expect("open"), 0, "every call is answered");
+    }
+    within(env, synced).await.expect("a sync of many is one answer").expect("it syncs");
+    env.disk.unlink(&path).await.expect("it is there");
 }
 
 async fn locks(env: &Env, root: &Path) {

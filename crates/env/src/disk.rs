@@ -7,8 +7,8 @@
 //!
 //! Durability is what POSIX promises and no more: written bytes survive a crash once `sync`
 //! succeeded on their file; a created, renamed or removed name survives once `sync_dir` succeeded
-//! on its directory. A failed `sync` leaves the fate of the bytes unknown for ever: a later success
-//! says nothing about them.
+//! on its directory; both, once `sync_all` succeeded on their file system. A failed `sync` leaves
+//! the fate of the bytes unknown for ever: a later success says nothing about them.
 
 use std::any::Any;
 use std::fmt;
@@ -38,6 +38,15 @@ pub enum CachedRead {
     Cold,
 }
 
+/// The room of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Its size in bytes.
+    pub total_bytes: u64,
+    /// Bytes that a process without privileges may still write.
+    pub available_bytes: u64,
+}
+
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DirEntry {
@@ -61,6 +70,11 @@ pub trait File: fmt::Debug + Send + Sync + Any {
     /// When the world refuses.
     fn read_cached(&self, at: u64, buffer: &mut [u8]) -> io::Result<CachedRead>;
 
+    /// Whether the bytes of the range, as far as the file goes, are in the page cache, so that
+    /// sending them waits for no device. True where the world cannot tell. An answer of this
+    /// moment: what is not used for long is dropped from the cache.
+    fn is_cached(&self, at: u64, len: u64) -> bool;
+
     /// For the world that made it: to find its own type again.
     fn as_any(&self) -> &dyn Any;
 }
@@ -79,7 +93,13 @@ pub trait Disk: Send + Sync {
     /// Up to `len` bytes from `at`; fewer only at the end of the file.
     fn read(&self, file: &Arc<dyn File>, at: u64, len: usize, to: Reply<io::Result<Vec<u8>>>);
 
-    /// Makes the bytes of all `files` durable.
+    /// Brings the range, as far as the file goes, into the page cache and answers when it is
+    /// there. Nothing is read beside the range, here or by later reads of this file: who reads far
+    /// ahead says how far.
+    fn read_ahead(&self, file: &Arc<dyn File>, at: u64, len: u64, to: Reply<io::Result<()>>);
+
+    /// Makes the bytes of all `files` durable, several at a time. After an error the fate of all of
+    /// them is unknown.
     fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>);
 
     /// Cuts the file to `len` bytes, or extends it with zeros.
@@ -87,6 +107,16 @@ pub trait Disk: Send + Sync {
 
     /// Makes the names in a directory durable.
     fn sync_dir(&self, path: &Path, to: Reply<io::Result<()>>);
+
+    /// Makes durable every byte and every name, of whomever, that the file system of the directory
+    /// `path` has been given. It is one call instead of one a file, and pays for others' bytes.
+    ///
+    /// Fails, as [`Disk::sync`] does, if anything could not be written since the first
+    /// [`Disk::space`] or `sync_all` of that path.
+    fn sync_all(&self, path: &Path, to: Reply<io::Result<()>>);
+
+    /// The room of the file system of the directory `path`.
+    fn space(&self, path: &Path, to: Reply<io::Result<Space>>);
 
     /// Makes a directory and its missing parents; an existing one is no error.
     fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>);
@@ -114,9 +144,12 @@ pub trait DiskExt {
     async fn open_file(&self, path: &Path, how: Open) -> io::Result<Arc<dyn File>>;
     async fn len_of(&self, file: &Arc<dyn File>) -> io::Result<u64>;
     async fn read_at(&self, file: &Arc<dyn File>, at: u64, len: usize) -> io::Result<Vec<u8>>;
+    async fn cache_range(&self, file: &Arc<dyn File>, at: u64, len: u64) -> io::Result<()>;
     async fn sync_files(&self, files: Vec<Arc<dyn File>>) -> io::Result<()>;
     async fn truncate_to(&self, file: &Arc<dyn File>, len: u64) -> io::Result<()>;
     async fn sync_names(&self, directory: &Path) -> io::Result<()>;
+    async fn sync_file_system(&self, of: &Path) -> io::Result<()>;
+    async fn space_of(&self, directory: &Path) -> io::Result<Space>;
     async fn make_dir(&self, path: &Path) -> io::Result<()>;
     async fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
     async fn move_to(&self, from: &Path, onto: &Path) -> io::Result<()>;
@@ -155,6 +188,12 @@ impl DiskExt for dyn Disk {
         settle(answer).await
     }
 
+    async fn cache_range(&self, file: &Arc<dyn File>, at: u64, len: u64) -> io::Result<()> {
+        let (to, answer) = reply();
+        self.read_ahead(file, at, len, to);
+        settle(answer).await
+    }
+
     async fn sync_files(&self, files: Vec<Arc<dyn File>>) -> io::Result<()> {
         let (to, answer) = reply();
         self.sync(files, to);
@@ -170,6 +209,18 @@ impl DiskExt for dyn Disk {
     async fn sync_names(&self, directory: &Path) -> io::Result<()> {
         let (to, answer) = reply();
         self.sync_dir(directory, to);
+        settle(answer).await
+    }
+
+    async fn sync_file_system(&self, of: &Path) -> io::Result<()> {
+        let (to, answer) = reply();
+        self.sync_all(of, to);
+        settle(answer).await
+    }
+
+    async fn space_of(&self, directory: &Path) -> io::Result<Space> {
+        let (to, answer) = reply();
+        self.space(directory, to);
         settle(answer).await
     }
 

@@ -7,16 +7,29 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply};
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
 
-use crate::pool::Pool;
+use crate::file_system::FileSystems;
+use crate::pool::{Job, Pool};
+use crate::{residency, sync};
 
-/// The machine's files. The Now half runs where it is called, the Later half in the pool.
+/// More would fight for the device: one reads while the other is being answered.
+const READ_THREADS_MAX: usize = 2;
+
+/// Names and lengths are in memory most of the time, but a removal of much takes its time.
+const NAME_THREADS_MAX: usize = 2;
+
+/// The machine's files. The Now half runs where it is called, the Later half in the pools: one
+/// each for what writes to the device, what reads from it, and what looks up or changes names, so
+/// that none of them waits for another.
 #[derive(Debug)]
 pub(crate) struct RealDisk {
-    pool: Pool,
+    syncs: Pool,
+    reads: Pool,
+    names: Pool,
+    file_systems: Arc<FileSystems>,
 }
 
 /// An open file.
@@ -36,6 +49,10 @@ impl RealFile {
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+
+    pub(crate) fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
     }
 
     /// The rest of a vectored write that was cut short: at a full disk or a signal, so it is rare
@@ -81,6 +98,10 @@ impl File for RealFile {
         Ok(CachedRead::Ready(done))
     }
 
+    fn is_cached(&self, at: u64, len: u64) -> bool {
+        residency::is_cached(&self.file, at, len)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -97,15 +118,12 @@ impl FileLock for RealLock {}
 
 impl RealDisk {
     pub(crate) fn new() -> Self {
-        Self { pool: Pool::new() }
-    }
-
-    fn later<T: Send + 'static>(
-        &self,
-        to: Reply<io::Result<T>>,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) {
-        self.pool.submit(Box::new(move || to.send(work())));
+        Self {
+            syncs: Pool::new("sync", sync::SYNC_THREADS_MAX),
+            reads: Pool::new("read", READ_THREADS_MAX),
+            names: Pool::new("name", NAME_THREADS_MAX),
+            file_systems: Arc::default(),
+        }
     }
 
     fn on_path<T: Send + 'static>(
@@ -114,9 +132,26 @@ impl RealDisk {
         to: Reply<io::Result<T>>,
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) {
-        let path = path.to_owned();
-        self.later(to, move || work(&path).map_err(|error| about(&path, error)));
+        on_path(&self.names, path, to, work);
     }
+}
+
+fn later<T: Send + 'static>(
+    pool: &Pool,
+    to: Reply<io::Result<T>>,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) {
+    pool.submit(Job::Once(Box::new(move || to.send(work()))));
+}
+
+fn on_path<T: Send + 'static>(
+    pool: &Pool,
+    path: &Path,
+    to: Reply<io::Result<T>>,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) {
+    let path = path.to_owned();
+    later(pool, to, move || work(&path).map_err(|error| about(&path, error)));
 }
 
 impl Disk for RealDisk {
@@ -135,27 +170,40 @@ impl Disk for RealDisk {
 
     fn len(&self, file: &Arc<dyn File>, to: Reply<io::Result<u64>>) {
         let file = Arc::clone(file);
-        self.later(to, move || Ok(RealFile::of(&file).file.metadata()?.len()));
+        later(&self.names, to, move || Ok(RealFile::of(&file).file.metadata()?.len()));
     }
 
     fn read(&self, file: &Arc<dyn File>, at: u64, len: usize, to: Reply<io::Result<Vec<u8>>>) {
         let file = Arc::clone(file);
-        self.later(to, move || read_range(&RealFile::of(&file).file, at, len));
+        later(&self.reads, to, move || read_range(&RealFile::of(&file).file, at, len));
+    }
+
+    fn read_ahead(&self, file: &Arc<dyn File>, at: u64, len: u64, to: Reply<io::Result<()>>) {
+        let file = Arc::clone(file);
+        later(&self.reads, to, move || residency::read_ahead(&RealFile::of(&file).file, at, len));
     }
 
     fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
-        self.later(to, move || {
-            files.iter().try_for_each(|file| RealFile::of(file).file.sync_data())
-        });
+        sync::submit(&self.syncs, files, to);
     }
 
     fn truncate(&self, file: &Arc<dyn File>, len: u64, to: Reply<io::Result<()>>) {
         let file = Arc::clone(file);
-        self.later(to, move || RealFile::of(&file).file.set_len(len));
+        later(&self.names, to, move || RealFile::of(&file).file.set_len(len));
     }
 
     fn sync_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
-        self.on_path(path, to, |path| fs::File::open(or_here(path))?.sync_all());
+        on_path(&self.syncs, path, to, |path| fs::File::open(or_here(path))?.sync_all());
+    }
+
+    fn sync_all(&self, path: &Path, to: Reply<io::Result<()>>) {
+        let file_systems = Arc::clone(&self.file_systems);
+        on_path(&self.syncs, path, to, move |path| file_systems.sync_all(or_here(path)));
+    }
+
+    fn space(&self, path: &Path, to: Reply<io::Result<Space>>) {
+        let file_systems = Arc::clone(&self.file_systems);
+        self.on_path(path, to, move |path| file_systems.space(or_here(path)));
     }
 
     fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>) {

@@ -19,7 +19,7 @@ use tokio::task::LocalSet;
 use crate::clock::RealClock;
 use crate::disk::RealDisk;
 use crate::net::RealNet;
-use crate::process::RealProcess;
+use crate::process::{RealProcess, raise_file_limit};
 use crate::rng::RealRng;
 
 /// Tasks that may wait to start on a loop. Each is a boxed closure of about 100 bytes: 400 KiB.
@@ -52,6 +52,7 @@ impl RealEnv {
     where
         F: Future<Output = T>,
     {
+        raise_file_limit();
         let runtime = new_runtime()?;
         let loops = Arc::new(Loops {
             inboxes: (0..loops.get()).map(|_| Arc::default()).collect(),

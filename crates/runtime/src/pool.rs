@@ -1,34 +1,49 @@
-//! The threads that may wait for a device.
+//! Threads that may wait for a device.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-/// More would fight for the device: one thread syncs while the other reads.
-const THREADS_MAX: usize = 2;
-
-/// Jobs that may wait. Submitters are few (a syncer per log directory, one cold read per
-/// connection, start and roll of partitions); a job is about 100 bytes, so 400 KiB at most.
-const JOBS_MAX: usize = 4_096;
+/// A thread with nothing to do ends after this long: a sync a second keeps its thread, an idle
+/// node has none.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// System calls and path handling only: nothing deep runs here.
 const STACK_BYTES: usize = 256 * 1024;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// What a thread of a pool does.
+pub(crate) enum Job {
+    Once(Box<dyn FnOnce() + Send>),
+    /// Called again and again; between two turns the jobs that wait get theirs.
+    Turns(Box<dyn FnMut() -> Turn + Send>),
+}
 
-/// A pool that grows to [`THREADS_MAX`] threads as jobs wait, and ends its threads, after the jobs
-/// that wait, when it is dropped.
+/// What a job in turns says after one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    More,
+    Last,
+}
+
+/// A pool that grows to so many threads as jobs wait, and ends its threads, after the jobs that
+/// wait, when it is dropped.
+///
+/// The queue has no limit of its own, since a loop that submits must never wait for a device. What
+/// bounds it is who submits: a job or two of each connection (cold read) and of each partition
+/// (roll, opening), a syncer per log directory. A job is about 100 bytes, so 10,000 connections
+/// and 5,000 partitions that all wait at once are 3 MB.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
 struct Shared {
+    name: &'static str,
+    threads_max: usize,
     state: Mutex<State>,
     work: Condvar,
-    room: Condvar,
 }
 
 #[derive(Default)]
@@ -40,19 +55,18 @@ struct State {
 }
 
 impl Pool {
-    pub(crate) fn new() -> Self {
-        Self { shared: Arc::default(), threads: Mutex::default() }
+    pub(crate) fn new(name: &'static str, threads_max: usize) -> Self {
+        assert!(threads_max > 0, "somebody must do the work");
+        let (state, work) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { name, threads_max, state, work });
+        Self { shared, threads: Mutex::default() }
     }
 
-    /// Queues a job. Waits for room where the queue is full: jobs never wait for a loop, so room
-    /// comes as fast as the device allows, and nobody should submit more than that.
+    /// Queues a job, without waiting.
     pub(crate) fn submit(&self, job: Job) {
         let mut state = self.shared.lock();
-        while state.jobs.len() >= JOBS_MAX {
-            state = self.shared.room.wait(state).expect("no job panics under the lock");
-        }
         state.jobs.push_back(job);
-        let grow = state.idle < state.jobs.len() && state.threads < THREADS_MAX;
+        let grow = state.idle < state.jobs.len() && state.threads < self.shared.threads_max;
         if grow {
             let number = state.threads;
             state.threads += 1;
@@ -67,12 +81,14 @@ impl Pool {
     fn grow(&self, number: usize) {
         let shared = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new()
-            .name(format!("disk-{number}"))
+            .name(format!("{}-{number}", shared.name))
             .stack_size(STACK_BYTES)
             .spawn(move || shared.run());
         match thread {
             Ok(thread) => {
-                self.threads.lock().expect("nothing panics under the lock").push(thread);
+                let mut threads = self.threads.lock().expect("nothing panics under the lock");
+                threads.retain(|thread| !thread.is_finished());
+                threads.push(thread);
             }
             // The threads that there are do the work; without any, the node cannot go on.
             Err(error) => {
@@ -105,29 +121,99 @@ impl Shared {
 
     fn run(&self) {
         while let Some(job) = self.next() {
-            job();
+            match job {
+                Job::Once(work) => work(),
+                Job::Turns(mut work) => {
+                    if work() == Turn::More {
+                        // This thread comes back for it, so nobody need be woken.
+                        self.lock().jobs.push_back(Job::Turns(work));
+                    }
+                }
+            }
         }
     }
 
+    /// The next job; `None`: this thread ends.
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
+        let mut waited = false;
         loop {
             if let Some(job) = state.jobs.pop_front() {
-                self.room.notify_one();
                 return Some(job);
             }
-            if state.closing {
+            if state.closing || waited {
+                state.threads -= 1;
                 return None;
             }
             state.idle += 1;
-            state = self.work.wait(state).expect("no job panics under the lock");
+            let (woken, timeout) =
+                self.work.wait_timeout(state, IDLE).expect("no job panics under the lock");
+            state = woken;
             state.idle -= 1;
+            waited = timeout.timed_out();
         }
     }
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pool")
+        write!(f, "pool {}", self.shared.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn jobs_in_turns_let_others_through() {
+        let pool = Pool::new("turns", 1);
+        let (to, from) = mpsc::channel();
+        let (started, start) = mpsc::channel::<()>();
+        let long = to.clone();
+        let mut turn = 0;
+        let turns = Box::new(move || {
+            if turn == 0 {
+                start.recv().unwrap();
+            }
+            turn += 1;
+            long.send(("long", turn)).unwrap();
+            if turn == 3 { Turn::Last } else { Turn::More }
+        });
+        pool.submit(Job::Turns(turns));
+        pool.submit(Job::Once(Box::new(move || to.send(("short", 1)).unwrap())));
+        started.send(()).unwrap();
+        let order: Vec<_> = from.iter().collect();
+        assert_eq!(order, [("long", 1), ("short", 1), ("long", 2), ("long", 3)]);
+    }
+
+    #[test]
+    fn no_number_of_jobs_makes_the_submitter_wait() {
+        let pool = Pool::new("many", 2);
+        let (to, from) = mpsc::channel();
+        let (release, gate) = mpsc::channel::<()>();
+        let blocked = move || assert!(gate.recv().is_err(), "nobody sends");
+        pool.submit(Job::Once(Box::new(blocked)));
+        for number in 0..20_000 {
+            let to = to.clone();
+            pool.submit(Job::Once(Box::new(move || to.send(number).unwrap())));
+        }
+        drop(to);
+        assert_eq!(from.iter().count(), 20_000, "the other thread does them");
+        drop(release);
+    }
+
+    #[test]
+    fn a_pool_that_ends_does_what_it_took() {
+        let (to, from) = mpsc::channel();
+        let pool = Pool::new("end", 2);
+        for number in 0..100 {
+            let to = to.clone();
+            pool.submit(Job::Once(Box::new(move || to.send(number).unwrap())));
+        }
+        drop((pool, to));
+        assert_eq!(from.iter().count(), 100);
     }
 }

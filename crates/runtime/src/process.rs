@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use ottla_env::Process;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// This process.
@@ -27,6 +28,16 @@ impl Process for RealProcess {
         }
         drop(std::io::stderr().flush());
         _exit(1)
+    }
+}
+
+/// Takes every file descriptor that this process may have: a partition needs one for each of its
+/// segments in use, and the customary limit of 1,024 is meant for programs that call `select`.
+pub(crate) fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays as it was");
     }
 }
 

@@ -12,11 +12,19 @@ use crate::partition::AppendError;
 pub(super) struct Refusal {
     pub(super) code: ErrorCode,
     pub(super) message: Option<String>,
+    /// The records that are to blame, by their position in the batch, and what is wrong with each.
+    pub(super) records: Vec<(u32, String)>,
+}
+
+impl Refusal {
+    fn with(code: ErrorCode, message: String) -> Self {
+        Self { code, message: Some(message), records: Vec::new() }
+    }
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None }
+        Self { code, message: None, records: Vec::new() }
     }
 }
 
@@ -41,7 +49,7 @@ impl From<BatchError> for Refusal {
         match code {
             // Kafka sends no words with these two.
             ErrorCode::CorruptMessage | ErrorCode::MessageTooLarge => code.into(),
-            code => Self { code, message: Some(error.to_string()) },
+            code => Self::with(code, error.to_string()),
         }
     }
 }
@@ -61,7 +69,7 @@ fn header_code(error: &HeaderError) -> ErrorCode {
 
 impl From<TimestampError> for Refusal {
     fn from(error: TimestampError) -> Self {
-        Self { code: ErrorCode::InvalidTimestamp, message: Some(error.to_string()) }
+        Self::with(ErrorCode::InvalidTimestamp, error.to_string())
     }
 }
 

@@ -44,10 +44,7 @@ impl Followed {
                     let bytes = read.map_err(storage("read the metadata log"))?;
                     at = self.follow(at, &bytes)?;
                 }
-                ReadOutcome::Cold(cold) => {
-                    let read = env.disk.read_at(&cold.file, cold.at, cold.len).await;
-                    read.map_err(storage("read the metadata log"))?;
-                }
+                ReadOutcome::Cold(cold) => cold.warm(&env.disk).await?,
                 ReadOutcome::Empty => break,
             }
         }

@@ -1,5 +1,7 @@
 //! A node in the fake world, and clients that talk frames to it.
 
+mod transactions;
+
 use std::cell::Cell;
 use std::io;
 use std::path::Path;

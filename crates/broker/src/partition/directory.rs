@@ -1,5 +1,6 @@
 //! A log directory: how much of it is not durable yet, and the syncer that makes it so.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -9,6 +10,7 @@ use ottla_types::planted::{self, Bug};
 use tokio::sync::Notify;
 
 use super::Partition;
+use super::checkpoints::Checkpoints;
 use super::waiters::list_once;
 
 /// `ottla.durability`: when an append counts as committed.
@@ -32,6 +34,7 @@ const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct LogDirectory {
     durability: Durability,
+    checkpoints: Checkpoints,
     dirty_bytes: AtomicU64,
     /// Partitions with unsynced bytes: each is listed once, by its own `dirty` mark.
     dirty: Mutex<Vec<Arc<Partition>>>,
@@ -44,9 +47,10 @@ pub(crate) struct LogDirectory {
 }
 
 impl LogDirectory {
-    pub(crate) fn new(durability: Durability) -> Self {
+    pub(crate) fn new(durability: Durability, checkpoints: Checkpoints) -> Self {
         Self {
             durability,
+            checkpoints,
             dirty_bytes: AtomicU64::new(0),
             dirty: Mutex::new(Vec::new()),
             parked: Mutex::new(Vec::new()),
@@ -57,6 +61,11 @@ impl LogDirectory {
 
     pub(crate) fn durability(&self) -> Durability {
         self.durability
+    }
+
+    /// What the directory remembers of its partitions' offsets.
+    pub(crate) const fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
     }
 
     /// A partition has grown by `bytes`; called under its lock.
@@ -97,16 +106,21 @@ impl LogDirectory {
     pub(crate) async fn sync(&self, env: &Env) -> std::io::Result<()> {
         let _turn = self.turn.lock().await;
         let batch = std::mem::take(&mut *self.dirty_set());
-        let (mut files, mut synced, mut total) = (Vec::new(), Vec::new(), 0);
+        let (mut files, mut names) = (Vec::new(), BTreeSet::new());
+        let (mut synced, mut total) = (Vec::new(), 0);
         for partition in batch {
             if let Some(unsynced) = partition.take_unsynced() {
                 files.extend(unsynced.files);
+                names.extend(unsynced.directories);
                 total += unsynced.bytes;
                 synced.push((partition, unsynced.upto));
             }
         }
         if !files.is_empty() {
             make_durable(env, files).await?;
+        }
+        for directory in names {
+            env.disk.sync_names(&directory).await?;
         }
         for (partition, upto) in synced {
             partition.on_synced(env, upto);
@@ -151,6 +165,7 @@ pub(crate) async fn run_syncer(env: Env, directory: Arc<LogDirectory>) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::task::Poll;
 
     use ottla_sim::Sim;
@@ -169,7 +184,7 @@ mod tests {
         let mut sim = Sim::new(1);
         let host = sim.host();
         let found = sim.run(&host, |env| async move {
-            let directory = LogDirectory::new(durability);
+            let directory = LogDirectory::new(durability, Checkpoints::none(Path::new("data")));
             directory.dirty_bytes.store(left, Ordering::Relaxed);
             directory.sync(&env).await.unwrap();
             let mut work = std::pin::pin!(directory.work.notified());

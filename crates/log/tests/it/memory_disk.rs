@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply};
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
 
 /// The disk. A clone is the same disk.
 #[derive(Clone, Debug, Default)]
@@ -167,6 +167,11 @@ impl File for MemoryFile {
         Ok(CachedRead::Ready(len))
     }
 
+    fn is_cached(&self, _: u64, _: u64) -> bool {
+        let cold = self.world.upgrade().unwrap().cold.load(Ordering::Relaxed);
+        !cold || self.warm.load(Ordering::Relaxed)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -191,6 +196,11 @@ impl Disk for MemoryDisk {
         to.send(Ok(bytes));
     }
 
+    fn read_ahead(&self, file: &Arc<dyn File>, _: u64, _: u64, to: Reply<io::Result<()>>) {
+        of(file).warm.store(true, Ordering::Relaxed);
+        to.send(Ok(()));
+    }
+
     fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
         to.send(self.sync_now(&files));
     }
@@ -210,6 +220,21 @@ impl Disk for MemoryDisk {
         to.send(Ok(()));
     }
 
+    fn sync_all(&self, _: &Path, to: Reply<io::Result<()>>) {
+        let names = self.0.names.lock().unwrap().clone();
+        let files: Vec<_> =
+            names.files.values().map(|file| Arc::clone(file) as Arc<dyn File>).collect();
+        let synced = self.sync_now(&files);
+        if synced.is_ok() {
+            *self.0.durable.lock().unwrap() = names;
+        }
+        to.send(synced);
+    }
+
+    fn space(&self, _: &Path, to: Reply<io::Result<Space>>) {
+        to.send(Ok(Space { total_bytes: 1 << 40, available_bytes: 1 << 40 }));
+    }
+
     fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
         self.0.names.lock().unwrap().directories.insert(path.to_owned());
         to.send(Ok(()));
@@ -217,6 +242,9 @@ impl Disk for MemoryDisk {
 
     fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {
         let names = self.0.names.lock().unwrap();
+        if !names.directories.contains(path) {
+            return to.send(Err(io::ErrorKind::NotFound.into()));
+        }
         let within = names.files.iter().filter(|(name, _)| name.parent() == Some(path));
         let entry = |(name, file): (&PathBuf, &Arc<MemoryFile>)| DirEntry {
             name: name.file_name().unwrap().to_str().unwrap().to_owned(),
@@ -228,9 +256,10 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
         let mut names = self.0.names.lock().unwrap();
-        let file = names.files.remove(from).unwrap();
-        names.files.insert(onto.to_owned(), file);
-        to.send(Ok(()));
+        let file = names.files.remove(from).ok_or(io::ErrorKind::NotFound);
+        to.send(
+            file.map(|file| drop(names.files.insert(onto.to_owned(), file))).map_err(Into::into),
+        );
     }
 
     fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {

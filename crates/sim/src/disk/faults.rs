@@ -20,8 +20,11 @@ pub enum DiskFault {
     NextSyncLies(Lie),
     /// No further fault: syncs succeed, there is room, calls take their usual time.
     Healed,
-    /// Whether the disk is full: nothing grows, and a write that would may be written in part.
+    /// Whether the disk is full: as `Room(Some(0))` and `Room(None)`.
     Full(bool),
+    /// Others have taken all but so many bytes: a write that needs more may be written in part.
+    /// What a removed or shortened file had is there again. `None`: there is plenty.
+    Room(Option<u64>),
     /// What every call of the Later half takes in addition.
     Slow(Duration),
     /// What every call of the Later half takes, times so many.
@@ -64,7 +67,8 @@ pub(super) struct Faults {
     pub(super) death_after: Option<(u32, Death)>,
     pub(super) next_sync_fails: bool,
     pub(super) next_sync_lies: Option<Lie>,
-    pub(super) full: bool,
+    /// Bytes that files may have together.
+    pub(super) capacity: Option<u64>,
     pub(super) slow: Duration,
     slow_times: u32,
     stalled_until: Option<Mono>,
@@ -82,13 +86,13 @@ impl Faults {
             }
             DiskFault::NextSyncFails => self.next_sync_fails = true,
             DiskFault::NextSyncLies(lie) => self.next_sync_lies = Some(lie),
-            DiskFault::Full(full) => self.full = full,
+            DiskFault::Full(false) | DiskFault::Room(None) => self.capacity = None,
             DiskFault::Slow(slow) => self.slow = slow,
             DiskFault::SlowTimes(times) => self.slow_times = times,
             DiskFault::Stall(time) => self.stalled_until = Some(now.after(time)),
             DiskFault::ColdOneIn(n) => self.cold_one_in = n,
             DiskFault::ReadOnly(what) => self.read_only = what,
-            DiskFault::UnreadableOneIn(_) => {}
+            DiskFault::UnreadableOneIn(_) | DiskFault::Full(true) | DiskFault::Room(Some(_)) => {}
         }
     }
 

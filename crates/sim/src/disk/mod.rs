@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply};
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
 
 use crate::draws::Draws;
 use crate::host::{Death, HostId, Life};
@@ -52,6 +52,9 @@ struct State {
 
 const PAGE: u64 = 4_096;
 
+/// What a disk without faults has.
+const CAPACITY: u64 = 1 << 40;
+
 /// The cache is dropped at one write in so many, times [`DiskFault::ColdOneIn`].
 const WRITES_PER_DROP: u64 = 10;
 
@@ -80,6 +83,8 @@ impl Storage {
         match fault {
             DiskFault::UnreadableOneIn(n) => state.lose_pages(n),
             DiskFault::Healed => state.unreadable.clear(),
+            DiskFault::Full(true) => state.leave_room(0),
+            DiskFault::Room(Some(room)) => state.leave_room(room),
             _ => {}
         }
     }
@@ -216,6 +221,17 @@ impl State {
         }
     }
 
+    /// Others take all but `room` bytes.
+    fn leave_room(&mut self, room: u64) {
+        self.faults.capacity = Some(self.tree.bytes() + room);
+    }
+
+    /// How many bytes of the range the file has.
+    fn within(&mut self, inode: Inode, at: u64, len: u64) -> usize {
+        let there = (self.tree.pages(inode).len() as u64).saturating_sub(at);
+        usize::try_from(len.min(there)).expect("files of this world are small")
+    }
+
     /// Bytes of the range in front of the first page that the device cannot read.
     fn readable(&self, inode: Inode, at: u64, len: usize) -> usize {
         let pages = at / PAGE..(at + len as u64).div_ceil(PAGE);
@@ -251,9 +267,22 @@ impl State {
         }
     }
 
+    fn space(&self) -> Space {
+        match self.faults.capacity {
+            None => Space { total_bytes: CAPACITY, available_bytes: CAPACITY },
+            Some(total_bytes) => {
+                let available_bytes = total_bytes.saturating_sub(self.tree.bytes());
+                Space { total_bytes, available_bytes }
+            }
+        }
+    }
+
     /// Refuses to grow a full disk.
     fn room(&self) -> io::Result<()> {
-        if self.faults.full { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+        match self.space().available_bytes {
+            0 => Err(ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
     }
 
     fn write(&mut self, inode: Inode, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
@@ -266,9 +295,18 @@ impl State {
         }
         self.warm(inode, at as u64, len);
         self.mend(inode, at as u64, len);
+        let room = self.space().available_bytes;
         let pages = self.tree.pages(inode);
-        let refused = self.faults.full && at + len > pages.len();
-        let mut allowed = if refused { self.draws.index(len) } else { len };
+        let grows = (at + len).saturating_sub(pages.len());
+        let refused = grows as u64 > room;
+        let mut allowed = if refused {
+            // What was begun of a page is whole, so it has room even when nothing else has.
+            let begun = (PAGE - pages.len() as u64 % PAGE) % PAGE;
+            let fits = (len - grows).saturating_add(usize::try_from(room + begun).unwrap_or(len));
+            self.draws.index(len.min(fits + 1))
+        } else {
+            len
+        };
         for part in parts {
             let taken = &part[..part.len().min(allowed)];
             pages.write(at, taken);
@@ -355,6 +393,18 @@ impl Disk for SimDisk {
         });
     }
 
+    fn read_ahead(&self, file: &Arc<dyn File>, at: u64, len: u64, to: Reply<io::Result<()>>) {
+        let inode = self.inode(file);
+        self.later("read_ahead", to, move |_, state| {
+            let len = state.within(inode, at, len);
+            if state.readable(inode, at, len) < len {
+                return Err(io::Error::other("the device cannot read a page"));
+            }
+            state.warm(inode, at, len);
+            Ok(())
+        });
+    }
+
     fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
         let inodes: Vec<Inode> = files.iter().map(|file| self.inode(file)).collect();
         let images = self.now("sync", |state| {
@@ -379,6 +429,27 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
         self.on_path("sync_dir", path, to, move |_, state, path| state.tree.sync(path));
+    }
+
+    fn sync_all(&self, path: &Path, to: Reply<io::Result<()>>) {
+        let images = self.now("sync_all", |state| {
+            let images = state.tree.dirty_files().map(|(inode, pages)| (inode, pages.sync_image()));
+            Ok((images.collect(), state.tree.changes()))
+        });
+        let Ok((images, names)) = images else { return self.storage.kernel.never_answer(to) };
+        self.on_path("sync_all", path, to, move |_, state, path| {
+            state.tree.list(path)?;
+            state.sync(images)?;
+            state.tree.sync_all(names);
+            Ok(())
+        });
+    }
+
+    fn space(&self, path: &Path, to: Reply<io::Result<Space>>) {
+        self.on_path("space", path, to, move |_, state, path| {
+            state.tree.list(path)?;
+            Ok(state.space())
+        });
     }
 
     fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
@@ -471,6 +542,15 @@ impl File for SimFile {
             }
             Ok(CachedRead::Ready(state.tree.pages(self.inode).read(at, buffer)))
         })
+    }
+
+    fn is_cached(&self, at: u64, len: u64) -> bool {
+        let cached = self.disk.now("is_cached", |state| {
+            let len = state.within(self.inode, at, len);
+            Ok(!state.is_cold(self.inode, at, len))
+        });
+        // Of a life that is over nobody asks again.
+        cached.unwrap_or(true)
     }
 
     fn as_any(&self) -> &dyn Any {

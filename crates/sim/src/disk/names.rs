@@ -25,6 +25,7 @@ pub(super) struct Tree {
     names: Names,
     durable: Names,
     pending: Vec<Change>,
+    changes: u64,
 }
 
 #[derive(Debug)]
@@ -34,7 +35,12 @@ enum Kind {
 }
 
 /// One atomic change: names, and what they stand for afterwards.
-type Change = Vec<(Inode, String, Option<Inode>)>;
+#[derive(Debug)]
+struct Change {
+    /// Counted from 1.
+    number: u64,
+    names: Vec<(Inode, String, Option<Inode>)>,
+}
 
 impl Tree {
     pub(super) fn new() -> Self {
@@ -44,6 +50,7 @@ impl Tree {
             names: Names::new(),
             durable: Names::new(),
             pending: Vec::new(),
+            changes: 0,
         }
     }
 
@@ -220,7 +227,9 @@ impl Tree {
         }
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, names: Vec<(Inode, String, Option<Inode>)>) {
+        self.changes += 1;
+        let change = Change { number: self.changes, names };
         apply(&mut self.names, &change);
         self.pending.push(change);
     }
@@ -231,14 +240,45 @@ impl Tree {
         let mut directories = BTreeSet::from([self.find(path)?]);
         let mut durable = Vec::new();
         for index in (0..self.pending.len()).rev() {
-            if self.pending[index].iter().any(|(parent, ..)| directories.contains(parent)) {
+            if self.pending[index].names.iter().any(|(parent, ..)| directories.contains(parent)) {
                 let change = self.pending.remove(index);
-                directories.extend(change.iter().map(|(parent, ..)| *parent));
+                directories.extend(change.names.iter().map(|(parent, ..)| *parent));
                 durable.push(change);
             }
         }
         durable.iter().rev().for_each(|change| apply(&mut self.durable, change));
         Ok(())
+    }
+
+    /// Changes of names so far.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Makes the first `changes` changes durable, of all directories.
+    pub(super) fn sync_all(&mut self, changes: u64) {
+        let Self { pending, durable, .. } = self;
+        let (old, new) = std::mem::take(pending).into_iter().partition(|c| c.number <= changes);
+        *pending = new;
+        let old: Vec<Change> = old;
+        old.iter().for_each(|change| apply(durable, change));
+    }
+
+    /// The files of which not everything is on the device.
+    pub(super) fn dirty_files(&self) -> impl Iterator<Item = (Inode, &Pages)> {
+        self.inodes.iter().filter_map(|(inode, kind)| match kind {
+            Kind::File(pages) if !pages.is_durable() => Some((*inode, pages)),
+            Kind::File(_) | Kind::Directory => None,
+        })
+    }
+
+    /// Bytes of all files that have a name.
+    pub(super) fn bytes(&self) -> u64 {
+        let len = |inode| match &self.inodes[inode] {
+            Kind::File(pages) => pages.len() as u64,
+            Kind::Directory => 0,
+        };
+        self.names.values().map(len).sum()
     }
 
     /// Leaves what a power loss may leave: of the names that were not synced the changes up to some
@@ -281,7 +321,7 @@ impl Tree {
 }
 
 fn apply(names: &mut Names, change: &Change) {
-    for (parent, name, inode) in change {
+    for (parent, name, inode) in &change.names {
         match inode {
             Some(inode) => names.insert((*parent, name.clone()), *inode),
             None => names.remove(&(*parent, name.clone())),
@@ -337,6 +377,16 @@ mod tests {
         check(|t| { file(t, "dir/a"); sync(t); rename(t, "dir/a", "dir/b"); },            &[&["a"], &["b"]]);
         check(|t| { file(t, "dir/a"); sync(t); rename(t, "dir/a", "dir/b"); sync(t); },   &[&["b"]]);
         check(|t| { file(t, "dir/a"); sync(t); remove(t, "dir/a"); },                     &[&[], &["a"]]);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_sync_of_everything_covers_what_came_before_it() {
+        let sync = |t: &mut Tree, at: u64| t.sync_all(at);
+        check(|t| { file(t, "dir/a"); let at = t.changes(); sync(t, at); },                          &[&["a"]]);
+        check(|t| { file(t, "dir/a"); let at = t.changes(); file(t, "dir/b"); sync(t, at); },        &[&["a"], &["a", "b"]]);
+        check(|t| { file(t, "dir/a"); let at = t.changes(); remove(t, "dir/a"); sync(t, at); },      &[&[], &["a"]]);
+        check(|t| { file(t, "dir/a"); rename(t, "dir/a", "dir/b"); let at = t.changes(); sync(t, at); }, &[&["b"]]);
     }
 
     #[test]

@@ -125,6 +125,12 @@ impl Pages {
         }
     }
 
+    /// Whether a sync would have nothing to do.
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable_len == self.bytes.len()
+            && self.unsynced.values().all(|page| page.lost.is_some())
+    }
+
     pub(super) fn sync_image(&self) -> SyncImage {
         let image = |page: usize| slice_of(&self.bytes, page, usize::MAX).to_vec();
         let dirty = self.unsynced.iter().filter(|(_, page)| !page.lost);

@@ -264,7 +264,7 @@ impl Life {
                     }
                 }
                 Ok(ReadOutcome::Cold(cold)) => {
-                    drop(self.env.disk.read_at(&cold.file, cold.at, cold.len).await);
+                    drop(cold.warm(&self.env.disk).await);
                 }
                 Ok(ReadOutcome::Empty) => return found,
                 Err(_) => dead().await,

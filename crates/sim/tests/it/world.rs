@@ -107,6 +107,103 @@ fn what_was_synced_is_found_after_a_death_between_any_two_disk_calls() {
     assert!(more_than_promised > 0, "an unsynced letter may survive, too");
 }
 
+/// What becomes of a disk that has room for so many bytes more.
+async fn fill(env: Env, host: Host) {
+    let space = async || env.disk.space_of(Path::new("")).await.unwrap().available_bytes;
+    let file = env.disk.open_file(Path::new("log"), Open::New).await.unwrap();
+    let append = |at, len| file.write_at(at, &[IoSlice::new(&vec![1; len])]).map_err(|e| e.kind());
+    append(0, 4_096).unwrap();
+    host.disk_fault(DiskFault::Room(Some(10_000)));
+    assert_eq!(space().await, 10_000);
+    append(4_096, 6_000).unwrap();
+    assert_eq!(space().await, 4_000);
+    assert_eq!(append(10_096, 9_000), Err(io::ErrorKind::StorageFull));
+    append(0, 10_096).expect("what is overwritten needs no room");
+    env.disk.truncate_to(&file, 0).await.unwrap();
+    assert_eq!(space().await, 14_096, "what is cut off is free again");
+    append(0, 14_096).expect("and may be used");
+    let other = env.disk.open_file(Path::new("other"), Open::New).await;
+    assert_eq!(other.map_err(|e| e.kind()).unwrap_err(), io::ErrorKind::StorageFull);
+    env.disk.unlink(Path::new("log")).await.unwrap();
+    assert_eq!(space().await, 14_096, "as is what is removed");
+    host.disk_fault(DiskFault::Room(None));
+    assert!(space().await > 1 << 30, "there is plenty");
+}
+
+#[test]
+fn a_disk_takes_as_much_as_it_has_room_for() {
+    for seed in 0..50 {
+        let mut sim = Sim::new(seed);
+        let (operator, host) = (sim.host(), sim.host());
+        let (to, answer) = ottla_env::reply();
+        let inside = host.clone();
+        start(&host, 1, async move |env| {
+            fill(env, inside).await;
+            to.send(());
+        });
+        sim.run(&operator, |_| answer).unwrap();
+    }
+}
+
+#[test]
+fn a_sync_of_everything_leaves_nothing_to_be_lost() {
+    for (seed, fails) in (0..40).map(|seed| (seed, seed % 2 == 1)) {
+        let mut sim = Sim::new(seed);
+        let (operator, host) = (sim.host(), sim.host());
+        let (to, written) = ottla_env::reply();
+        if fails {
+            host.disk_fault(DiskFault::NextSyncFails);
+        }
+        start(&host, 1, async move |env| {
+            for name in ["a", "b", "c"] {
+                env.disk.make_dir(Path::new(name)).await.unwrap();
+                let path = Path::new(name).join("file");
+                let file = env.disk.open_file(&path, Open::New).await.unwrap();
+                file.write_at(0, &[IoSlice::new(name.as_bytes())]).unwrap();
+            }
+            to.send(env.disk.sync_file_system(Path::new("")).await.is_ok());
+        });
+        let machine = host.clone();
+        let found = sim.run(&operator, async move |_| {
+            assert_ne!(written.await.unwrap(), fails);
+            machine.end(Death::PowerLoss);
+            let (to, answer) = ottla_env::reply();
+            start(&machine, 1, async move |env| {
+                let mut found = Vec::new();
+                for path in ["a/file", "b/file", "c/file"] {
+                    found.push(env.disk.read_whole(Path::new(path)).await.unwrap_or_default());
+                }
+                to.send(found.concat());
+            });
+            answer.await.unwrap()
+        });
+        assert_eq!(found == b"abc", !fails, "seed {seed}: {found:?}");
+    }
+}
+
+#[test]
+fn cold_pages_are_warm_once_they_are_read_ahead() {
+    let mut sim = Sim::new(1);
+    let (operator, host) = (sim.host(), sim.host());
+    host.disk_fault(DiskFault::ColdOneIn(2));
+    let (to, answer) = ottla_env::reply();
+    start(&host, 1, async move |env| {
+        let file = env.disk.open_file(Path::new("cold"), Open::New).await.unwrap();
+        let mut cold = 0;
+        for at in (0..400_000).step_by(4_096) {
+            file.write_at(at, &[IoSlice::new(&[1; 4_096])]).unwrap();
+            if !file.is_cached(0, at + 4_096) {
+                cold += 1;
+                env.disk.cache_range(&file, 0, u64::MAX).await.unwrap();
+                assert!(file.is_cached(0, at + 4_096), "it was just read");
+            }
+        }
+        to.send(cold);
+    });
+    let cold = sim.run(&operator, |_| answer).unwrap();
+    assert!((2..20).contains(&cold), "now and then: {cold}");
+}
+
 /// What a client gets that asks once, is answered after `fault` has set in, and waits a second.
 fn answer_under(fault: impl FnOnce(&Host, &Host) + 'static) -> Result<Vec<u8>, io::ErrorKind> {
     let mut sim = Sim::new(3);

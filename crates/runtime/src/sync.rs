@@ -1,0 +1,78 @@
+//! Syncs of several files that are one answer.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use ottla_env::{File, Reply};
+
+use crate::disk::RealFile;
+use crate::pool::{Job, Pool, Turn};
+
+/// Files that are synced at the same time. The journal of a file system commits for all who wait,
+/// so eight at once take a quarter of the time of one after the other; twice as many gain little
+/// (measured: `docs/adr/0013`). Several log directories share them, file by file.
+pub(crate) const SYNC_THREADS_MAX: usize = 8;
+
+struct SyncSet {
+    files: Vec<Arc<dyn File>>,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    next: usize,
+    workers: usize,
+    failed: Option<io::Error>,
+    to: Option<Reply<io::Result<()>>>,
+}
+
+/// Makes the bytes of all `files` durable, in `pool`.
+pub(crate) fn submit(pool: &Pool, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
+    if files.is_empty() {
+        return to.send(Ok(()));
+    }
+    let workers = files.len().min(SYNC_THREADS_MAX);
+    let progress = Progress { next: 0, workers, failed: None, to: Some(to) };
+    let set = Arc::new(SyncSet { files, progress: Mutex::new(progress) });
+    for _ in 0..workers {
+        let set = Arc::clone(&set);
+        pool.submit(Job::Turns(Box::new(move || set.sync_one())));
+    }
+}
+
+impl SyncSet {
+    fn sync_one(&self) -> Turn {
+        let Some(file) = self.lock().take_next(&self.files) else { return self.end() };
+        if let Err(error) = RealFile::of(&file).sync_data() {
+            self.lock().failed.get_or_insert(error);
+        }
+        Turn::More
+    }
+
+    fn end(&self) -> Turn {
+        let mut progress = self.lock();
+        progress.workers -= 1;
+        if progress.workers == 0 {
+            let result = progress.failed.take().map_or(Ok(()), Err);
+            let to = progress.to.take().expect("the last worker is one");
+            drop(progress);
+            to.send(result);
+        }
+        Turn::Last
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().expect("nothing panics under the lock")
+    }
+}
+
+impl Progress {
+    /// The next file; none after a failure, which no other file's success would heal.
+    fn take_next(&mut self, files: &[Arc<dyn File>]) -> Option<Arc<dyn File>> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let file = files.get(self.next).map(Arc::clone)?;
+        self.next += 1;
+        Some(file)
+    }
+}
