@@ -208,9 +208,9 @@ impl History {
     }
 
     fn may_come_late(&self, value: Value) -> bool {
-        self.writes.get(&value).is_some_and(|write| {
-            write.promise != Promise::ExactlyOnce && write.acked_at.is_none()
-        })
+        self.writes
+            .get(&value)
+            .is_some_and(|write| write.promise != Promise::ExactlyOnce && write.acked_at.is_none())
     }
 
     fn missing(&self, partition: Partition, log: &[(i64, Value)]) -> Vec<String> {

@@ -33,9 +33,9 @@ use history::History;
 use nemesis::Nemesis;
 use node::Supervised;
 pub use plan::PlannedFault;
-pub use sometimes::{Counts, Event};
 use plan::{Plan, Writes};
 use producer::Producer;
+pub use sometimes::{Counts, Event};
 
 use crate::draws::Draws;
 use crate::executor::Sim;

@@ -127,8 +127,7 @@ impl Pages {
 
     /// Whether a sync would have nothing to do.
     pub(super) fn is_durable(&self) -> bool {
-        self.durable_len == self.bytes.len()
-            && self.unsynced.values().all(|page| page.lost.is_some())
+        self.durable_len == self.bytes.len() && self.unsynced.values().all(|page| page.lost)
     }
 
     pub(super) fn sync_image(&self) -> SyncImage {
