@@ -34,7 +34,12 @@ pub struct ParseFileError {
 /// The name of the segment whose first offset is `base`.
 #[must_use]
 pub fn segment_name(base: Offset) -> String {
-    format!("{base:0NAME_DIGITS$}.log", base = base.get())
+    segment_file(base, "log")
+}
+
+/// The name of a segment's file of that extension.
+pub(crate) fn segment_file(base: Offset, extension: &str) -> String {
+    format!("{base:0NAME_DIGITS$}.{extension}", base = base.get())
 }
 
 /// The first offset of the segment of that name; `None` for every other file.

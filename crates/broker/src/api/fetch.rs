@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use ottla_env::{DiskExt, Mono};
+use ottla_env::Mono;
 use ottla_log::{
-    AbortedTransaction, ColdRange, Located, LogPosition, LogView, ReadError, ReadOutcome,
-    RecordSlice,
+    AbortedTransaction, Cold, Located, LogPosition, LogView, ReadError, ReadOutcome, RecordSlice,
 };
 use ottla_types::Offset;
 use ottla_types::planted::{self, Bug};
@@ -56,8 +55,8 @@ pub(super) struct Records {
 pub(crate) struct Waiting {
     /// When it is answered whatever there is.
     pub(crate) deadline: Mono,
-    /// What the device could not read: it stays cold, and would be tried for ever.
-    unreadable: Option<ColdRange>,
+    /// What could not be warmed: it stays cold, and would be tried for ever.
+    unreadable: Option<Cold>,
 }
 
 /// What a pass over the request came to.
@@ -67,8 +66,8 @@ struct Pass {
     bytes: u32,
     /// There is something that the client should hear of at once, or nothing to wait for.
     urgent: bool,
-    /// Pages that must be read from the device before the pass can be made.
-    cold: Option<ColdRange>,
+    /// What must come from the device before the pass can be made.
+    cold: Option<Cold>,
 }
 
 impl Pass {
@@ -119,15 +118,15 @@ pub(super) fn handle(
     Ok(Handled::Kept(Blocked::Fetch(Waiting { deadline, unreadable: None })))
 }
 
-/// Has pages read into the page cache.
-fn warm(channel: &Channel, cold: ColdRange, deadline: Mono) -> Blocked {
+/// Has what is cold read from the device.
+fn warm(channel: &Channel, cold: Cold, deadline: Mono) -> Blocked {
     let disk = Arc::clone(&channel.broker.env.disk);
     Blocked::Warming(Box::pin(async move {
-        let read = disk.read_at(&cold.file, cold.at, cold.len).await;
-        if let Err(error) = &read {
-            tracing::error!(at = cold.at, %error, "the device cannot read a segment");
+        let warmed = cold.warm(&disk).await;
+        if let Err(error) = &warmed {
+            tracing::error!(?cold, %error, "a segment cannot be read");
         }
-        Waiting { deadline, unreadable: read.is_err().then_some(cold) }
+        Waiting { deadline, unreadable: warmed.is_err().then_some(cold) }
     }))
 }
 
@@ -144,7 +143,7 @@ fn read_all(
     channel: &Channel,
     request: &FetchRequest<'_>,
     wanted: u32,
-    unreadable: Option<&ColdRange>,
+    unreadable: Option<&Cold>,
 ) -> Pass {
     let mut pass = Pass::default();
     let isolation = Isolation::from_wire(request.isolation_level);
@@ -182,14 +181,14 @@ enum Trouble {
     Urgent(ErrorCode),
     /// The topic may be about to appear: no hurry.
     Unknown(ErrorCode),
-    Cold(ColdRange),
+    Cold(Cold),
 }
 
 fn read_one(
     entry: &TopicEntry,
     asked: &FetchPartition,
     (budget, isolation): (u32, Isolation),
-    unreadable: Option<&ColdRange>,
+    unreadable: Option<&Cold>,
     pass: &mut Pass,
 ) -> Result<Found, Trouble> {
     let unknown = Trouble::Unknown(ErrorCode::UnknownTopicOrPartition);
@@ -223,11 +222,9 @@ fn read_one(
 }
 
 /// What the device could not read is not waited for again.
-fn give_up(trouble: Trouble, unreadable: Option<&ColdRange>) -> Result<Records, Trouble> {
+fn give_up(trouble: Trouble, unreadable: Option<&Cold>) -> Result<Records, Trouble> {
     match (trouble, unreadable) {
-        (Trouble::Cold(cold), Some(same))
-            if Arc::ptr_eq(&same.file, &cold.file) && same.at == cold.at =>
-        {
+        (Trouble::Cold(cold), Some(same)) if same.is_same(&cold) => {
             Err(Trouble::Urgent(ErrorCode::KafkaStorageError))
         }
         // The answer goes out because of another partition; this one has its turn next time.
@@ -266,7 +263,9 @@ impl Reading<'_> {
         };
         let aborted = match self.isolation {
             Isolation::ReadUncommitted => Vec::new(),
-            Isolation::ReadCommitted => view.aborted(from, view.end_of(&slice, upto.offset)),
+            Isolation::ReadCommitted => {
+                view.aborted(from, view.end_of(&slice, upto.offset)).map_err(Trouble::Cold)?
+            }
         };
         Ok(Records { slice: Some(slice), aborted })
     }

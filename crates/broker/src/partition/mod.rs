@@ -6,6 +6,7 @@ mod host;
 mod lock;
 mod published;
 mod registry;
+mod space;
 mod waiters;
 
 use std::io;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ottla_env::{DiskExt, Env};
 use ottla_log::{
-    AppendError as LogAppendError, Appended, FreshSegment, LEADER_EPOCH_CHECKPOINT, Log,
+    AppendError as LogAppendError, Appended, EpochEnd, FreshSegment, LEADER_EPOCH_CHECKPOINT, Log,
     LogPosition, LogView, RollError, Unsynced,
 };
 use ottla_metadata::TopicConfig;
@@ -33,6 +34,7 @@ pub(crate) use host::PartitionHost;
 pub use lock::partition_lock_waits_total;
 pub(crate) use published::{Bounds, Isolation};
 pub(crate) use registry::{Partitions, TopicEntry};
+pub(crate) use space::{SpaceWatch, run_space_watch};
 pub(crate) use waiters::FetchWaiter;
 
 use lock::CountedLock;
@@ -106,6 +108,8 @@ pub(crate) enum AppendError {
     Log(#[from] LogAppendError),
     #[error("a new segment could not be made: {0}")]
     Roll(io::ErrorKind),
+    #[error("the log directory is full")]
+    DirectoryFull,
 }
 
 impl Partition {
@@ -187,6 +191,19 @@ impl Partition {
         state.log.leader_epochs().epoch_of(offset, end).or(current)
     }
 
+    /// Where an epoch ends, as [`LeaderEpochCache::end_of`] says, once `own`, the epoch in which
+    /// this node leads, has been entered: by then it begins at the log's end, batch or none.
+    pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch, own: LeaderEpoch) -> Option<EpochEnd> {
+        let state = self.state.lock();
+        let (mut epochs, end) = (state.log.leader_epochs().clone(), state.log.end().offset);
+        drop(state);
+        if epochs.latest().is_none_or(|latest| latest < own) {
+            epochs.truncate_from_end(end);
+            epochs.assign(own, end).ok()?;
+        }
+        epochs.end_of(epoch, end)
+    }
+
     /// The topic's.
     pub(crate) fn settings(&self) -> &TopicConfig {
         &self.settings
@@ -200,6 +217,9 @@ impl Partition {
         batch: &CheckedBatch<'_>,
         waker: &Waker,
     ) -> Result<Admission, AppendError> {
+        if !self.directory.space().admits() {
+            return Err(AppendError::DirectoryFull);
+        }
         if self.directory.park_if_over_budget(waker) {
             return Ok(Admission::Parked);
         }
@@ -226,6 +246,10 @@ impl Partition {
             Err(LogAppendError::NeedsRoll) => {
                 self.roll(env, &mut state);
                 Ok(state.park(waker))
+            }
+            Err(error @ LogAppendError::Full(_)) => {
+                self.on_no_space(env, &state);
+                Err(error.into())
             }
             Err(error @ (LogAppendError::Storage(_) | LogAppendError::Dead)) => {
                 // Kafka, too, ends a broker whose only log directory has failed: what the file

@@ -28,7 +28,7 @@ pub(crate) enum Isolation {
 }
 
 impl Isolation {
-    /// Kafka takes every other number for `read_uncommitted`.
+    /// Nobody sends any other number than 0 and 1.
     pub(crate) fn from_wire(raw: i8) -> Self {
         if raw == 1 { Self::ReadCommitted } else { Self::ReadUncommitted }
     }

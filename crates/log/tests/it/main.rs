@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod deletion;
+#[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod inspect;

@@ -18,6 +18,7 @@ struct World {
     names: Mutex<Names>,
     durable: Mutex<Names>,
     fail_writes: AtomicBool,
+    full: AtomicBool,
     fail_syncs: AtomicBool,
     cold: AtomicBool,
     locked: AtomicBool,
@@ -71,6 +72,11 @@ impl MemoryDisk {
 
     pub(crate) fn fail_writes(&self) {
         self.0.fail_writes.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes are done by half, for want of space.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.0.full.store(full, Ordering::Relaxed);
     }
 
     pub(crate) fn fail_syncs(&self) {
@@ -153,7 +159,9 @@ impl FileLock for Free {}
 
 impl File for MemoryFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let failing = self.world.upgrade().unwrap().fail_writes.load(Ordering::Relaxed);
+        let world = self.world.upgrade().unwrap();
+        let full = world.full.load(Ordering::Relaxed);
+        let failing = full || world.fail_writes.load(Ordering::Relaxed);
         let mut bytes = self.bytes.lock().unwrap();
         let mut at = usize::try_from(at).unwrap();
         for part in parts {
@@ -163,7 +171,11 @@ impl File for MemoryFile {
             bytes[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
-        if failing { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        match (full, failing) {
+            (true, _) => Err(io::ErrorKind::StorageFull.into()),
+            (false, true) => Err(io::Error::other("the device is gone")),
+            (false, false) => Ok(()),
+        }
     }
 
     fn read_cached(&self, at: u64, buffer: &mut [u8]) -> io::Result<CachedRead> {
@@ -253,6 +265,9 @@ impl Disk for MemoryDisk {
 
     fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {
         let names = self.0.names.lock().unwrap();
+        if !names.directories.contains(path) {
+            return to.send(Err(io::ErrorKind::NotFound.into()));
+        }
         let within = names.files.iter().filter(|(name, _)| name.parent() == Some(path));
         let entry = |(name, file): (&PathBuf, &Arc<MemoryFile>)| DirEntry {
             name: name.file_name().unwrap().to_str().unwrap().to_owned(),
@@ -272,9 +287,10 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
         let mut names = self.0.names.lock().unwrap();
-        let file = names.files.remove(from).unwrap();
-        names.files.insert(onto.to_owned(), file);
-        to.send(Ok(()));
+        let file = names.files.remove(from).ok_or(io::ErrorKind::NotFound);
+        to.send(
+            file.map(|file| drop(names.files.insert(onto.to_owned(), file))).map_err(Into::into),
+        );
     }
 
     fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {
