@@ -20,8 +20,9 @@ mod files;
 #[cfg(test)]
 mod fixtures;
 mod index;
-#[allow(dead_code, reason = "opening and checkpoints use all of it")]
+#[allow(dead_code, reason = "tools look at more than a log needs")]
 mod index_file;
+mod listing;
 mod load;
 mod log;
 mod lookup;
@@ -29,9 +30,13 @@ mod open;
 mod producer_snapshot;
 mod producers;
 mod recovery;
+mod restore;
 mod roll;
+mod scan;
 mod segment;
+mod stored_index;
 mod truncate;
+mod unsettled;
 mod view;
 mod walk;
 
