@@ -123,6 +123,13 @@ impl SegmentIndex {
         (times.checked_sub(1).map(|at| self.time_at(at)), entry & u64::from(u32::MAX))
     }
 
+    /// The newest offset entry: the last offset of a batch, and where it begins.
+    pub(crate) fn newest_offset(&self) -> Option<(Offset, u64)> {
+        let [entry] = self.offsets.get(self.offsets.len().checked_sub(1)?);
+        let relative = i64::try_from(entry >> 32).expect("31 bits");
+        Some((self.base.plus(relative), entry & u64::from(u32::MAX)))
+    }
+
     /// The newest time entry.
     pub(crate) fn newest_time(&self) -> Option<MaxTimestamp> {
         self.times.len().checked_sub(1).map(|last| self.time_at(last))

@@ -8,8 +8,9 @@ use ottla_types::limits::INFLATED_BATCH_BYTES_MAX;
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
 
 use crate::index::MaxTimestamp;
+use crate::load::LoadError;
 use crate::segment::Loaded;
-use crate::view::{SealedSegment, Span, damaged};
+use crate::view::{SealedSegment, Span};
 use crate::walk::{CHUNK_BYTES, HeaderWalk};
 use crate::{LogPosition, LogView, ReadError};
 
@@ -33,6 +34,12 @@ pub enum LookupError {
     Record { base_offset: Offset, error: RecordError },
 }
 
+impl From<LoadError> for LookupError {
+    fn from(error: LoadError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
 impl From<std::io::Error> for LookupError {
     fn from(error: std::io::Error) -> Self {
         Self::Read(error.into())
@@ -51,13 +58,13 @@ impl LogView {
         upto: LogPosition,
     ) -> Result<Option<FoundRecord>, LookupError> {
         for span in self.spans(self.start_offset(), upto) {
-            let Loaded { index, .. } = span.segment.load(disk).await?;
+            let Loaded { file, index, .. } = span.segment.load(disk).await?;
             let newest = index.newest_time();
             if self.is_sealed(span) && newest.is_none_or(|max| max.timestamp < time) {
                 continue;
             }
             let at = index.position_before_time(time);
-            let mut headers = Headers::new(disk, span, at);
+            let mut headers = Headers::new(disk, (span.segment.base, file), span.from(at));
             while let Some(batch) = headers.next().await? {
                 if batch.header.max_timestamp.is_none_or(|max| max < time) {
                     continue;
@@ -95,8 +102,9 @@ impl LogView {
             }
         }
         let Some((span, max)) = latest else { return Ok(None) };
-        let at = span.segment.load(disk).await?.index.position_before(max.offset);
-        let mut headers = Headers::new(disk, span, at);
+        let Loaded { file, index, .. } = span.segment.load(disk).await?;
+        let walk = span.from(index.position_before(max.offset));
+        let mut headers = Headers::new(disk, (span.segment.base, file), walk);
         while let Some(batch) = headers.next().await? {
             if batch.header.last_offset() >= max.offset {
                 return first_in(disk, span, &batch, |timestamp| timestamp >= max.timestamp).await;
@@ -119,8 +127,9 @@ async fn max_of(
     span: Span<'_>,
     bound: Offset,
 ) -> Result<Option<MaxTimestamp>, LookupError> {
-    let (mut max, at) = span.segment.load(disk).await?.index.max_before(bound);
-    let mut headers = Headers::new(disk, span, at);
+    let Loaded { file, index, .. } = span.segment.load(disk).await?;
+    let (mut max, at) = index.max_before(bound);
+    let mut headers = Headers::new(disk, (span.segment.base, file), span.from(at));
     while let Some(batch) = headers.next().await? {
         let offset = batch.header.last_offset();
         if let Some(timestamp) = batch.header.max_timestamp
@@ -167,34 +176,41 @@ pub(crate) struct WalkedBatch {
     pub(crate) header: BatchHeader,
 }
 
-/// The batches of a span, one header after another.
+/// The batches of a segment, one header after another.
 pub(crate) struct Headers<'a> {
     disk: &'a Arc<dyn Disk>,
-    span: Span<'a>,
+    segment_base: Offset,
+    file: &'a Arc<dyn File>,
     walk: HeaderWalk,
     chunk_at: u64,
     chunk: Vec<u8>,
 }
 
 impl<'a> Headers<'a> {
-    pub(crate) fn new(disk: &'a Arc<dyn Disk>, span: Span<'a>, at: u64) -> Self {
-        let walk = HeaderWalk { at, end: span.end };
-        Self { disk, span, walk, chunk_at: at, chunk: Vec::new() }
+    pub(crate) fn new(
+        disk: &'a Arc<dyn Disk>,
+        (segment_base, file): (Offset, &'a Arc<dyn File>),
+        walk: HeaderWalk,
+    ) -> Self {
+        Self { disk, segment_base, file, walk, chunk_at: walk.at, chunk: Vec::new() }
     }
 
-    pub(crate) async fn next(&mut self) -> Result<Option<WalkedBatch>, LookupError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<WalkedBatch>, LoadError> {
         while self.walk.at < self.walk.end {
             if let Some(head) = self.walk.head_in(self.chunk_at, &self.chunk) {
                 let header = BatchHeader::parse(head)
                     .and_then(|header| Ok((self.walk.step(header.size)?, header)));
-                let (at, header) =
-                    header.map_err(|error| damaged(self.span, self.walk.at, error))?;
+                let (segment, position) = (self.segment_base, self.walk.at);
+                let (at, header) = header.map_err(|error| LoadError::Damaged {
+                    segment,
+                    position,
+                    fault: error.into(),
+                })?;
                 return Ok(Some(WalkedBatch { at, header }));
             }
             self.chunk_at = self.walk.at;
             let len = self.walk.wanted(CHUNK_BYTES);
-            let file = &self.span.segment.load(self.disk).await?.file;
-            self.chunk = read(self.disk, file, self.chunk_at, len).await?;
+            self.chunk = read(self.disk, self.file, self.chunk_at, len).await?;
         }
         Ok(None)
     }
