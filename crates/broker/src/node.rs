@@ -18,7 +18,9 @@ use crate::config::{Listener, NodeConfig};
 use crate::connection::{Closed, Connection, Lane};
 use crate::controller::{ControllerHost, HostError};
 use crate::identity::{Identity, IdentityError};
-use crate::partition::{Checkpoints, LogDirectory, PartitionHost, Partitions, run_syncer};
+use crate::partition::{
+    Checkpoints, LogDirectory, PartitionHost, Partitions, enforce_retention, run_syncer,
+};
 use crate::producer_ids::ProducerIds;
 
 /// How long to wait before accepting again when the system refused: it has run out of something
@@ -166,6 +168,8 @@ impl Node {
         let stopping = Arc::new(Stopping::default());
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("producers", Box::pin(expire));
+        let retain = retain(Arc::clone(&broker), stopping.enter());
+        broker.env.spawn.spawn("retention", Box::pin(retain));
         let loads = Arc::new(Loads::new(broker.env.spawn.loops()));
         for Bound { accepting, listening, .. } in bound {
             let accept = Accept {
@@ -196,6 +200,17 @@ impl Node {
         // Only then may another process write into the folder.
         self.broker.partitions.close(&self.broker.env).await;
         self.host.stop().await;
+    }
+}
+
+/// Deletes records that need not be kept any longer, now and then.
+async fn retain(broker: Arc<Broker>, running: Running) {
+    let (env, logs) = (&broker.env, &broker.config.logs);
+    let mut pause = logs.initial_task_delay;
+    while running.0.or(env.clock.sleep(pause)).await.is_some() {
+        let goes_on = || !running.0.begun.load(Ordering::Acquire);
+        enforce_retention(env, &broker.partitions, goes_on).await;
+        pause = logs.retention_check_interval;
     }
 }
 
