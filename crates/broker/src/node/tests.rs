@@ -1,5 +1,6 @@
 //! A node in the fake world, and clients that talk frames to it.
 
+mod retention;
 mod transactions;
 
 use std::cell::Cell;
