@@ -1,5 +1,7 @@
 //! Requests as bytes, and what their answers say.
 
+pub(crate) mod lookup;
+
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

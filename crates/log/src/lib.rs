@@ -15,6 +15,7 @@ mod checkpoint;
 mod checkpoint_file;
 mod cold;
 mod config;
+mod cut;
 mod dormant;
 mod durability;
 mod epochs;
@@ -47,6 +48,7 @@ pub use checkpoint_file::{
 };
 pub use cold::{Cold, ColdRange, UnloadedSegment};
 pub use config::LogConfig;
+pub use cut::CutPlan;
 pub use dormant::{Checkpointed, DormantLog};
 pub use durability::Unsynced;
 pub use epochs::{EpochEnd, EpochEntry, LeaderEpochCache, StaleEpoch};

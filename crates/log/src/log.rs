@@ -1,10 +1,11 @@
 //! The one writer of a partition.
 
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_env::File;
 use ottla_records::{BatchHeader, CheckedBatch, EndTransactionMarker};
 use ottla_types::planted::{self, Bug};
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
@@ -56,6 +57,12 @@ pub enum AppendError {
     Producer(#[from] ProducerError),
     #[error(transparent)]
     Epoch(#[from] StaleEpoch),
+    /// How much was written is unknown. It has to be cut off ([`Log::cut_plan`]); nothing is
+    /// appended before that.
+    #[error("no space for the log: {0}")]
+    Full(#[source] io::Error),
+    #[error("what a full disk left of an earlier batch is not cut off yet")]
+    NeedsCut,
     /// How much was written is unknown, so nothing can be appended until the log is opened again.
     #[error("write to the log: {0}")]
     Storage(#[from] io::Error),
@@ -85,6 +92,8 @@ enum Health {
     Open,
     /// A successor of the active segment is being made.
     Rolling,
+    /// Behind the last good append the file holds what a full disk took of another.
+    NeedsCut,
     /// What the file holds behind the last good append is unknown.
     Dead,
 }
@@ -194,7 +203,8 @@ impl Log {
     /// is recognised and not written again.
     ///
     /// # Errors
-    /// Without an effect, except that after [`AppendError::Storage`] the log is dead.
+    /// Without an effect, except that after [`AppendError::Storage`] the log is dead, and after
+    /// [`AppendError::Full`] it needs a cut.
     pub fn append(
         &mut self,
         batch: &CheckedBatch<'_>,
@@ -231,6 +241,9 @@ impl Log {
         if let Some(latest) = self.epochs.latest().filter(|latest| epoch < *latest) {
             return Err(StaleEpoch { epoch, latest }.into());
         }
+        if self.health == Health::NeedsCut {
+            return Err(AppendError::NeedsCut);
+        }
         if self.health == Health::Rolling || self.is_full_for(batch.header(), now) {
             self.health = Health::Rolling;
             return Err(AppendError::NeedsRoll);
@@ -242,14 +255,29 @@ impl Log {
         Ok(Appended::New { base_offset, last_offset: header.last_offset() })
     }
 
-    fn write(&mut self, batch: &CheckedBatch<'_>, epoch: LeaderEpoch) -> io::Result<()> {
+    fn write(&mut self, batch: &CheckedBatch<'_>, epoch: LeaderEpoch) -> Result<(), AppendError> {
         let head = batch.head_at(self.end_offset, epoch);
         let parts = [IoSlice::new(&head), IoSlice::new(batch.section())];
         let written = self.active().file.write_at(self.tail.position, &parts);
-        if written.is_err() {
-            self.health = Health::Dead;
-        }
-        written
+        written.map_err(|error| {
+            let no_space =
+                matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            self.health = if no_space { Health::NeedsCut } else { Health::Dead };
+            if no_space { AppendError::Full(error) } else { AppendError::Storage(error) }
+        })
+    }
+
+    pub(crate) fn active_file(&self) -> Arc<dyn File> {
+        Arc::clone(&self.active().file)
+    }
+
+    /// What a full disk left behind the log's end is gone.
+    ///
+    /// # Panics
+    /// If no append asked for it.
+    pub fn on_cut(&mut self) {
+        assert!(self.health == Health::NeedsCut, "an append asked for a cut");
+        self.health = Health::Open;
     }
 
     fn on_written(

@@ -8,6 +8,7 @@ mod lock;
 mod published;
 mod registry;
 mod retention;
+mod space;
 mod waiters;
 
 use std::io;
@@ -37,6 +38,7 @@ pub use lock::partition_lock_waits_total;
 pub(crate) use published::{Bounds, Isolation};
 pub(crate) use registry::{Partitions, TopicEntry};
 pub(crate) use retention::enforce_retention;
+pub(crate) use space::{SpaceWatch, run_space_watch};
 pub(crate) use waiters::FetchWaiter;
 
 use lock::CountedLock;
@@ -112,6 +114,8 @@ pub(crate) enum AppendError {
     Log(#[from] LogAppendError),
     #[error("a new segment could not be made: {0}")]
     Roll(io::ErrorKind),
+    #[error("the log directory is full")]
+    DirectoryFull,
 }
 
 impl Partition {
@@ -220,6 +224,9 @@ impl Partition {
         batch: &CheckedBatch<'_>,
         waker: &Waker,
     ) -> Result<Admission, AppendError> {
+        if !self.directory.space().admits() {
+            return Err(AppendError::DirectoryFull);
+        }
         if self.directory.park_if_over_budget(waker) {
             return Ok(Admission::Parked);
         }
@@ -246,6 +253,10 @@ impl Partition {
             Err(LogAppendError::NeedsRoll) => {
                 self.roll(env, &mut state);
                 Ok(state.park(waker))
+            }
+            Err(error @ LogAppendError::Full(_)) => {
+                self.on_no_space(env, &state);
+                Err(error.into())
             }
             Err(error @ (LogAppendError::Storage(_) | LogAppendError::Dead)) => {
                 // Kafka, too, ends a broker whose only log directory has failed: what the file

@@ -18,6 +18,7 @@ struct World {
     names: Mutex<Names>,
     durable: Mutex<Names>,
     fail_writes: AtomicBool,
+    full: AtomicBool,
     fail_syncs: AtomicBool,
     cold: AtomicBool,
 }
@@ -70,6 +71,11 @@ impl MemoryDisk {
 
     pub(crate) fn fail_writes(&self) {
         self.0.fail_writes.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes are done by half, for want of space.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.0.full.store(full, Ordering::Relaxed);
     }
 
     pub(crate) fn fail_syncs(&self) {
@@ -142,7 +148,9 @@ fn of(file: &Arc<dyn File>) -> &MemoryFile {
 
 impl File for MemoryFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let failing = self.world.upgrade().unwrap().fail_writes.load(Ordering::Relaxed);
+        let world = self.world.upgrade().unwrap();
+        let full = world.full.load(Ordering::Relaxed);
+        let failing = full || world.fail_writes.load(Ordering::Relaxed);
         let mut bytes = self.bytes.lock().unwrap();
         let mut at = usize::try_from(at).unwrap();
         for part in parts {
@@ -152,7 +160,11 @@ impl File for MemoryFile {
             bytes[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
-        if failing { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        match (full, failing) {
+            (true, _) => Err(io::ErrorKind::StorageFull.into()),
+            (false, true) => Err(io::Error::other("the device is gone")),
+            (false, false) => Ok(()),
+        }
     }
 
     fn read_cached(&self, at: u64, buffer: &mut [u8]) -> io::Result<CachedRead> {
