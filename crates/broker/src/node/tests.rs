@@ -2,6 +2,7 @@
 
 mod full_disk;
 mod transactions;
+mod unreadable;
 
 use std::cell::Cell;
 use std::io;
