@@ -25,6 +25,7 @@ mod fixtures;
 mod index;
 #[allow(dead_code, reason = "opening and checkpoints use all of it")]
 mod index_file;
+pub mod inspect;
 mod load;
 mod log;
 mod lookup;
