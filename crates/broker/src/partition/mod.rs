@@ -1,11 +1,13 @@
 //! A partition of this node: its log, its high watermark, and those who wait for either.
 
 mod checkpoints;
+mod deletion;
 mod directory;
 mod host;
 mod lock;
 mod published;
 mod registry;
+mod retention;
 mod space;
 mod waiters;
 
@@ -28,12 +30,14 @@ use ottla_types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 use tokio::sync::Mutex;
 
 pub(crate) use checkpoints::Checkpoints;
+pub(crate) use deletion::DeleteRecordsError;
 pub use directory::Durability;
 pub(crate) use directory::{LogDirectory, run_syncer};
 pub(crate) use host::PartitionHost;
 pub use lock::partition_lock_waits_total;
 pub(crate) use published::{Bounds, Isolation};
 pub(crate) use registry::{Partitions, TopicEntry};
+pub(crate) use retention::enforce_retention;
 pub(crate) use space::{SpaceWatch, run_space_watch};
 pub(crate) use waiters::FetchWaiter;
 
@@ -58,6 +62,8 @@ pub(crate) struct Partition {
     gone: AtomicBool,
     /// Held while a roll makes files in the directory, which must not be given to a namesake then.
     rolling: Arc<Mutex<()>>,
+    /// Held by whoever deletes records, and renames files in the directory.
+    deleting: Mutex<()>,
     state: CountedLock<State>,
 }
 
@@ -151,6 +157,7 @@ impl Partition {
             view,
             gone: AtomicBool::new(false),
             rolling: Arc::default(),
+            deleting: Mutex::default(),
             state: CountedLock::new(state),
         }
     }
