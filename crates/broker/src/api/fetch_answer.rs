@@ -1,8 +1,6 @@
 //! The answer to a Fetch: headers in memory, records where they lie.
 
-use bytes::Bytes;
-use ottla_env::{CachedRead, Part};
-use ottla_log::RecordSlice;
+use ottla_env::Part;
 use ottla_wire::ErrorCode;
 use ottla_wire::hot::{
     AbortedTransaction, FetchRequest, FetchResponseHead, FetchResponsePartition,
@@ -10,12 +8,9 @@ use ottla_wire::hot::{
 };
 
 use super::Refused;
-use super::fetch::PartitionRead;
+use super::fetch_read::PartitionRead;
 use crate::connection::{AnswerHeader, Channel};
 use crate::partition::Isolation;
-
-/// Below this many bytes a copy costs less than a system call of its own.
-const COPY_BYTES_MAX: u32 = 16 * 1024;
 
 /// Answers with one read for each partition of the request, in its order; or with none, where the
 /// whole request failed.
@@ -50,10 +45,11 @@ pub(super) fn write_answer(
             rest.next();
             let aborted = aborted_in(&read);
             let partition = describe(&read, isolation, &aborted);
-            let slice = read.found.ok().and_then(|found| found.records.slice);
-            let length = slice.as_ref().map_or(0, |slice| slice.len as usize);
+            let part = read.found.ok().and_then(|found| found.records).map(|found| found.part);
+            let length = part.as_ref().map_or(0, Part::len);
+            let length = usize::try_from(length).expect("an answer has a size");
             let hole = writer.partition(&partition, Some(length))?;
-            holes.extend(slice.map(|slice| (hole, part(slice))));
+            holes.extend(part.map(|part| (hole, part)));
         }
     }
     writer.finish(&[])?;
@@ -62,12 +58,12 @@ pub(super) fn write_answer(
 }
 
 fn aborted_in(read: &PartitionRead) -> Vec<AbortedTransaction> {
-    let found = read.found.iter().flat_map(|found| &found.records.aborted);
+    let records = read.found.iter().filter_map(|found| found.records.as_ref());
     let to_wire = |aborted: &ottla_log::AbortedTransaction| AbortedTransaction {
         producer_id: aborted.producer.get(),
         first_offset: aborted.first_offset.get(),
     };
-    found.map(to_wire).collect()
+    records.flat_map(|records| &records.aborted).map(to_wire).collect()
 }
 
 fn describe<'a>(
@@ -98,17 +94,4 @@ fn describe<'a>(
 
 fn is_unknown(error: ErrorCode) -> bool {
     matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId)
-}
-
-/// A small slice is copied if it is in the page cache; all else is sent from the file.
-fn part(slice: RecordSlice) -> Part {
-    if slice.len < COPY_BYTES_MAX {
-        let mut copy = vec![0; slice.len as usize];
-        if let Ok(CachedRead::Ready(count)) = slice.file.read_cached(slice.at, &mut copy)
-            && count == copy.len()
-        {
-            return Part::Bytes(Bytes::from(copy));
-        }
-    }
-    Part::File { file: slice.file, at: slice.at, len: u64::from(slice.len) }
 }

@@ -9,6 +9,7 @@ use ottla_types::planted::{self, Bug};
 use tokio::sync::Notify;
 
 use super::Partition;
+use super::read_ahead::ReadAhead;
 use super::waiters::list_once;
 
 /// `ottla.durability`: when an append counts as committed.
@@ -32,6 +33,8 @@ const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct LogDirectory {
     durability: Durability,
+    /// For fetches of what is not in the page cache.
+    pub(crate) read_ahead: ReadAhead,
     dirty_bytes: AtomicU64,
     /// Partitions with unsynced bytes: each is listed once, by its own `dirty` mark.
     dirty: Mutex<Vec<Arc<Partition>>>,
@@ -47,6 +50,7 @@ impl LogDirectory {
     pub(crate) fn new(durability: Durability) -> Self {
         Self {
             durability,
+            read_ahead: ReadAhead::new(),
             dirty_bytes: AtomicU64::new(0),
             dirty: Mutex::new(Vec::new()),
             parked: Mutex::new(Vec::new()),

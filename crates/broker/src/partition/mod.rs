@@ -4,6 +4,7 @@ mod directory;
 mod host;
 mod lock;
 mod published;
+mod read_ahead;
 mod registry;
 mod waiters;
 
@@ -29,6 +30,7 @@ pub(crate) use directory::{LogDirectory, run_syncer};
 pub(crate) use host::PartitionHost;
 pub use lock::partition_lock_waits_total;
 pub(crate) use published::{Bounds, Isolation};
+pub(crate) use read_ahead::{Cold, ColdRecords};
 pub(crate) use registry::{Partitions, TopicEntry};
 pub(crate) use waiters::FetchWaiter;
 
@@ -176,6 +178,11 @@ impl Partition {
 
     pub(crate) fn path(&self) -> &std::path::Path {
         &self.path
+    }
+
+    /// The log directory that it lies in.
+    pub(crate) fn directory(&self) -> &Arc<LogDirectory> {
+        &self.directory
     }
 
     /// The bounds of this moment.
