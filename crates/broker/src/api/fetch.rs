@@ -9,10 +9,12 @@ use ottla_wire::ErrorCode;
 use ottla_wire::hot::FetchRequest;
 
 use super::Refused;
-use super::fetch_answer::write_answer;
+use super::fetch_answer::{Head, write_answer, write_error};
+use super::fetch_incremental::{self, Incremental};
 use super::fetch_read::{Found, PartitionRead, Pass, Wanted, Warmed};
 use super::topic_cursor::TopicCursor;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled};
+use crate::fetch_session::SessionId;
 use crate::partition::{Cold, Isolation, Partition};
 
 /// Kafka's `fetch.max.bytes`: the largest answer, whatever the client asks for.
@@ -28,7 +30,28 @@ const SESSION_EPOCH_INITIAL: i32 = 0;
 pub(crate) struct Waiting {
     /// When it is answered whatever there is.
     pub(crate) deadline: Mono,
+    kind: Kind,
     warmed: Option<Warmed>,
+}
+
+/// What a fetch has to do with sessions (KIP-227).
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// It names its partitions, and does without one.
+    Sessionless,
+    /// It names its partitions, and opens one.
+    Opening,
+    /// It goes on with one, which knows its partitions.
+    Incremental(Incremental),
+}
+
+/// A request and what was made of it, for as long as it is looked at.
+pub(super) struct Fetch<'a> {
+    pub(super) request: FetchRequest<'a>,
+    pub(super) head: Head,
+    pub(super) wanted: Wanted<'a>,
+    pub(super) now: Mono,
+    pub(super) deadline: Mono,
 }
 
 /// Handles a Fetch request; `waited` is set when it has waited before.
@@ -42,100 +65,137 @@ pub(super) fn handle(
     cx: &mut Context<'_>,
 ) -> Result<Handled, Refused> {
     let request = FetchRequest::decode(body, version)?;
-    if let Some(error) = session_error(&request) {
-        write_answer(channel, header, version, &request, error, Vec::new())?;
-        return Ok(Handled::Done);
-    }
-    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-    let deadline = waited.as_ref().map_or_else(|| now.after(wait), |waited| waited.deadline);
-    let warmed = waited.and_then(|waited| waited.warmed);
-    let wanted = Wanted {
-        bytes: u32::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_BYTES_MAX),
-        isolation: Isolation::from_wire(request.isolation_level),
-        warmed: warmed.as_ref(),
+    let isolation = Isolation::from_wire(request.isolation_level);
+    let head = Head { header, version, isolation, session: None };
+    let (kind, deadline, warmed) = match waited {
+        Some(Waiting { deadline, kind, warmed }) => (kind, deadline, warmed),
+        None => match kind_of(channel, &request, version, now) {
+            Ok(kind) => {
+                let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+                (kind, now.after(wait), None)
+            }
+            Err(error) => {
+                write_error(channel, head, error)?;
+                return Ok(Handled::Done);
+            }
+        },
     };
-    let (pass, reads) = read_all(channel, &request, wanted);
-    let missing = pass.missing(&request, wanted, now >= deadline);
+    let bytes = u32::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_BYTES_MAX);
+    let wanted = Wanted { bytes, isolation, warmed: warmed.as_ref() };
+    let fetch = Fetch { request, head, wanted, now, deadline };
+    match kind {
+        Kind::Incremental(incremental) => {
+            fetch_incremental::handle(channel, &fetch, incremental, cx)
+        }
+        Kind::Sessionless | Kind::Opening => handle_full(channel, &fetch, kind, cx),
+    }
+}
+
+/// Closes the session that a full request names, and finds the one that an incremental one does.
+fn kind_of(
+    channel: &mut Channel,
+    request: &FetchRequest<'_>,
+    version: i16,
+    now: Mono,
+) -> Result<Kind, ErrorCode> {
+    let named = SessionId::from_wire(request.session_id);
+    let kind = match request.session_epoch {
+        SESSION_EPOCH_FINAL => Kind::Sessionless,
+        SESSION_EPOCH_INITIAL => Kind::Opening,
+        _ => return fetch_incremental::resume(channel, request, version, now),
+    };
+    named.into_iter().for_each(|named| channel.broker.fetch_sessions.close(named));
+    Ok(kind)
+}
+
+/// A fetch that names all its partitions.
+fn handle_full(
+    channel: &mut Channel,
+    fetch: &Fetch<'_>,
+    kind: Kind,
+    cx: &mut Context<'_>,
+) -> Result<Handled, Refused> {
+    let (pass, reads) = read_all(channel, fetch);
+    let missing = fetch.missing(&pass);
     if missing <= 0 {
         channel.fetch_waiter.disarm();
         speculate(channel, &pass.cold);
-        write_answer(channel, header, version, &request, ErrorCode::None, reads)?;
+        speculate(channel, &pass.next);
+        let session = match kind {
+            Kind::Opening => fetch_incremental::open(channel, fetch, &reads),
+            Kind::Sessionless | Kind::Incremental(_) => None,
+        };
+        let topics = fetch.request.partitions.clone().map(|entry| entry.topic);
+        write_answer(channel, Head { session, ..fetch.head }, topics, reads)?;
         return Ok(Handled::Done);
     }
-    if let Some(((partition, cold), others)) = pass.cold.split_first() {
-        speculate(channel, others);
-        return Ok(Handled::Kept(warm(channel, partition, cold.clone(), deadline)));
+    if !pass.cold.is_empty() {
+        return Ok(Handled::Kept(warm(channel, &pass, fetch.deadline, kind)));
     }
-    channel.fetch_waiter.arm(missing, wanted.isolation, cx.waker());
+    channel.fetch_waiter.arm(missing, fetch.wanted.isolation, cx.waker());
     let waiter = &channel.fetch_waiter;
     let parks = |found: &Found| found.partition.park_fetch(&found.bounds, waiter);
     if !reads.iter().filter_map(|read| read.found.as_ref().ok()).all(parks) {
         cx.waker().wake_by_ref();
     }
-    Ok(Handled::Kept(Blocked::Fetch(Waiting { deadline, warmed: None })))
+    Ok(Handled::Kept(parked(fetch.deadline, kind)))
 }
 
-impl Pass {
+impl Fetch<'_> {
     /// Bytes that the answer must wait for; none if it has them, or waiting brings nothing.
-    fn missing(&self, request: &FetchRequest<'_>, wanted: Wanted<'_>, late: bool) -> i64 {
+    pub(super) fn missing(&self, pass: &Pass) -> i64 {
         // Nobody waits for more than the answer may hold.
-        let least = i64::from(request.min_bytes).min(i64::from(wanted.bytes));
+        let least = i64::from(self.request.min_bytes).min(i64::from(self.wanted.bytes));
         // What is on the device is there: at the deadline too it is waited for, unless there is
         // something else to answer with.
-        let late = late && (self.cold.is_empty() || self.bytes > 0);
-        match self.urgent || late || self.found == 0 {
+        let late = self.now >= self.deadline && (pass.cold.is_empty() || pass.bytes > 0);
+        match pass.urgent || late || pass.found == 0 {
             true => 0,
-            false => least - i64::from(self.bytes),
+            false => least - i64::from(pass.bytes),
         }
     }
 }
 
-/// Has bytes read into the page cache.
-fn warm(channel: &Channel, partition: &Partition, cold: Cold, deadline: Mono) -> Blocked {
+/// A fetch that waits for bytes to be written.
+pub(super) fn parked(deadline: Mono, kind: Kind) -> Blocked {
+    Blocked::Fetch(Waiting { deadline, kind, warmed: None })
+}
+
+/// A fetch that waits for bytes to be read: the first that are cold; others are read on the side.
+pub(super) fn warm(channel: &Channel, pass: &Pass, deadline: Mono, kind: Kind) -> Blocked {
+    let (first, others) = pass.cold.split_first().expect("something is cold");
+    speculate(channel, others);
     let disk = Arc::clone(&channel.broker.env.disk);
-    let directory = Arc::clone(partition.directory());
+    let (directory, cold) = (Arc::clone(first.0.directory()), first.1.clone());
     Blocked::Warming(Box::pin(async move {
         let read = directory.read_ahead.warm(&disk, &cold).await;
         if let Err(error) = &read {
             tracing::error!(?cold, %error, "the device cannot read a segment");
         }
-        Waiting { deadline, warmed: Some(Warmed { cold, readable: read.is_ok() }) }
+        Waiting { deadline, kind, warmed: Some(Warmed { cold, readable: read.is_ok() }) }
     }))
 }
 
 /// Has bytes read that this fetch does without, for the next one.
-fn speculate(channel: &Channel, cold: &[(Arc<Partition>, Cold)]) {
+pub(super) fn speculate(channel: &Channel, cold: &[(Arc<Partition>, Cold)]) {
     for (partition, cold) in cold {
         partition.directory().read_ahead.speculate(&channel.broker.env, cold.clone());
     }
 }
 
-/// There are no sessions yet: whoever asks for one is answered in full, and told so by a session
-/// id of 0, as by a Kafka broker whose session cache is full (KIP-227).
-fn session_error(request: &FetchRequest<'_>) -> Option<ErrorCode> {
-    match request.session_epoch {
-        SESSION_EPOCH_FINAL | SESSION_EPOCH_INITIAL => None,
-        _ => Some(ErrorCode::FetchSessionIdNotFound),
-    }
-}
-
-fn read_all(
-    channel: &Channel,
-    request: &FetchRequest<'_>,
-    wanted: Wanted<'_>,
-) -> (Pass, Vec<PartitionRead>) {
+fn read_all(channel: &Channel, fetch: &Fetch<'_>) -> (Pass, Vec<PartitionRead>) {
     let (mut pass, mut reads) = (Pass::default(), Vec::new());
     let mut topics = TopicCursor::default();
     let partitions = &channel.broker.partitions;
-    for entry in request.partitions.clone() {
+    for entry in fetch.request.partitions.clone() {
         let asked = &entry.partition;
         let found = match topics.seek(partitions, entry.topic) {
             // Nobody follows a partition that has one replica.
-            Ok(_) if request.replica_id >= 0 => {
+            Ok(_) if fetch.request.replica_id >= 0 => {
                 pass.urgent = true;
                 Err(ErrorCode::NotLeaderOrFollower)
             }
-            Ok(topic) => pass.read(topic, asked, wanted),
+            Ok(topic) => pass.read(topic, asked, fetch.wanted),
             Err(error) => Err(error),
         };
         reads.push(PartitionRead { index: asked.partition, found });

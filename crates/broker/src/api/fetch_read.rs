@@ -17,6 +17,10 @@ use crate::partition::{Bounds, Cold, ColdRecords, Isolation, Partition, TopicEnt
 /// Below this many bytes a copy costs less than a system call of its own.
 const COPY_BYTES_MAX: u32 = 16 * 1024;
 
+/// A slice that ends so near the log's end belongs to a consumer that keeps up: what comes next is
+/// written by us, and in the page cache.
+const TAIL_BYTES: u64 = 8 * 1024 * 1024;
+
 /// Places that one pass remembers to be cold: the first is read for the fetch, the others on the
 /// side, for the next one.
 const COLD_PLACES_MAX: usize = 16;
@@ -34,6 +38,8 @@ pub(super) struct Found {
     pub(super) partition: Arc<Partition>,
     pub(super) bounds: Bounds,
     pub(super) records: Option<Records>,
+    /// There is nothing to read, now.
+    pub(super) caught_up: bool,
 }
 
 /// Records for a consumer.
@@ -71,6 +77,8 @@ pub(super) struct Pass {
     pub(super) urgent: bool,
     /// Places that are not in the page cache, and the partitions that they belong to.
     pub(super) cold: Vec<(Arc<Partition>, Cold)>,
+    /// What consumers that read from the device will want next.
+    pub(super) next: Vec<(Arc<Partition>, Cold)>,
     /// Partitions that could have given records, now or later.
     pub(super) found: usize,
 }
@@ -143,8 +151,9 @@ fn read_one(
     if from < bounds.log_start || from > bounds.log_end.offset {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    let found = |records| Found { partition: Arc::clone(partition), bounds, records };
-    if from >= bounds.readable_end(wanted.isolation) {
+    let caught_up = from >= bounds.readable_end(wanted.isolation);
+    let found = |records| Found { partition: Arc::clone(partition), bounds, records, caught_up };
+    if caught_up {
         return Ok(found(None));
     }
     let budget = wanted.bytes.saturating_sub(pass.bytes);
@@ -168,8 +177,28 @@ fn read_one(
     let newest = bounds.high_watermark.segment_base;
     let whole = records.as_ref().is_some_and(|found| found.slice.first.segment_base >= newest);
     pass.urgent |= !whole;
-    pass.bytes += records.as_ref().map_or(0, |records| records.slice.len);
+    if let Some(records) = &records {
+        pass.bytes += records.slice.len;
+        pass.next.extend(next(partition, &bounds, records));
+    }
     Ok(found(records))
+}
+
+/// What lies behind the records, unless it is in the page cache: a consumer that reads a log from
+/// its beginning should find each window there when it comes.
+fn next(
+    partition: &Arc<Partition>,
+    bounds: &Bounds,
+    records: &Records,
+) -> Option<(Arc<Partition>, Cold)> {
+    let (slice, end) = (&records.slice, bounds.log_end);
+    let same_segment = slice.first.segment_base == end.segment_base;
+    let near = same_segment && end.position < slice.at + u64::from(slice.len) + TAIL_BYTES;
+    if near || matches!(records.part, Part::Bytes(_)) {
+        return None;
+    }
+    let next = ColdRecords::behind(slice)?;
+    Some((Arc::clone(partition), Cold::Records(next)))
 }
 
 fn bounds_of(partition: &Partition) -> Bounds {

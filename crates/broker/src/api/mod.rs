@@ -10,6 +10,7 @@ mod describe_topic_partitions;
 mod errors;
 pub(crate) mod fetch;
 mod fetch_answer;
+mod fetch_incremental;
 mod fetch_read;
 mod init_producer_id;
 mod list_offsets;

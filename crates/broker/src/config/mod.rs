@@ -43,6 +43,8 @@ pub struct NodeConfig {
     pub message_bytes_max: u32,
     /// How long a producer may be silent before a partition forgets what it wrote last.
     pub producer_expiration: Duration,
+    /// How many fetch sessions there may be; 0: none.
+    pub fetch_session_slots: usize,
     /// For an empty folder: the cluster's id, random where absent.
     pub cluster_id: Option<String>,
     /// Given, but not known or not supported: a warning names them.
@@ -228,6 +230,16 @@ static MESSAGE_MAX_BYTES: Property<u32> = Property {
     parse: |text| number(text, 0, i32::MAX.cast_unsigned()),
 };
 
+static FETCH_SESSION_SLOTS: Property<usize> = Property {
+    name: "max.incremental.fetch.session.cache.slots",
+    synonym: None,
+    default: Some("1000"),
+    kind: Kind::Int,
+    doc: "How many fetch sessions are kept; consumers beyond that name all their partitions in \
+          every fetch.",
+    parse: |text| number(text, 0, i32::MAX as usize),
+};
+
 static PRODUCER_ID_EXPIRATION: Property<Duration> = Property {
     name: "producer.id.expiration.ms",
     synonym: None,
@@ -275,6 +287,7 @@ impl NodeConfig {
         let index_interval_bytes = reader.read(&INDEX_INTERVAL_BYTES);
         let message_bytes_max = reader.read(&MESSAGE_MAX_BYTES);
         let producer_expiration = reader.read(&PRODUCER_ID_EXPIRATION);
+        let fetch_session_slots = reader.read(&FETCH_SESSION_SLOTS);
         let (ignored, effective) = (reader.unknown(), reader.effective());
         let ((), listeners) = (roles?, listeners?);
         check_listeners(reader, &listeners, &protocols?, &advertised_listeners);
@@ -295,6 +308,7 @@ impl NodeConfig {
             index_interval_bytes: index_interval_bytes?,
             message_bytes_max: message_bytes_max?,
             producer_expiration: producer_expiration?,
+            fetch_session_slots: fetch_session_slots?,
             cluster_id,
             ignored,
             effective,

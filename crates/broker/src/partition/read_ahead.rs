@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use ottla_env::{Disk, DiskExt, Env, File};
+use ottla_env::{Disk, DiskExt, Env, File, Part};
 use ottla_log::{ColdRange, RecordSlice};
 use tokio::sync::Semaphore;
 
 /// Records that are read from the device at once for one partition of a fetch: so much keeps a
 /// device busy, and a slow one does not delay the answer by more than it takes for that.
-pub(crate) const WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+const WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
 /// A page: what reads ahead are counted in.
 const UNIT_BYTES: u64 = 4 * 1024;
@@ -48,6 +48,21 @@ impl ColdRecords {
     /// All of a slice.
     pub(crate) fn all_of(slice: &RecordSlice) -> Self {
         Self { len: slice.len, ..Self::front_of(slice) }
+    }
+
+    /// What lies behind a slice in its segment, if the end of it is not in the page cache.
+    pub(crate) fn behind(slice: &RecordSlice) -> Option<Self> {
+        let at = slice.at + u64::from(slice.len);
+        let cached = slice.file.is_cached(at + u64::from(WINDOW_BYTES) - 1, 1);
+        (!cached).then(|| Self { file: Arc::clone(&slice.file), at, len: WINDOW_BYTES })
+    }
+
+    /// The front of what waits to be sent, if it is not in the page cache any more.
+    pub(crate) fn of_unsent(part: &Part) -> Option<Self> {
+        let Part::File { file, at, len } = part else { return None };
+        let len = u32::try_from(*len).map_or(WINDOW_BYTES, |len| len.min(WINDOW_BYTES));
+        let cached = file.is_cached(*at, len.into());
+        (!cached).then(|| Self { file: Arc::clone(file), at: *at, len })
     }
 
     /// Whether both begin at the same byte.

@@ -51,6 +51,11 @@ impl Partitions {
         Self { topics: ArcSwap::default(), directory }
     }
 
+    /// The log directory that all of them lie in.
+    pub(crate) fn directory(&self) -> &Arc<LogDirectory> {
+        &self.directory
+    }
+
     pub(crate) fn topic(&self, name: &str) -> Option<Arc<TopicEntry>> {
         self.topics.load().by_name.get(name).cloned()
     }
