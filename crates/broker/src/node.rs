@@ -19,7 +19,9 @@ use crate::connection::{Closed, Connection, Lane};
 use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
 use crate::identity::{Identity, IdentityError};
-use crate::partition::{LogDirectory, PartitionHost, Partitions, run_syncer};
+use crate::partition::{
+    Checkpoints, LogDirectory, PartitionHost, Partitions, SpaceWatch, run_space_watch, run_syncer,
+};
 use crate::producer_ids::ProducerIds;
 
 /// How long to wait before accepting again when the system refused: it has run out of something
@@ -40,6 +42,13 @@ pub enum StartError {
     Identity(#[from] IdentityError),
     #[error("cannot start from the data folder: {why}{cure}", why = .0, cure = .0.cure())]
     Controller(#[from] HostError),
+}
+
+impl StartError {
+    fn storage(config: &NodeConfig) -> impl Fn(io::Error) -> Self {
+        let folder = config.log_dir.display().to_string();
+        move |error| IdentityError::Storage { folder: folder.clone(), error }.into()
+    }
 }
 
 fn cure(error: &io::Error) -> &'static str {
@@ -140,9 +149,15 @@ impl Node {
         let identity = Identity::establish(&env, &config).await?;
         let bound = bind_all(&env, &config)?;
         let listeners: Vec<Listener> = bound.iter().map(|bound| bound.listener.clone()).collect();
-        let directory = Arc::new(LogDirectory::new(config.durability));
+        let checkpoints = Checkpoints::read(&env, &config.log_dir).await;
+        let checkpoints = checkpoints.map_err(StartError::storage(&config))?;
+        let space = SpaceWatch::new(&config.log_dir, config.log_dir_reserve_bytes);
+        let room = space.begin(&env).await;
+        let directory = Arc::new(LogDirectory::new(config.durability, checkpoints, space));
         let partitions = Arc::new(Partitions::new(Arc::clone(&directory)));
         env.spawn.spawn("syncer", Box::pin(run_syncer(env.clone(), Arc::clone(&directory))));
+        let watch = run_space_watch(env.clone(), Arc::clone(&directory), room);
+        env.spawn.spawn("space", Box::pin(watch));
         let publisher = PartitionHost::start(&env, &config, Arc::clone(&partitions));
         let (host, controller, metadata) =
             ControllerHost::start(&env, &config, &identity, &listeners, Box::new(publisher))

@@ -17,7 +17,7 @@ pub struct AbortedTransaction {
 #[derive(Debug)]
 pub(crate) struct AbortedIndex {
     /// Producer, first offset, the marker's offset, and the last stable offset after it.
-    entries: AppendList<4>,
+    pub(crate) entries: AppendList<4>,
 }
 
 impl AbortedIndex {

@@ -16,9 +16,9 @@ pub(crate) struct SegmentIndex {
     base: Offset,
     /// Relative last offset of a batch in the upper half, the position of its first byte in the
     /// lower.
-    offsets: AppendList<1>,
+    pub(crate) offsets: AppendList<1>,
     /// The largest timestamp so far, and the relative last offset of the batch that has it.
-    times: AppendList<2>,
+    pub(crate) times: AppendList<2>,
 }
 
 /// The largest timestamp of a segment's first batches.
@@ -128,10 +128,11 @@ impl SegmentIndex {
         self.times.len().checked_sub(1).map(|last| self.time_at(last))
     }
 
-    /// Whether files of at most `bytes` can take no further entry.
+    /// Whether files of at most `bytes` can take no further entry; of times, one more is made when
+    /// the segment is sealed.
     pub(crate) fn is_full(&self, bytes: u32) -> bool {
         let full = |len: usize, entry: u32| len >= (bytes / entry) as usize;
-        full(self.offsets.len(), OFFSET_ENTRY_BYTES) || full(self.times.len(), TIME_ENTRY_BYTES)
+        full(self.offsets.len(), OFFSET_ENTRY_BYTES) || full(self.times.len() + 1, TIME_ENTRY_BYTES)
     }
 
     fn time_at(&self, at: usize) -> MaxTimestamp {
@@ -244,11 +245,15 @@ mod tests {
     #[test]
     fn an_index_is_full_when_its_file_would_be() {
         let index = SegmentIndex::new(Offset::ZERO);
-        assert!(!index.is_full(20));
-        index.push_offset(Offset::ZERO, 0);
-        assert!(!index.is_full(20));
-        index.push_offset(Offset::new(1), 100);
-        assert!(index.is_full(20));
         assert!(!index.is_full(24));
+        index.push_offset(Offset::ZERO, 0);
+        index.push_offset(Offset::new(1), 100);
+        assert!(!index.is_full(24));
+        index.push_offset(Offset::new(2), 200);
+        assert!(index.is_full(24));
+        assert!(!index.is_full(32));
+        index.push_time(max(10, 0));
+        assert!(index.is_full(32));
+        assert!(!index.is_full(36));
     }
 }

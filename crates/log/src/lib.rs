@@ -8,16 +8,32 @@
 //! corruption, which is reported and never cut away.
 
 mod aborted;
+mod advance;
+mod ages;
 mod append_list;
+mod checkpoint;
+mod checkpoint_file;
+mod cold;
 mod config;
+mod cut;
+mod dormant;
+mod durability;
 mod epochs;
 mod files;
+#[cfg(test)]
+mod fixtures;
 mod index;
+#[allow(dead_code, reason = "opening and checkpoints use all of it")]
+mod index_file;
+pub mod inspect;
+mod load;
 mod log;
 mod lookup;
 mod open;
+mod producer_snapshot;
 mod producers;
 mod recovery;
+mod retention;
 mod roll;
 mod segment;
 mod truncate;
@@ -25,18 +41,31 @@ mod view;
 mod walk;
 
 pub use aborted::AbortedTransaction;
+pub use advance::{Doomed, SetAside};
+pub use checkpoint::{CheckpointPlan, Superseded, WrittenCheckpoint};
+pub use checkpoint_file::{
+    CLEAN_SHUTDOWN, CLEANER_CHECKPOINT, CleanShutdown, HIGH_WATERMARK_CHECKPOINT,
+    LOG_START_CHECKPOINT, OffsetCheckpoint, RECOVERY_POINT_CHECKPOINT,
+};
+pub use cold::{Cold, ColdRange, UnloadedSegment};
 pub use config::LogConfig;
+pub use cut::CutPlan;
+pub use dormant::{Checkpointed, DormantLog};
+pub use durability::Unsynced;
 pub use epochs::{EpochEnd, EpochEntry, LeaderEpochCache, StaleEpoch};
 pub use files::{
     LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, ParseFileError, PartitionMetadata, segment_name,
 };
-pub use log::{AppendError, Appended, Log, LogPosition, Unsynced};
+pub use index_file::IndexFault;
+pub use log::{AppendError, Appended, Log, LogPosition};
 pub use lookup::{FoundRecord, LookupError};
 pub use open::{OpenLogError, RecoveryReport, TornTail};
+pub use producer_snapshot::SnapshotFault;
 pub use producers::{
     Admission, EndedTransaction, ProducerError, ProducerState, RECENT_BATCHES, RecentBatch,
 };
 pub use recovery::Fault;
+pub use retention::{Expired, LogFacts, RetentionLimits, SegmentFacts};
 pub use roll::{FreshSegment, RollError, RollPlan};
 pub use truncate::TruncateError;
-pub use view::{ColdRange, Located, LogView, ReadError, ReadOutcome, RecordSlice};
+pub use view::{Located, LogView, ReadError, ReadOutcome, RecordSlice};

@@ -1,7 +1,7 @@
 //! The one writer of a partition.
 
-use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind, IoSlice};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,14 @@ use ottla_records::{BatchHeader, CheckedBatch, EndTransactionMarker};
 use ottla_types::planted::{self, Bug};
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
 
+use crate::checkpoint::Checkpoints;
+use crate::durability::Durability;
 use crate::open::RecoveryReport;
-use crate::segment::SegmentTail;
+use crate::segment::{Loaded, SegmentTail};
 use crate::view::SealedSegment;
 use crate::{
     Admission, FreshSegment, LeaderEpochCache, LogConfig, LogView, ProducerError, ProducerState,
-    RollPlan, StaleEpoch,
+    RollPlan, SegmentFacts, StaleEpoch,
 };
 
 /// A place between two batches: Kafka calls it `LogOffsetMetadata`.
@@ -26,6 +28,13 @@ pub struct LogPosition {
     pub segment_base: Offset,
     /// Bytes before it in the segment.
     pub position: u64,
+}
+
+impl LogPosition {
+    /// The first byte of a segment.
+    pub(crate) const fn beginning_of(segment_base: Offset) -> Self {
+        Self { offset: segment_base, segment_base, position: 0 }
+    }
 }
 
 /// What became of a batch.
@@ -48,6 +57,12 @@ pub enum AppendError {
     Producer(#[from] ProducerError),
     #[error(transparent)]
     Epoch(#[from] StaleEpoch),
+    /// How much was written is unknown. It has to be cut off ([`Log::cut_plan`]); nothing is
+    /// appended before that.
+    #[error("no space for the log: {0}")]
+    Full(#[source] io::Error),
+    #[error("what a full disk left of an earlier batch is not cut off yet")]
+    NeedsCut,
     /// How much was written is unknown, so nothing can be appended until the log is opened again.
     #[error("write to the log: {0}")]
     Storage(#[from] io::Error),
@@ -55,20 +70,10 @@ pub enum AppendError {
     Dead,
 }
 
-/// Files to be synced, all at once.
-#[derive(Debug)]
-pub struct Unsynced {
-    pub files: Vec<Arc<dyn File>>,
-    /// Everything before it is durable once they are.
-    pub upto: LogPosition,
-    /// Bytes that wait for it.
-    pub bytes: u64,
-}
-
 /// One partition on disk.
 #[derive(Debug)]
 pub struct Log {
-    directory: PathBuf,
+    directory: Arc<Path>,
     config: LogConfig,
     view: LogView,
     tail: SegmentTail,
@@ -76,7 +81,8 @@ pub struct Log {
     health: Health,
     epochs: LeaderEpochCache,
     producers: ProducerState,
-    durability: Durability,
+    pub(crate) durability: Durability,
+    pub(crate) checkpoints: Checkpoints,
     recovery: RecoveryReport,
 }
 
@@ -86,46 +92,28 @@ enum Health {
     Open,
     /// A successor of the active segment is being made.
     Rolling,
+    /// Behind the last good append the file holds what a full disk took of another.
+    NeedsCut,
     /// What the file holds behind the last good append is unknown.
     Dead,
 }
 
-/// What is durable, in bytes since the log was opened and as a place.
+/// What opening hands to a log.
 #[derive(Debug)]
-struct Durability {
-    synced_end: LogPosition,
-    appended: u64,
-    synced: u64,
-    /// Files with bytes that no sync has been asked for; the active one last.
-    dirty: Vec<Arc<dyn File>>,
-    in_flight: Option<InFlight>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct InFlight {
-    upto: LogPosition,
-    appended: u64,
-}
-
-/// What recovery hands to a log.
-#[derive(Debug)]
-pub(crate) struct Recovered {
+pub(crate) struct Opened {
     pub(crate) view: LogView,
     pub(crate) tail: SegmentTail,
     pub(crate) end_offset: Offset,
     pub(crate) epochs: LeaderEpochCache,
     pub(crate) producers: ProducerState,
+    pub(crate) durability: Durability,
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) report: RecoveryReport,
 }
 
 impl Log {
-    /// A log whose files are durable as they are.
-    pub(crate) fn recovered(directory: PathBuf, config: LogConfig, from: Recovered) -> Self {
-        let synced_end = LogPosition {
-            offset: from.end_offset,
-            segment_base: from.view.active().base,
-            position: from.tail.position,
-        };
+    pub(crate) fn opened(directory: Arc<Path>, config: LogConfig, from: Opened) -> Self {
+        assert!(from.view.active().get().is_some(), "a writer has its segment open");
         Self {
             directory,
             config,
@@ -135,18 +123,13 @@ impl Log {
             health: Health::Open,
             epochs: from.epochs,
             producers: from.producers,
-            durability: Durability {
-                synced_end,
-                appended: 0,
-                synced: 0,
-                dirty: Vec::new(),
-                in_flight: None,
-            },
+            durability: from.durability,
+            checkpoints: from.checkpoints,
             recovery: from.report,
         }
     }
 
-    pub(crate) fn directory(&self) -> &Path {
+    pub(crate) const fn directory(&self) -> &Arc<Path> {
         &self.directory
     }
 
@@ -154,10 +137,12 @@ impl Log {
         &self.config
     }
 
-    /// Whether a sync was taken whose outcome is not known yet.
-    #[must_use]
-    pub const fn is_syncing(&self) -> bool {
-        self.durability.in_flight.is_some()
+    pub(crate) fn is_rolling(&self) -> bool {
+        self.health == Health::Rolling
+    }
+
+    pub(crate) fn active(&self) -> &Loaded {
+        self.view.active().get().expect("a writer has its segment open")
     }
 
     /// The oldest offset.
@@ -174,18 +159,6 @@ impl Log {
             segment_base: self.view.active().base,
             position: self.tail.position,
         }
-    }
-
-    /// Everything before it survives a crash.
-    #[must_use]
-    pub fn synced_end(&self) -> LogPosition {
-        self.durability.synced_end
-    }
-
-    /// Bytes appended and not known to be durable.
-    #[must_use]
-    pub fn dirty_bytes(&self) -> u64 {
-        self.durability.appended - self.durability.synced
     }
 
     /// For readers.
@@ -215,7 +188,8 @@ impl Log {
     /// read up to `high_watermark`.
     pub fn last_stable_offset(&mut self, high_watermark: Offset) -> Offset {
         self.producers.on_high_watermark(high_watermark);
-        self.producers.last_stable_offset(high_watermark)
+        // A transaction may be open whose beginning was deleted.
+        self.producers.last_stable_offset(high_watermark).max(self.start_offset())
     }
 
     /// What opening it found.
@@ -229,7 +203,8 @@ impl Log {
     /// is recognised and not written again.
     ///
     /// # Errors
-    /// Without an effect, except that after [`AppendError::Storage`] the log is dead.
+    /// Without an effect, except that after [`AppendError::Storage`] the log is dead, and after
+    /// [`AppendError::Full`] it needs a cut.
     pub fn append(
         &mut self,
         batch: &CheckedBatch<'_>,
@@ -266,6 +241,9 @@ impl Log {
         if let Some(latest) = self.epochs.latest().filter(|latest| epoch < *latest) {
             return Err(StaleEpoch { epoch, latest }.into());
         }
+        if self.health == Health::NeedsCut {
+            return Err(AppendError::NeedsCut);
+        }
         if self.health == Health::Rolling || self.is_full_for(batch.header(), now) {
             self.health = Health::Rolling;
             return Err(AppendError::NeedsRoll);
@@ -277,14 +255,29 @@ impl Log {
         Ok(Appended::New { base_offset, last_offset: header.last_offset() })
     }
 
-    fn write(&mut self, batch: &CheckedBatch<'_>, epoch: LeaderEpoch) -> io::Result<()> {
+    fn write(&mut self, batch: &CheckedBatch<'_>, epoch: LeaderEpoch) -> Result<(), AppendError> {
         let head = batch.head_at(self.end_offset, epoch);
         let parts = [IoSlice::new(&head), IoSlice::new(batch.section())];
-        let written = self.view.active().file.write_at(self.tail.position, &parts);
-        if written.is_err() {
-            self.health = Health::Dead;
-        }
-        written
+        let written = self.active().file.write_at(self.tail.position, &parts);
+        written.map_err(|error| {
+            let no_space =
+                matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            self.health = if no_space { Health::NeedsCut } else { Health::Dead };
+            if no_space { AppendError::Full(error) } else { AppendError::Storage(error) }
+        })
+    }
+
+    pub(crate) fn active_file(&self) -> Arc<dyn File> {
+        Arc::clone(&self.active().file)
+    }
+
+    /// What a full disk left behind the log's end is gone.
+    ///
+    /// # Panics
+    /// If no append asked for it.
+    pub fn on_cut(&mut self) {
+        assert!(self.health == Health::NeedsCut, "an append asked for a cut");
+        self.health = Health::Open;
     }
 
     fn on_written(
@@ -293,35 +286,61 @@ impl Log {
         epoch: LeaderEpoch,
         marker: Option<EndTransactionMarker>,
     ) {
-        let active = self.view.active();
-        // After a roll the old file is listed still.
-        let newest = self.durability.dirty.last();
-        if !newest.is_some_and(|file| Arc::ptr_eq(file, &active.file)) {
-            self.durability.dirty.push(Arc::clone(&active.file));
-        }
+        let active = self.view.active().get().expect("a writer has its segment open");
+        let bytes = u64::from(header.size);
+        self.durability.on_written(&active.file, bytes);
+        self.checkpoints.on_written(bytes);
         self.tail.push(&active.index, header, self.config.index_interval_bytes);
         self.end_offset = header.last_offset().next();
-        self.durability.appended += u64::from(header.size);
         self.epochs.assign(epoch, header.base_offset).expect("an older epoch was refused");
         active.on_ended(self.producers.on_appended(header, marker));
     }
 
     /// Kafka's reasons to roll before a batch.
     fn is_full_for(&self, batch: &BatchHeader, now: Timestamp) -> bool {
-        let segment = self.view.active();
-        let relative = self.end_offset.get() - segment.base.get();
+        let relative = self.end_offset.get() - self.view.active().base.get();
         let room = u64::from(self.config.segment_bytes).saturating_sub(self.tail.position);
         let time = batch.max_timestamp.unwrap_or(now).millis();
         let age = self.tail.first_timestamp.map_or(0, |first| time.saturating_sub(first.millis()));
         let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+        let age_max = self.config.age_max(&self.directory, self.view.active().base);
         u64::from(batch.size) > room
-            || (self.tail.position > 0 && age > self.config.segment_age)
-            || segment.index.is_full(self.config.segment_index_bytes)
+            || (self.tail.position > 0 && age > age_max)
+            || (self.tail.position > 0
+                && self.active().index.is_full(self.config.segment_index_bytes))
             || relative + i64::from(batch.last_offset_delta) > i64::from(i32::MAX)
     }
 
+    /// Asks for a successor of the active segment, as an append does that finds no room: since all
+    /// that it holds may go, say. False, and nothing is asked for, if it is empty, or if the log
+    /// takes no batch now.
+    pub fn begin_roll(&mut self) -> bool {
+        let may = self.health == Health::Open && self.tail.position > 0;
+        if may {
+            self.health = Health::Rolling;
+        }
+        may
+    }
+
+    /// What is known of the segment that is appended to.
+    #[must_use]
+    pub fn active_facts(&self) -> SegmentFacts {
+        SegmentFacts {
+            base: self.view.active().base,
+            bytes: self.tail.position,
+            newest: self.tail.max_timestamp.map(|max| max.timestamp),
+        }
+    }
+
+    /// Another view of the same log, which starts at `start`.
+    pub(crate) fn set_view(&mut self, view: LogView, start: Offset) {
+        assert_eq!(view.active().base, self.view.active().base, "only old segments may go");
+        self.view = view;
+        self.epochs.truncate_from_start(start);
+    }
+
     /// How to make a successor of the active segment, once [`AppendError::NeedsRoll`] was
-    /// answered: from then on, until [`Self::roll`] or [`Self::abandon_roll`], nothing else is, and
+    /// answered, or [`Self::begin_roll`]: from then on, until [`Self::roll`] or [`Self::abandon_roll`], nothing else is, and
     /// no sync is handed out.
     ///
     /// Wait for a sync that is under way ([`Self::is_syncing`]) before: if it fails, the success of
@@ -333,12 +352,12 @@ impl Log {
     pub fn roll_plan(&self) -> RollPlan {
         assert!(self.health == Health::Rolling, "an append asked for a roll");
         assert!(self.tail.position > 0, "an empty segment takes any batch that fits");
-        let full = Arc::clone(self.view.active());
-        self.tail.seal(&full.index);
+        self.tail.seal(&self.active().index);
         RollPlan {
-            directory: self.directory.clone(),
+            directory: Arc::clone(&self.directory),
             base: self.end_offset,
-            full,
+            full: Arc::clone(self.view.active()),
+            full_bytes: self.tail.position,
             config: self.config,
             epochs: self.epochs.clone(),
         }
@@ -357,7 +376,7 @@ impl Log {
         self.health = Health::Open;
         // The old file stays listed: the host counts the bytes of a sync, and tells its waiters of
         // it, when it has taken that sync itself.
-        if self.durability.in_flight.is_none() {
+        if !self.durability.is_syncing() {
             self.durability.synced_end = self.end();
         }
     }
@@ -369,30 +388,6 @@ impl Log {
     pub fn abandon_roll(&mut self) {
         assert!(self.health == Health::Rolling, "an append asked for a roll");
         self.health = Health::Open;
-    }
-
-    /// What to sync next, if anything; `None` while a sync or a roll is under way.
-    pub fn take_unsynced(&mut self) -> Option<Unsynced> {
-        let upto = self.end();
-        let bytes = self.dirty_bytes();
-        let durability = &mut self.durability;
-        let rolling = self.health == Health::Rolling;
-        if rolling || durability.in_flight.is_some() || durability.dirty.is_empty() {
-            return None;
-        }
-        durability.in_flight = Some(InFlight { upto, appended: durability.appended });
-        Some(Unsynced { files: std::mem::take(&mut durability.dirty), upto, bytes })
-    }
-
-    /// The sync that was taken last has succeeded.
-    ///
-    /// # Panics
-    /// If none was taken up to there.
-    pub fn on_synced(&mut self, upto: LogPosition) {
-        let taken = self.durability.in_flight.take().expect("a sync was taken");
-        assert_eq!(taken.upto, upto, "the sync that was taken");
-        self.durability.synced_end = upto;
-        self.durability.synced = taken.appended;
     }
 
     /// The sync that was taken last has failed: what is durable is unknown for ever. The log takes

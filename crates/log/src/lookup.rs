@@ -8,6 +8,7 @@ use ottla_types::limits::INFLATED_BATCH_BYTES_MAX;
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
 
 use crate::index::MaxTimestamp;
+use crate::segment::Loaded;
 use crate::view::{SealedSegment, Span, damaged};
 use crate::walk::{CHUNK_BYTES, HeaderWalk};
 use crate::{LogPosition, LogView, ReadError};
@@ -50,11 +51,12 @@ impl LogView {
         upto: LogPosition,
     ) -> Result<Option<FoundRecord>, LookupError> {
         for span in self.spans(self.start_offset(), upto) {
-            let newest = span.segment.index.newest_time();
+            let Loaded { index, .. } = span.segment.load(disk).await?;
+            let newest = index.newest_time();
             if self.is_sealed(span) && newest.is_none_or(|max| max.timestamp < time) {
                 continue;
             }
-            let at = span.segment.index.position_before_time(time);
+            let at = index.position_before_time(time);
             let mut headers = Headers::new(disk, span, at);
             while let Some(batch) = headers.next().await? {
                 if batch.header.max_timestamp.is_none_or(|max| max < time) {
@@ -82,8 +84,9 @@ impl LogView {
         let mut latest: Option<(Span<'_>, MaxTimestamp)> = None;
         for span in self.spans(self.start_offset(), upto) {
             let known = latest.map(|(_, max)| max.timestamp);
+            let loaded = span.segment.load(disk).await?;
             let max = if self.is_sealed(span) {
-                span.segment.index.newest_time()
+                loaded.index.newest_time()
             } else {
                 max_of(disk, span, upto.offset).await?
             };
@@ -92,7 +95,7 @@ impl LogView {
             }
         }
         let Some((span, max)) = latest else { return Ok(None) };
-        let at = span.segment.index.position_before(max.offset);
+        let at = span.segment.load(disk).await?.index.position_before(max.offset);
         let mut headers = Headers::new(disk, span, at);
         while let Some(batch) = headers.next().await? {
             if batch.header.last_offset() >= max.offset {
@@ -116,7 +119,7 @@ async fn max_of(
     span: Span<'_>,
     bound: Offset,
 ) -> Result<Option<MaxTimestamp>, LookupError> {
-    let (mut max, at) = span.segment.index.max_before(bound);
+    let (mut max, at) = span.segment.load(disk).await?.index.max_before(bound);
     let mut headers = Headers::new(disk, span, at);
     while let Some(batch) = headers.next().await? {
         let offset = batch.header.last_offset();
@@ -137,7 +140,8 @@ async fn first_in(
     wanted: impl Fn(Timestamp) -> bool,
 ) -> Result<Option<FoundRecord>, LookupError> {
     let size = walked.header.size as usize;
-    let bytes = read(disk, &span.segment.file, walked.at, size).await?;
+    let file = &span.segment.load(disk).await?.file;
+    let bytes = read(disk, file, walked.at, size).await?;
     let base_offset = walked.header.base_offset;
     let Some(Ok(batch)) = Batches::new(&bytes).next() else {
         return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
@@ -189,7 +193,8 @@ impl<'a> Headers<'a> {
             }
             self.chunk_at = self.walk.at;
             let len = self.walk.wanted(CHUNK_BYTES);
-            self.chunk = read(self.disk, &self.span.segment.file, self.chunk_at, len).await?;
+            let file = &self.span.segment.load(self.disk).await?.file;
+            self.chunk = read(self.disk, file, self.chunk_at, len).await?;
         }
         Ok(None)
     }

@@ -1,21 +1,24 @@
-//! Opening a log: everything in memory is rebuilt from its batches.
+//! Opening a log for its writer.
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_env::{Disk, DiskExt, File, Open};
+use ottla_env::{Disk, DiskExt, Open};
 use ottla_records::{HEADER_BYTES, is_old_message, old_message_size};
 use ottla_types::Offset;
 use ottla_types::planted::{self, Bug};
 
-use crate::files::parse_segment_name;
-use crate::log::Recovered;
+use crate::checkpoint::Checkpoints;
+use crate::durability::Durability;
+use crate::log::Opened;
 use crate::recovery::{Rebuilt, RecoveryScan, ScannedSegment};
-use crate::segment::Segment;
+use crate::segment::{Loaded, Segment};
 use crate::view::SealedSegment;
-use crate::{Fault, Log, LogConfig, LogView, segment_name};
+use crate::{
+    Checkpointed, DormantLog, Fault, LeaderEpochCache, Log, LogConfig, LogPosition, LogView,
+};
 
 /// Bytes read at once by a recovery.
 const SCAN_CHUNK_BYTES: usize = 1 << 20;
@@ -63,14 +66,16 @@ pub enum OpenLogError {
     /// Written by a Kafka before 0.11. It is no torn tail, so it is not cut.
     #[error("segment {segment_base} has a message of an old format at byte {position}")]
     OldFormat { segment_base: Offset, position: u64 },
+    /// What was durable is gone, or the directory belongs to another log than the recovery point.
+    #[error("the log ends at {end}, but was durable up to {recovery_point}")]
+    BelowRecoveryPoint { end: Offset, recovery_point: Offset },
     #[error("segment {segment_base} begins before offset {expected}, where the one before it ends")]
     Overlap { segment_base: Offset, expected: Offset },
 }
 
 impl Log {
-    /// Opens the log in `directory`, or makes one. Reads every batch, cuts off what a crash tore,
-    /// and makes durable what it found: bytes of a process that was killed may still be in the
-    /// page cache alone.
+    /// Opens the log in `directory`, or makes one, with nothing known about it: reads every batch,
+    /// cuts off what a crash tore, and makes durable what it found.
     ///
     /// # Errors
     /// When the disk refuses, or a batch is bad that no crash can have torn.
@@ -79,73 +84,96 @@ impl Log {
         directory: &Path,
         config: LogConfig,
     ) -> Result<Self, OpenLogError> {
-        let disk = &disk;
-        disk.make_dir(directory).await?;
-        let bases = segment_bases(disk, directory).await?;
-        let recovered = recover(disk, directory, &bases, &config).await?;
-        disk.sync_files(vec![Arc::clone(&recovered.view.active().file)]).await?;
-        disk.sync_names(directory).await?;
-        if let Some(parent) = directory.parent() {
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            disk.sync_names(parent).await?;
+        let known = Checkpointed::default();
+        let dormant = DormantLog::survey(&disk, directory, config, known).await?;
+        let mut log = dormant.open(&disk).await?;
+        if let Some(unsynced) = log.take_unsynced() {
+            unsynced.make_durable(&disk).await?;
+            log.on_synced(unsynced.upto);
         }
-        if let Some(torn) = &recovered.report.torn_tail {
-            tracing::warn!("{}: {torn}", directory.display());
-        }
-        Ok(Self::recovered(directory.to_owned(), config, recovered))
+        Ok(log)
     }
 }
 
-/// The segments in a directory, or the one that a new log begins with.
-async fn segment_bases(disk: &Arc<dyn Disk>, directory: &Path) -> io::Result<Vec<Offset>> {
-    let entries = disk.list(directory).await?;
-    let files = entries.iter().filter(|entry| !entry.is_dir);
-    let mut bases: Vec<Offset> =
-        files.filter_map(|entry| parse_segment_name(&entry.name)).collect();
-    bases.sort_unstable();
-    if bases.is_empty() {
-        bases.push(Offset::ZERO);
+impl DormantLog {
+    /// Opens the files that a writer needs, making them if they are missing, and reads what the
+    /// checkpoints do not vouch for; a torn tail is cut off. Syncs nothing: bytes of a process that
+    /// was killed, and names, may be in the page cache alone, and are what
+    /// [`Log::take_unsynced`] gives first. Until that is done, [`Log::synced_end`] is where the
+    /// checkpoints end.
+    ///
+    /// # Errors
+    /// When the disk refuses, or a batch is bad that no crash can have torn.
+    pub async fn open(self, disk: &Arc<dyn Disk>) -> Result<Log, OpenLogError> {
+        let opened = recover(disk, &self).await?;
+        if let Some(torn) = &opened.report.torn_tail {
+            tracing::warn!("{}: {torn}", self.directory.display());
+        }
+        let Self { directory, config, .. } = self;
+        Ok(Log::opened(directory, config, opened))
     }
-    Ok(bases)
+
+    /// What has to be synced before the log's names are durable: its own and those in it.
+    fn directories(&self) -> Vec<PathBuf> {
+        let parent = self.directory.parent().map(|parent| {
+            if parent.as_os_str().is_empty() { Path::new(".") } else { parent }.to_owned()
+        });
+        std::iter::once(self.directory.to_path_buf()).chain(parent).collect()
+    }
 }
 
-async fn recover(
-    disk: &Arc<dyn Disk>,
-    directory: &Path,
-    bases: &[Offset],
-    config: &LogConfig,
-) -> Result<Recovered, OpenLogError> {
-    let (last, earlier) = bases.split_last().expect("a log has a segment");
+async fn recover(disk: &Arc<dyn Disk>, dormant: &DormantLog) -> Result<Opened, OpenLogError> {
+    let (view, config) = (&dormant.view, &dormant.config);
     let mut rebuilt = Rebuilt::default();
-    let mut report = RecoveryReport { segments: bases.len(), ..RecoveryReport::default() };
-    let mut sealed = Vec::with_capacity(earlier.len());
-    let mut end_offset = bases[0];
-    for base in earlier {
-        check_order(*base, end_offset)?;
-        let (segment, scanned, _) =
-            scan(disk, directory, *base, config.sealed_interval_bytes(), &mut rebuilt).await?;
+    let mut report = RecoveryReport { segments: view.sealed().len() + 1, ..Default::default() };
+    let mut sealed = Vec::with_capacity(view.sealed().len());
+    let mut files = Vec::new();
+    let oldest = view.segments().next().expect("a log has a segment");
+    let mut end_offset = oldest.base;
+    for SealedSegment { segment, .. } in view.sealed() {
+        check_order(segment.base, end_offset)?;
+        let (loaded, scanned, _) = scan(disk, segment, &mut rebuilt).await?;
         let position = scanned.tail.position;
         if let Some(fault) = scanned.fault {
-            return Err(OpenLogError::Corrupt { segment_base: *base, position, fault });
+            return Err(OpenLogError::Corrupt { segment_base: segment.base, position, fault });
         }
-        scanned.tail.seal(&segment.index);
+        scanned.tail.seal(&loaded.index);
         report.bytes += position;
         end_offset = scanned.next_offset;
-        sealed.push(SealedSegment { segment, end: position });
+        files.push(Arc::clone(&segment.set(loaded).file));
+        sealed.push(SealedSegment { segment: Arc::clone(segment), end: position });
     }
-    check_order(*last, end_offset)?;
-    let (active, mut scanned, file_len) =
-        scan(disk, directory, *last, config.index_interval_bytes, &mut rebuilt).await?;
+    let active = view.active();
+    check_order(active.base, end_offset)?;
+    let (loaded, mut scanned, file_len) = scan(disk, active, &mut rebuilt).await?;
     if let Some(fault) = scanned.fault.take() {
-        refuse_old_format(disk, &active, scanned.tail.position, file_len).await?;
-        report.torn_tail = cut(disk, &active, &mut scanned, file_len, fault).await?;
+        let position = scanned.tail.position;
+        refuse_old_format(disk, active.base, &loaded, position, file_len).await?;
+        report.torn_tail = cut(disk, active.base, &loaded, &mut scanned, file_len, fault).await?;
     }
     report.bytes += scanned.tail.position;
     report.batches = rebuilt.batches;
-    Ok(Recovered {
-        view: LogView::new(bases[0], sealed, active),
+    files.push(Arc::clone(&active.set(loaded).file));
+    let view = LogView::new(view.start_offset(), sealed, Arc::clone(active));
+    let (end_offset, known) = (scanned.next_offset, &dormant.known);
+    if known.recovery_point.is_some_and(|point| point > end_offset) {
+        let recovery_point = known.recovery_point.unwrap_or(end_offset);
+        return Err(OpenLogError::BelowRecoveryPoint { end: end_offset, recovery_point });
+    }
+    let (synced_end, files, directories) = match dormant.settled {
+        Some(end) if !dormant.is_new => (end, Vec::new(), Vec::new()),
+        Some(end) => (end, Vec::new(), dormant.directories()),
+        None => (LogPosition::beginning_of(oldest.base), files, dormant.directories()),
+    };
+    let recovery_point = known.recovery_point.unwrap_or(oldest.base);
+    let bytes = if dormant.is_settled() { 0 } else { report.bytes };
+    let _ = config;
+    Ok(Opened {
+        view,
         tail: scanned.tail,
-        end_offset: scanned.next_offset,
+        end_offset,
+        durability: Durability::new(synced_end, files, directories),
+        checkpoints: Checkpoints::new(recovery_point, bytes, LeaderEpochCache::default()),
         epochs: rebuilt.epochs,
         producers: rebuilt.producers,
         report,
@@ -162,21 +190,18 @@ fn check_order(segment_base: Offset, expected: Offset) -> Result<(), OpenLogErro
 
 /// Opens a segment, making it if it is missing, and reads it from its first byte to its last or to
 /// the first fault.
-async fn scan(
+pub(crate) async fn scan(
     disk: &Arc<dyn Disk>,
-    directory: &Path,
-    base: Offset,
-    index_interval: u32,
+    segment: &Segment,
     rebuilt: &mut Rebuilt,
-) -> io::Result<(Arc<Segment>, ScannedSegment, u64)> {
-    let file: Arc<dyn File> =
-        disk.open_file(&directory.join(segment_name(base)), Open::Ensure).await?;
+) -> io::Result<(Loaded, ScannedSegment, u64)> {
+    let file = disk.open_file(&segment.path(), Open::Ensure).await?;
     let file_len = disk.len_of(&file).await?;
-    let segment = Segment::new(base, file);
-    let mut scan = RecoveryScan::new(&segment, file_len, index_interval);
+    let loaded = Loaded::new(segment.base, file);
+    let mut scan = RecoveryScan::new(segment.base, &loaded, file_len, segment.kept_interval);
     let mut at = 0;
     while at < file_len {
-        let chunk = disk.read_at(&segment.file, at, SCAN_CHUNK_BYTES).await?;
+        let chunk = disk.read_at(&loaded.file, at, SCAN_CHUNK_BYTES).await?;
         if chunk.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -186,12 +211,13 @@ async fn scan(
         }
     }
     let scanned = scan.finish();
-    Ok((segment, scanned, file_len))
+    Ok((loaded, scanned, file_len))
 }
 
 async fn refuse_old_format(
     disk: &Arc<dyn Disk>,
-    active: &Segment,
+    segment_base: Offset,
+    active: &Loaded,
     position: u64,
     file_len: u64,
 ) -> Result<(), OpenLogError> {
@@ -201,7 +227,7 @@ async fn refuse_old_format(
     let size = usize::try_from(size).expect("a u32 fits");
     let message = disk.read_at(&active.file, position, size).await?;
     if is_old_message(&message) {
-        return Err(OpenLogError::OldFormat { segment_base: active.base, position });
+        return Err(OpenLogError::OldFormat { segment_base, position });
     }
     Ok(())
 }
@@ -211,7 +237,8 @@ async fn refuse_old_format(
 /// what was written in its predecessor's place.
 async fn cut(
     disk: &Arc<dyn Disk>,
-    active: &Segment,
+    segment_base: Offset,
+    active: &Loaded,
     scanned: &mut ScannedSegment,
     file_len: u64,
     fault: Fault,
@@ -224,5 +251,5 @@ async fn cut(
     let position = scanned.tail.position;
     disk.truncate_to(&active.file, position).await?;
     let bytes = file_len - position;
-    Ok(Some(TornTail { segment_base: active.base, position, bytes, fault }))
+    Ok(Some(TornTail { segment_base, position, bytes, fault }))
 }

@@ -67,14 +67,17 @@ pub struct ProducerState {
     ending_transactions: BTreeMap<Offset, Offset>,
 }
 
+/// What is known of one producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Producer {
-    epoch: ProducerEpoch,
+pub(crate) struct Producer {
+    pub(crate) epoch: ProducerEpoch,
     /// The newest batches of this epoch, the oldest first; `None`s at the end.
-    recent: [Option<RecentBatch>; RECENT_BATCHES],
-    last_timestamp: Option<Timestamp>,
-    transaction_start: Option<Offset>,
-    coordinator_epoch: Option<i32>,
+    pub(crate) recent: [Option<RecentBatch>; RECENT_BATCHES],
+    pub(crate) last_timestamp: Option<Timestamp>,
+    /// Where its open transaction begins.
+    pub(crate) transaction_start: Option<Offset>,
+    /// Of the coordinator that wrote its last marker.
+    pub(crate) coordinator_epoch: Option<i32>,
 }
 
 impl ProducerState {
@@ -191,6 +194,24 @@ impl ProducerState {
         });
     }
 
+    /// All producers, by their ids.
+    pub(crate) fn producers(&self) -> impl Iterator<Item = (ProducerId, &Producer)> {
+        self.producers.iter().map(|(id, producer)| (*id, &**producer))
+    }
+
+    /// One producer.
+    pub(crate) fn producer(&self, id: ProducerId) -> Option<&Producer> {
+        self.producers.get(&id).map(|producer| &**producer)
+    }
+
+    /// Adds a producer as it was kept. False if there is one of that id, or another whose open
+    /// transaction begins at the same offset: what was kept is not to be believed then.
+    pub(crate) fn restore(&mut self, id: ProducerId, producer: Box<Producer>) -> bool {
+        let first =
+            producer.transaction_start.map(|start| self.open_transactions.insert(start, id));
+        self.producers.insert(id, producer).is_none() && first.is_none_or(|taken| taken.is_none())
+    }
+
     /// How many producers are known.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -210,7 +231,7 @@ impl ProducerState {
 }
 
 impl Producer {
-    const fn new(epoch: ProducerEpoch) -> Self {
+    pub(crate) const fn new(epoch: ProducerEpoch) -> Self {
         Self {
             epoch,
             recent: [None; RECENT_BATCHES],
@@ -252,7 +273,7 @@ impl Producer {
         }
     }
 
-    fn remember(&mut self, batch: RecentBatch) {
+    pub(crate) fn remember(&mut self, batch: RecentBatch) {
         match self.recent.iter().position(Option::is_none) {
             Some(free) => self.recent[free] = Some(batch),
             None => {

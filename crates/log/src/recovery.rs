@@ -1,9 +1,9 @@
 //! Reading a log again after a crash: a core that is fed the bytes of one segment after another.
 
-use ottla_records::{BatchStream, StreamError, StreamedBatch};
+use ottla_records::{BatchStream, HeaderError, StreamError, StreamedBatch};
 use ottla_types::Offset;
 
-use crate::segment::{Segment, SegmentTail};
+use crate::segment::{Loaded, SegmentTail};
 use crate::{LeaderEpochCache, ProducerState};
 
 /// What is wrong at the first byte of a segment that cannot be used.
@@ -30,7 +30,8 @@ pub(crate) struct Rebuilt {
 /// The scan of one segment.
 #[derive(Debug)]
 pub(crate) struct RecoveryScan<'a> {
-    segment: &'a Segment,
+    base: Offset,
+    segment: &'a Loaded,
     file_len: u64,
     interval: u32,
     next_offset: Offset,
@@ -49,15 +50,22 @@ pub(crate) struct ScannedSegment {
     pub(crate) fault: Option<Fault>,
 }
 
+impl From<HeaderError> for Fault {
+    fn from(error: HeaderError) -> Self {
+        Self::Batch(error.into())
+    }
+}
+
 impl<'a> RecoveryScan<'a> {
     /// A scan of a segment of `file_len` bytes, whose indexes are empty yet and get an entry for
     /// every `interval` bytes.
-    pub(crate) fn new(segment: &'a Segment, file_len: u64, interval: u32) -> Self {
+    pub(crate) fn new(base: Offset, segment: &'a Loaded, file_len: u64, interval: u32) -> Self {
         Self {
+            base,
             segment,
             file_len,
             interval,
-            next_offset: segment.base,
+            next_offset: base,
             stream: BatchStream::new(),
             tail: SegmentTail::default(),
             fault: None,
@@ -83,7 +91,7 @@ impl<'a> RecoveryScan<'a> {
             return Err(Fault::Offset { found, expected });
         }
         let found = header.last_offset();
-        if found.get() - self.segment.base.get() > i64::from(i32::MAX) {
+        if found.get() - self.base.get() > i64::from(i32::MAX) {
             return Err(Fault::OutOfReach { found });
         }
         assert_eq!(batch.position, self.tail.position, "batches lie end to end");

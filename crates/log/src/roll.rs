@@ -1,24 +1,25 @@
 //! Rolling: the active segment is sealed and a fresh one takes its place.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use ottla_env::{Disk, DiskExt, Open};
 use ottla_types::Offset;
 use ottla_types::planted::{self, Bug};
 
-use crate::segment::Segment;
+use crate::segment::{Loaded, Segment};
 use crate::{LeaderEpochCache, LogConfig, segment_name};
 
 /// What has to be done on the disk before a log can go on in a fresh segment. Appends are refused
 /// until then.
 #[derive(Clone, Debug)]
 pub struct RollPlan {
-    pub(crate) directory: PathBuf,
+    pub(crate) directory: Arc<Path>,
     pub(crate) base: Offset,
     /// The segment that is full, with its last index entries.
     pub(crate) full: Arc<Segment>,
+    pub(crate) full_bytes: u64,
     pub(crate) config: LogConfig,
     pub(crate) epochs: LeaderEpochCache,
 }
@@ -50,7 +51,8 @@ impl RollPlan {
     /// # Errors
     /// When the disk refuses.
     pub async fn prepare(self, disk: &Arc<dyn Disk>) -> Result<FreshSegment, RollError> {
-        disk.sync_files(vec![Arc::clone(&self.full.file)]).await.map_err(RollError::Sync)?;
+        let full = self.full.get().expect("the active segment is open");
+        disk.sync_files(vec![Arc::clone(&full.file)]).await.map_err(RollError::Sync)?;
         // Nothing of ours needs the file: it is for those who read the directory with Kafka.
         self.epochs.write(disk, &self.directory).await.map_err(RollError::Create)?;
         let path = self.directory.join(segment_name(self.base));
@@ -59,9 +61,13 @@ impl RollPlan {
         if !planted::is(Bug::SegmentNameNotSynced) {
             disk.sync_names(&self.directory).await.map_err(RollError::Sync)?;
         }
+        let Self { directory, config, .. } = &self;
+        let sealed = Segment::sealed(directory, self.full.base, self.full_bytes, config);
+        let thin = full.thinned(sealed.kept_interval);
+        let fresh = Segment::active(directory, self.base, 0, config);
         Ok(FreshSegment {
-            segment: Segment::new(self.base, file),
-            sealed: self.full.sealed(&self.config),
+            segment: fresh.with(Loaded::new(self.base, file)),
+            sealed: sealed.with(thin),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! One file of batches and its indexes.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use ottla_env::File;
 use ottla_records::BatchHeader;
@@ -8,13 +9,30 @@ use ottla_types::{Offset, Timestamp};
 
 use crate::aborted::AbortedIndex;
 use crate::index::{MaxTimestamp, SegmentIndex};
-use crate::{EndedTransaction, LogConfig};
+use crate::{EndedTransaction, LogConfig, segment_name};
 
-/// What writer and readers share of a segment.
+/// What writer and readers share of a segment. Most segments of most logs are never looked at, so
+/// a segment is a name until whoever needs it first has loaded it.
 #[derive(Debug)]
 pub(crate) struct Segment {
     /// The offset in its file's name: no record in it is older.
     pub(crate) base: Offset,
+    pub(crate) directory: Arc<Path>,
+    /// Bytes between two index entries in its files.
+    pub(crate) interval: u32,
+    /// Bytes between two index entries in memory.
+    pub(crate) kept_interval: u32,
+    /// Its bytes when the log was surveyed; what nobody has loaded has not grown.
+    pub(crate) surveyed: u64,
+    /// What the last entry of its `.timeindex` says: not to be relied on for more than that the
+    /// segment may be left alone.
+    pub(crate) peeked: OnceLock<Option<Timestamp>>,
+    loaded: OnceLock<Loaded>,
+}
+
+/// An open segment.
+#[derive(Debug)]
+pub(crate) struct Loaded {
     pub(crate) file: Arc<dyn File>,
     pub(crate) index: SegmentIndex,
     /// Transactions that a marker in this segment has aborted.
@@ -22,20 +40,72 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(base: Offset, file: Arc<dyn File>) -> Arc<Self> {
-        Arc::new(Self { base, file, index: SegmentIndex::new(base), aborted: AbortedIndex::new() })
+    /// A segment that is appended to, or will be.
+    pub(crate) fn active(
+        directory: &Arc<Path>,
+        base: Offset,
+        surveyed: u64,
+        config: &LogConfig,
+    ) -> Self {
+        Self {
+            base,
+            directory: Arc::clone(directory),
+            interval: config.index_interval_bytes,
+            kept_interval: config.index_interval_bytes,
+            surveyed,
+            peeked: OnceLock::new(),
+            loaded: OnceLock::new(),
+        }
     }
 
-    /// What to keep in memory of a segment that nobody appends to any more: an active segment of
-    /// 1 GiB may have 6 MB of index, a sealed one has a sixteenth of it. Readers that hold the
+    /// A segment that nobody appends to any more. An active segment of 1 GiB may have 6 MB of
+    /// index, a sealed one has a sixteenth of it.
+    pub(crate) fn sealed(
+        directory: &Arc<Path>,
+        base: Offset,
+        surveyed: u64,
+        config: &LogConfig,
+    ) -> Self {
+        let kept_interval = config.sealed_interval_bytes();
+        Self { kept_interval, ..Self::active(directory, base, surveyed, config) }
+    }
+
+    /// The same segment, open.
+    pub(crate) fn with(mut self, loaded: Loaded) -> Arc<Self> {
+        self.loaded = OnceLock::from(loaded);
+        Arc::new(self)
+    }
+
+    /// The open segment; `None` before anybody needed it.
+    pub(crate) fn get(&self) -> Option<&Loaded> {
+        self.loaded.get()
+    }
+
+    /// Opens the segment with what was loaded, unless somebody was faster: readers and the
+    /// writer must share one index.
+    pub(crate) fn set(&self, loaded: Loaded) -> &Loaded {
+        self.loaded.get_or_init(|| loaded)
+    }
+
+    /// Where its batches are.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.join(segment_name(self.base))
+    }
+}
+
+impl Loaded {
+    pub(crate) fn new(base: Offset, file: Arc<dyn File>) -> Self {
+        Self { file, index: SegmentIndex::new(base), aborted: AbortedIndex::new() }
+    }
+
+    /// What to keep in memory of a segment that nobody appends to any more. Readers that hold the
     /// old value go on with it.
-    pub(crate) fn sealed(&self, config: &LogConfig) -> Arc<Self> {
-        Arc::new(Self {
-            base: self.base,
+    pub(crate) fn thinned(&self, interval: u32) -> Self {
+        Self {
             file: Arc::clone(&self.file),
-            index: self.index.thinned(u64::from(config.sealed_interval_bytes())),
+            index: self.index.thinned(u64::from(interval)),
             aborted: self.aborted.copied(),
-        })
+        }
     }
 
     /// Takes note of a transaction whose marker lies here.

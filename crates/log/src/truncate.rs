@@ -6,7 +6,7 @@ use ottla_env::{Disk, DiskExt};
 use ottla_types::Offset;
 
 use crate::lookup::Headers;
-use crate::{Log, LookupError, OpenLogError, segment_name};
+use crate::{Log, LookupError, OpenLogError, ReadError, segment_name};
 
 /// Why a log could not be truncated. It is gone either way; what is on the disk is a prefix of
 /// what it was, and can be opened.
@@ -16,6 +16,12 @@ pub enum TruncateError {
     Find(#[from] LookupError),
     #[error("open the log again")]
     Open(#[from] OpenLogError),
+}
+
+impl From<ReadError> for TruncateError {
+    fn from(error: ReadError) -> Self {
+        Self::Find(error.into())
+    }
 }
 
 impl From<std::io::Error> for TruncateError {
@@ -43,7 +49,8 @@ impl Log {
             return Ok(self);
         };
         let keep = span.segment.base;
-        let mut headers = Headers::new(disk, span, span.segment.index.position_before(to));
+        let kept = span.segment.load(disk).await?;
+        let mut headers = Headers::new(disk, span, kept.index.position_before(to));
         let mut cut_at = span.end;
         while let Some(batch) = headers.next().await? {
             if batch.header.last_offset() >= to {
@@ -57,8 +64,8 @@ impl Log {
             disk.unlink(&self.directory().join(segment_name(base))).await?;
             disk.sync_names(self.directory()).await?;
         }
-        disk.truncate_to(&span.segment.file, cut_at).await?;
-        let (directory, config) = (self.directory().to_owned(), *self.config());
+        disk.truncate_to(&kept.file, cut_at).await?;
+        let (directory, config) = (Arc::clone(self.directory()), *self.config());
         Ok(Self::open(Arc::clone(disk), &directory, config).await?)
     }
 }

@@ -7,10 +7,10 @@ use ottla_env::{CachedRead, File};
 use ottla_records::{BatchSpan, HeaderError};
 use ottla_types::Offset;
 
-use crate::LogPosition;
 use crate::aborted::AbortedTransaction;
-use crate::segment::Segment;
+use crate::segment::{Loaded, Segment};
 use crate::walk::{CHUNK_BYTES, HeaderWalk};
+use crate::{Cold, ColdRange, Fault, LogPosition};
 
 /// The segments of a log. A clone costs a reference count. It stays true until the log rolls or is
 /// truncated; how far it may be read, the reader learns with it, as one snapshot.
@@ -43,22 +43,13 @@ pub struct RecordSlice {
     pub first: LogPosition,
 }
 
-/// Bytes that have to come from the device before an answer can be found: read them with
-/// [`ottla_env::Disk::read`], then ask again.
-#[derive(Clone, Debug)]
-pub struct ColdRange {
-    pub file: Arc<dyn File>,
-    pub at: u64,
-    pub len: usize,
-}
-
 /// What a read found.
 #[derive(Clone, Debug)]
 pub enum ReadOutcome {
     Slice(RecordSlice),
     /// Nothing to read below the bound; or the first batch is larger than what was asked for.
     Empty,
-    Cold(ColdRange),
+    Cold(Cold),
 }
 
 /// Where an offset lies.
@@ -68,7 +59,7 @@ pub enum Located {
     Batch(LogPosition),
     /// No batch below the bound does.
     End,
-    Cold(ColdRange),
+    Cold(Cold),
 }
 
 /// Why a log cannot be read.
@@ -78,8 +69,8 @@ pub enum ReadError {
     BelowStart { start: Offset },
     #[error("the log may be read up to {end}")]
     BeyondEnd { end: Offset },
-    #[error("segment {segment} is damaged at byte {position}: {error}")]
-    Damaged { segment: Offset, position: u64, error: HeaderError },
+    #[error("segment {segment} is damaged at byte {position}: {fault}")]
+    Damaged { segment: Offset, position: u64, fault: Fault },
     #[error("read a segment: {0}")]
     Storage(#[from] io::Error),
 }
@@ -95,6 +86,7 @@ pub(crate) struct Span<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Place<'a> {
     span: Span<'a>,
+    file: &'a Arc<dyn File>,
     at: u64,
     batch: BatchSpan,
 }
@@ -102,7 +94,7 @@ struct Place<'a> {
 enum Found<'a> {
     Batch(Place<'a>),
     End,
-    Cold(ColdRange),
+    Cold(Cold),
 }
 
 impl LogView {
@@ -155,7 +147,7 @@ impl LogView {
         let readable = place.span.end - place.at;
         let len = readable.min(u64::from(max_bytes.max(first_size)));
         Ok(ReadOutcome::Slice(RecordSlice {
-            file: Arc::clone(&place.span.segment.file),
+            file: Arc::clone(place.file),
             at: place.at,
             len: u32::try_from(len).expect("bounded by a u32"),
             first: place.position(),
@@ -177,16 +169,19 @@ impl LogView {
     /// The aborted transactions with records in `from..upto`, in the order of their markers. A
     /// reader asks with the end of its slice, below the last stable offset: by then the markers
     /// of all of them are there.
-    #[must_use]
-    pub fn aborted(&self, from: Offset, upto: Offset) -> Vec<AbortedTransaction> {
+    ///
+    /// # Errors
+    /// With what has to be warmed before the answer is known: a transaction may end segments later.
+    pub fn aborted(&self, from: Offset, upto: Offset) -> Result<Vec<AbortedTransaction>, Cold> {
         let later = self.0.sealed.partition_point(|sealed| sealed.segment.base <= from);
         let mut found = Vec::new();
         for segment in self.segments().skip(later.saturating_sub(1)) {
-            if segment.aborted.collect(from, upto, &mut found) {
+            let loaded = segment.get().ok_or_else(|| Cold::segment(segment))?;
+            if loaded.aborted.collect(from, upto, &mut found) {
                 break;
             }
         }
-        found
+        Ok(found)
     }
 
     /// An offset behind the slice's last batch, near it, and not behind `upto`.
@@ -196,7 +191,9 @@ impl LogView {
         let at = self.0.sealed.partition_point(|sealed| sealed.segment.base < base);
         let mut segments = self.segments().skip(at);
         let end = slice.at + u64::from(slice.len);
-        let behind = segments.next().and_then(|segment| segment.index.offset_behind(end));
+        // The slice was read from it, so it is loaded.
+        let loaded = segments.next().and_then(|segment| segment.get());
+        let behind = loaded.and_then(|loaded| loaded.index.offset_behind(end));
         let behind = behind.or_else(|| segments.next().map(|next| next.base));
         behind.map_or(upto, |behind| behind.min(upto))
     }
@@ -254,15 +251,18 @@ impl Place<'_> {
 
 /// Walks from the nearest index entry to the first batch that ends with `from` or behind it.
 fn find_in(span: Span<'_>, from: Offset) -> Result<Found<'_>, ReadError> {
-    let file = &span.segment.file;
-    let mut walk = HeaderWalk { at: span.segment.index.position_before(from), end: span.end };
+    let Some(Loaded { file, index, .. }) = span.segment.get() else {
+        return Ok(Found::Cold(Cold::segment(span.segment)));
+    };
+    let mut walk = HeaderWalk { at: index.position_before(from), end: span.end };
     let mut buffer = [0; CHUNK_BYTES];
     while walk.at < walk.end {
         let (at, len) = (walk.at, walk.wanted(CHUNK_BYTES));
         let chunk = match file.read_cached(at, &mut buffer[..len])? {
             CachedRead::Ready(len) => &buffer[..len],
             CachedRead::Cold => {
-                return Ok(Found::Cold(ColdRange { file: Arc::clone(file), at, len }));
+                let range = ColdRange { file: Arc::clone(file), at, len };
+                return Ok(Found::Cold(Cold::Pages(range)));
             }
         };
         if chunk.len() < len {
@@ -273,7 +273,7 @@ fn find_in(span: Span<'_>, from: Offset) -> Result<Found<'_>, ReadError> {
                 BatchSpan::parse(head).and_then(|batch| Ok((walk.step(batch.size)?, batch)));
             let (at, batch) = batch.map_err(|error| damaged(span, walk.at, error))?;
             if batch.last_offset >= from {
-                return Ok(Found::Batch(Place { span, at, batch }));
+                return Ok(Found::Batch(Place { span, file, at, batch }));
             }
         }
     }
@@ -281,5 +281,5 @@ fn find_in(span: Span<'_>, from: Offset) -> Result<Found<'_>, ReadError> {
 }
 
 pub(crate) fn damaged(span: Span<'_>, position: u64, error: HeaderError) -> ReadError {
-    ReadError::Damaged { segment: span.segment.base, position, error }
+    ReadError::Damaged { segment: span.segment.base, position, fault: error.into() }
 }

@@ -57,10 +57,8 @@ pub enum Record {
     },
     /// A broker was given a block of producer ids.
     ProducerIds {
-        /// The broker.
-        broker: BrokerId,
-        /// Its registration at that time.
-        epoch: BrokerEpoch,
+        /// The broker, and its registration at that time; a snapshot does not name it.
+        by: Option<(BrokerId, BrokerEpoch)>,
         /// The first id that nobody was given yet.
         next: ProducerId,
     },

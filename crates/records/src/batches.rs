@@ -27,9 +27,15 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// CRC-32C, the checksum of batches and of producer snapshots.
+#[must_use]
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    crc_fast::crc32_iscsi(bytes)
+}
+
 /// CRC-32C of a batch, over everything from its attributes on.
 pub(crate) fn crc_of(batch: &[u8]) -> u32 {
-    crc_fast::crc32_iscsi(&batch[at::ATTRIBUTES..])
+    crc32c(&batch[at::ATTRIBUTES..])
 }
 
 /// The batches of a slice, in order. A batch whose end lies beyond the slice is not yielded: reads

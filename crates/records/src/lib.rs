@@ -18,7 +18,7 @@ mod skim;
 mod stream;
 mod varint;
 
-pub use batches::{Batch, Batches};
+pub use batches::{Batch, Batches, crc32c};
 pub use builder::{BatchBuilder, BatchOptions, BuiltBatch, NewRecord};
 pub use check::{BatchError, BatchLimits, CheckedBatch, Inside, TimestampError, check_produced};
 pub use compression::{Compression, InflateError};

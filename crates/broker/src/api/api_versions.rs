@@ -38,6 +38,8 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
         finalized_features_epoch: image.end().get() - 1,
         finalized_features: image
             .finalized_features()
+            // A client takes what is finalized for what is served.
+            .filter(|(name, _)| SUPPORTED_FEATURES.iter().any(|(served, ..)| served == name))
             .map(|(name, level)| FinalizedFeatureKey {
                 name: name.into(),
                 max_version_level: level,

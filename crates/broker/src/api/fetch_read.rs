@@ -239,7 +239,7 @@ impl Reading<'_> {
         };
         let warmed = self.wanted.warmed.and_then(|warmed| match &warmed.cold {
             Cold::Records(range) if warmed.readable && range.begins_as(&slice) => Some(range),
-            Cold::Records(_) | Cold::Headers(_) => None,
+            Cold::Records(_) | Cold::Log(_) => None,
         });
         if let Some(range) = warmed.filter(|range| range.len() < slice.len) {
             // No more than was waited for, unless that is less than the first batch.
@@ -249,7 +249,9 @@ impl Reading<'_> {
         let part = self.part(&slice, is_warm, warmed.is_some())?;
         let aborted = match self.wanted.isolation {
             Isolation::ReadUncommitted => Vec::new(),
-            Isolation::ReadCommitted => view.aborted(from, view.end_of(&slice, upto.offset)),
+            Isolation::ReadCommitted => view
+                .aborted(from, view.end_of(&slice, upto.offset))
+                .map_err(|cold| Trouble::Cold(Cold::Log(cold)))?,
         };
         Ok(Some(Records { part, aborted, slice }))
     }
@@ -265,7 +267,7 @@ impl Reading<'_> {
         match view.read(from, upto, bytes, first) {
             Ok(ReadOutcome::Slice(slice)) => Ok(Some(slice)),
             Ok(ReadOutcome::Empty) => Ok(None),
-            Ok(ReadOutcome::Cold(cold)) => Err(Trouble::Cold(Cold::Headers(cold))),
+            Ok(ReadOutcome::Cold(cold)) => Err(Trouble::Cold(Cold::Log(cold))),
             Err(error) => Err(self.failed(&error)),
         }
     }
@@ -281,7 +283,7 @@ impl Reading<'_> {
         match view.position_of(end, hw) {
             Ok(Located::Batch(position)) => Ok(position),
             Ok(Located::End) => Ok(hw),
-            Ok(Located::Cold(cold)) => Err(Trouble::Cold(Cold::Headers(cold))),
+            Ok(Located::Cold(cold)) => Err(Trouble::Cold(Cold::Log(cold))),
             Err(error) => Err(self.failed(&error)),
         }
     }

@@ -17,6 +17,7 @@ mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
+mod timestamps;
 mod topic_cursor;
 
 use std::future::Future;

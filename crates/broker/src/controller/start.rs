@@ -53,20 +53,32 @@ pub(super) async fn lead(
     let controller = Controller::new(ControllerConfig {
         partitions: config.partitions_default,
         replication_factor: REPLICATION_FACTOR,
-        topic_defaults: config.topic_defaults(),
+        topic_defaults: config.logs.topics,
     });
     Ok(Leading { quorum, controller, node: config.node_id, broker_epoch })
 }
 
-/// Refuses a cluster that has agreed on more than this build can keep, before a byte is written.
+/// Refuses a cluster whose log this build cannot keep, before a byte is written; says what else the
+/// cluster has agreed on that is not served.
 fn check_features(followed: &mut Followed, bootstrap: &[Record]) -> Result<(), HostError> {
     let epoch = followed.log.leader_epochs().latest().unwrap_or(LeaderEpoch::ZERO);
     let (_, image) = followed.replay.take(followed.log.end().offset, epoch);
     let to_come = if image.metadata_version().is_none() { bootstrap } else { &[] };
-    Controller::unsupported_feature(&image, to_come).map_or(Ok(()), |feature| {
+    if let Some(feature) = Controller::unsupported_feature(&image, to_come) {
         let UnsupportedFeature { name, level, min, max } = feature;
-        Err(HostError::UnsupportedFeature { name, level, min, max })
-    })
+        return Err(HostError::UnsupportedFeature { name, level, min, max });
+    }
+    let unserved = Controller::unserved_features(&image, to_come);
+    if !unserved.is_empty() {
+        let named: Vec<_> =
+            unserved.iter().map(|(name, level)| format!("{name} {level}")).collect();
+        tracing::warn!(
+            "the cluster has agreed on {}, which this version of Ottla does not serve: kept for an \
+             Apache Kafka that may take over, and not advertised to clients",
+            named.join(", ")
+        );
+    }
+    Ok(())
 }
 
 /// Opens the log and reads it, over the snapshot if its beginning is gone.

@@ -473,18 +473,24 @@ fn dies_after(seed: u64, calls: u32, death: Death, config: &NodeConfig) -> bool 
     lived.is_none()
 }
 
+/// Formats a folder for a cluster that will agree on these features.
+async fn format_with(env: &Env, features: &[(&str, i16)]) {
+    drop(Identity::establish(env, &config(&[])).await.unwrap());
+    let feature =
+        |(name, level): &(&str, i16)| Record::FeatureLevel { name: (*name).into(), level: *level };
+    let records = features.iter().map(feature).collect();
+    let bootstrap = Checkpoint { records, ..Checkpoint::default() };
+    let bytes = bootstrap.encode(Timestamp::from_millis(1));
+    let path = Path::new("some/data").join(BOOTSTRAP_CHECKPOINT);
+    env.disk.replace_file(&path, &bytes).await.unwrap();
+}
+
 #[test]
-fn a_cluster_that_uses_more_than_is_served_is_refused_before_a_byte_is_written() {
+fn a_cluster_whose_log_cannot_be_kept_is_refused_before_a_byte_is_written() {
     let mut world = World::new(1);
     let (refused, files) = world
         .live(async |env| {
-            drop(Identity::establish(&env, &config(&[])).await.unwrap());
-            let feature = |name: &str, level| Record::FeatureLevel { name: name.into(), level };
-            let records = vec![feature("metadata.version", 30), feature("group.version", 1)];
-            let bootstrap = Checkpoint { records, ..Checkpoint::default() };
-            let bytes = bootstrap.encode(Timestamp::from_millis(1));
-            let path = Path::new("some/data").join(BOOTSTRAP_CHECKPOINT);
-            env.disk.replace_file(&path, &bytes).await.unwrap();
+            format_with(&env, &[("metadata.version", 31), ("group.version", 1)]).await;
             let refused = start_with(&env, &config(&[]), Prompt).await.err().unwrap();
             let quorum = Path::new("some/data").join(METADATA_DIRECTORY);
             (refused.to_string(), env.disk.list(&quorum).await.unwrap())
@@ -492,11 +498,43 @@ fn a_cluster_that_uses_more_than_is_served_is_refused_before_a_byte_is_written()
         .unwrap();
     assert_eq!(
         refused,
-        "cannot start from the data folder: the cluster has agreed on group.version 1, and this \
-         version of Ottla supports 0 to 0; Kafka's kafka-features can lower it"
+        "cannot start from the data folder: the cluster has agreed on metadata.version 31, and \
+         this version of Ottla supports 7 to 30; Kafka's kafka-features can lower it"
     );
     assert!(!files.iter().any(|file| file.name == "quorum-state"));
     assert!(files.iter().all(|file| !file.name.ends_with(".log") || file.len == 0), "{files:?}");
+}
+
+/// What `kafka-storage format` of Apache Kafka 4.3.1 finalizes unless it is told otherwise.
+const APACHE_FEATURES: [(&str, i16); 6] = [
+    ("metadata.version", 30),
+    ("eligible.leader.replicas.version", 1),
+    ("group.version", 1),
+    ("share.version", 1),
+    ("streams.version", 1),
+    ("transaction.version", 2),
+];
+
+#[test]
+fn features_that_are_not_served_are_kept_for_whoever_serves_them() {
+    let mut world = World::new(1);
+    let mut lives = Vec::new();
+    for life in 0..2 {
+        let found = world.live(async move |env| {
+            if life == 0 {
+                format_with(&env, &APACHE_FEATURES).await;
+            }
+            let image = start(&env).await.metadata.image();
+            let own = |(name, level): (&str, i16)| (name.to_owned(), level);
+            image.finalized_features().map(own).collect::<Vec<_>>()
+        });
+        lives.push(found.unwrap());
+    }
+    assert_eq!(lives[0], lives[1]);
+    let found: Vec<_> = lives[0].iter().map(|(name, level)| (name.as_str(), *level)).collect();
+    for kept in APACHE_FEATURES {
+        assert!(found.contains(&kept), "{kept:?} is not in {found:?}");
+    }
 }
 
 /// A folder whose metadata.version is from before directories, transactions and registrations of

@@ -1,5 +1,6 @@
 //! A log directory: how much of it is not durable yet, and the syncer that makes it so.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -9,7 +10,9 @@ use ottla_types::planted::{self, Bug};
 use tokio::sync::Notify;
 
 use super::Partition;
+use super::checkpoints::Checkpoints;
 use super::read_ahead::ReadAhead;
+use super::space::SpaceWatch;
 use super::waiters::list_once;
 
 /// `ottla.durability`: when an append counts as committed.
@@ -35,6 +38,8 @@ pub(crate) struct LogDirectory {
     durability: Durability,
     /// For fetches of what is not in the page cache.
     pub(crate) read_ahead: ReadAhead,
+    checkpoints: Checkpoints,
+    space: SpaceWatch,
     dirty_bytes: AtomicU64,
     /// Partitions with unsynced bytes: each is listed once, by its own `dirty` mark.
     dirty: Mutex<Vec<Arc<Partition>>>,
@@ -47,10 +52,12 @@ pub(crate) struct LogDirectory {
 }
 
 impl LogDirectory {
-    pub(crate) fn new(durability: Durability) -> Self {
+    pub(crate) fn new(durability: Durability, checkpoints: Checkpoints, space: SpaceWatch) -> Self {
         Self {
             durability,
             read_ahead: ReadAhead::new(),
+            checkpoints,
+            space,
             dirty_bytes: AtomicU64::new(0),
             dirty: Mutex::new(Vec::new()),
             parked: Mutex::new(Vec::new()),
@@ -63,8 +70,18 @@ impl LogDirectory {
         self.durability
     }
 
+    /// What the directory remembers of its partitions' offsets.
+    pub(crate) const fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
+    }
+
+    pub(crate) const fn space(&self) -> &SpaceWatch {
+        &self.space
+    }
+
     /// A partition has grown by `bytes`; called under its lock.
     pub(super) fn on_appended(&self, partition: &Arc<Partition>, bytes: u64, newly_dirty: bool) {
+        self.space.on_appended(bytes);
         let dirty = self.dirty_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if newly_dirty {
             self.dirty_set().push(Arc::clone(partition));
@@ -101,16 +118,21 @@ impl LogDirectory {
     pub(crate) async fn sync(&self, env: &Env) -> std::io::Result<()> {
         let _turn = self.turn.lock().await;
         let batch = std::mem::take(&mut *self.dirty_set());
-        let (mut files, mut synced, mut total) = (Vec::new(), Vec::new(), 0);
+        let (mut files, mut names) = (Vec::new(), BTreeSet::new());
+        let (mut synced, mut total) = (Vec::new(), 0);
         for partition in batch {
             if let Some(unsynced) = partition.take_unsynced() {
                 files.extend(unsynced.files);
+                names.extend(unsynced.directories);
                 total += unsynced.bytes;
                 synced.push((partition, unsynced.upto));
             }
         }
         if !files.is_empty() {
             make_durable(env, files).await?;
+        }
+        for directory in names {
+            env.disk.sync_names(&directory).await?;
         }
         for (partition, upto) in synced {
             partition.on_synced(env, upto);
@@ -155,6 +177,7 @@ pub(crate) async fn run_syncer(env: Env, directory: Arc<LogDirectory>) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::task::Poll;
 
     use ottla_sim::Sim;
@@ -173,7 +196,9 @@ mod tests {
         let mut sim = Sim::new(1);
         let host = sim.host();
         let found = sim.run(&host, |env| async move {
-            let directory = LogDirectory::new(durability);
+            let place = Path::new("data");
+            let (checkpoints, space) = (Checkpoints::none(place), SpaceWatch::new(place, None));
+            let directory = LogDirectory::new(durability, checkpoints, space);
             directory.dirty_bytes.store(left, Ordering::Relaxed);
             directory.sync(&env).await.unwrap();
             let mut work = std::pin::pin!(directory.work.notified());

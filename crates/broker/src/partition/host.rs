@@ -11,8 +11,8 @@ use ottla_metadata::{MetadataDelta, MetadataImage, TopicConfig, TopicImage};
 use ottla_types::{BrokerId, TopicId};
 use tokio::sync::Notify;
 
+use super::Partitions;
 use super::registry::TopicEntry;
-use super::{PartitionSettings, Partitions};
 use crate::config::NodeConfig;
 use crate::publisher::MetadataPublisher;
 
@@ -73,8 +73,7 @@ impl PartitionHost {
             env: env.clone(),
             place: config.log_dir.clone(),
             node: config.node_id,
-            defaults: config.topic_defaults(),
-            index_interval_bytes: config.index_interval_bytes,
+            defaults: config.logs.topics,
             partitions,
         };
         env.spawn.spawn("partitions", Box::pin(opener.run(Arc::clone(&changes))));
@@ -88,7 +87,6 @@ struct Opener {
     place: PathBuf,
     node: BrokerId,
     defaults: TopicConfig,
-    index_interval_bytes: u32,
     partitions: Arc<Partitions>,
 }
 
@@ -106,10 +104,11 @@ impl Opener {
 
     async fn apply(&self, change: Change) {
         // Removals first: a topic may have been deleted and made again under its old name.
-        for id in change.removed {
-            if let Some(entry) = self.partitions.remove(id) {
-                self.set_aside(&entry).await;
-            }
+        let removed = change.removed.into_iter().filter_map(|id| self.partitions.remove(id));
+        let removed: Vec<_> = removed.collect();
+        self.forget(&removed).await;
+        for entry in &removed {
+            self.set_aside(entry).await;
         }
         let mut opened = Vec::with_capacity(change.changed.len());
         for topic in &change.changed {
@@ -156,18 +155,26 @@ impl Opener {
         opened
     }
 
-    fn settings(&self, topic: &TopicImage) -> (LogConfig, PartitionSettings) {
+    fn settings(&self, topic: &TopicImage) -> (LogConfig, TopicConfig) {
         let config = self.defaults.with(&topic.configs);
         let log = LogConfig {
             segment_bytes: config.segment_bytes,
-            index_interval_bytes: self.index_interval_bytes,
-            ..LogConfig::default()
+            segment_age: config.segment_age,
+            segment_jitter: config.segment_jitter,
+            index_interval_bytes: config.index_interval_bytes,
+            segment_index_bytes: config.segment_index_bytes,
         };
-        let settings = PartitionSettings {
-            message_bytes_max: config.max_message_bytes,
-            timestamp_type: config.timestamp_type,
-        };
-        (log, settings)
+        (log, config)
+    }
+
+    /// Forgets what the directory's checkpoints say of topics that go, before a new topic of the
+    /// same name can be taken for them.
+    async fn forget(&self, removed: &[Arc<TopicEntry>]) {
+        let partitions = removed.iter().flat_map(|entry| entry.partitions());
+        let names: Vec<_> = partitions.map(|partition| partition.name().clone()).collect();
+        if let Err(error) = self.partitions.checkpoints().forget(&self.env, &names).await {
+            self.env.process.halt(&format!("cannot write the checkpoints: {error}"));
+        }
     }
 
     async fn set_aside(&self, entry: &TopicEntry) {

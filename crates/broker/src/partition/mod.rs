@@ -1,11 +1,13 @@
 //! A partition of this node: its log, its high watermark, and those who wait for either.
 
+mod checkpoints;
 mod directory;
 mod host;
 mod lock;
 mod published;
 mod read_ahead;
 mod registry;
+mod space;
 mod waiters;
 
 use std::io;
@@ -21,12 +23,14 @@ use ottla_log::{
     AppendError as LogAppendError, Appended, EpochEnd, FreshSegment, LEADER_EPOCH_CHECKPOINT, Log,
     LogPosition, LogView, RollError, Unsynced,
 };
+use ottla_metadata::TopicConfig;
 use ottla_records::CheckedBatch;
-use ottla_types::{LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+use ottla_types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 use tokio::sync::Mutex;
 
 use crate::fetch_session::{Signal, SlotId};
 
+pub(crate) use checkpoints::Checkpoints;
 pub use directory::Durability;
 pub(crate) use directory::{LogDirectory, run_syncer};
 pub(crate) use host::PartitionHost;
@@ -34,6 +38,7 @@ pub use lock::partition_lock_waits_total;
 pub(crate) use published::{Bounds, Isolation};
 pub(crate) use read_ahead::{Cold, ColdRecords};
 pub(crate) use registry::{Partitions, TopicEntry};
+pub(crate) use space::{SpaceWatch, run_space_watch};
 pub(crate) use waiters::{FetchWaiter, Visible};
 
 use lock::CountedLock;
@@ -50,7 +55,7 @@ pub(crate) struct Partition {
     directory: Arc<LogDirectory>,
     /// The epoch in which this node leads. Set under the lock, read without.
     epoch: AtomicI32,
-    settings: PartitionSettings,
+    settings: TopicConfig,
     published: Published,
     view: ArcSwap<LogView>,
     /// The topic was deleted. Set under the lock, read without.
@@ -69,24 +74,6 @@ struct State {
     roll: Roll,
     /// Listed in the directory's set of dirty partitions.
     dirty: bool,
-}
-
-/// What a topic's configuration says about appends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PartitionSettings {
-    /// `max.message.bytes`
-    pub(crate) message_bytes_max: u32,
-    /// `message.timestamp.type`
-    pub(crate) timestamp_type: TimestampType,
-}
-
-/// Kafka's default of `message.timestamp.after.max.ms`; records may be of any age.
-const TIMESTAMP_AFTER_MAX_MS: i64 = 60 * 60 * 1000;
-
-/// The range of legal producers' timestamps at a moment.
-pub(crate) fn legal_timestamps(now: Timestamp) -> (Timestamp, Timestamp) {
-    let latest = now.millis().saturating_add(TIMESTAMP_AFTER_MAX_MS);
-    (Timestamp::from_millis(0), Timestamp::from_millis(latest))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +112,8 @@ pub(crate) enum AppendError {
     Log(#[from] LogAppendError),
     #[error("a new segment could not be made: {0}")]
     Roll(io::ErrorKind),
+    #[error("the log directory is full")]
+    DirectoryFull,
 }
 
 impl Partition {
@@ -135,7 +124,7 @@ impl Partition {
         directory: Arc<LogDirectory>,
         mut log: Log,
         epoch: LeaderEpoch,
-        settings: PartitionSettings,
+        settings: TopicConfig,
     ) -> Self {
         let log_end = log.end();
         // What a kill left in the page cache was read back, but a power cut would still take it.
@@ -224,7 +213,8 @@ impl Partition {
         epochs.end_of(epoch, end)
     }
 
-    pub(crate) fn settings(&self) -> &PartitionSettings {
+    /// The topic's.
+    pub(crate) fn settings(&self) -> &TopicConfig {
         &self.settings
     }
 
@@ -236,6 +226,9 @@ impl Partition {
         batch: &CheckedBatch<'_>,
         waker: &Waker,
     ) -> Result<Admission, AppendError> {
+        if !self.directory.space().admits() {
+            return Err(AppendError::DirectoryFull);
+        }
         if self.directory.park_if_over_budget(waker) {
             return Ok(Admission::Parked);
         }
@@ -262,6 +255,10 @@ impl Partition {
             Err(LogAppendError::NeedsRoll) => {
                 self.roll(env, &mut state);
                 Ok(state.park(waker))
+            }
+            Err(error @ LogAppendError::Full(_)) => {
+                self.on_no_space(env, &state);
+                Err(error.into())
             }
             Err(error @ (LogAppendError::Storage(_) | LogAppendError::Dead)) => {
                 // Kafka, too, ends a broker whose only log directory has failed: what the file

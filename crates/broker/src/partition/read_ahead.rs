@@ -1,10 +1,9 @@
 //! Bytes on their way from the device into the page cache, so that no loop ever waits for them.
 
-use std::io;
 use std::sync::Arc;
 
 use ottla_env::{Disk, DiskExt, Env, File, Part};
-use ottla_log::{ColdRange, RecordSlice};
+use ottla_log::{ReadError, RecordSlice};
 use tokio::sync::Semaphore;
 
 /// Records that are read from the device at once for one partition of a fetch: so much keeps a
@@ -24,8 +23,8 @@ const UNITS_KEPT: usize = UNITS_MAX / 2;
 /// What has to come from the device before a fetch can be answered.
 #[derive(Clone, Debug)]
 pub(crate) enum Cold {
-    /// Batch headers on the way to what was asked for.
-    Headers(ColdRange),
+    /// What a log needs to find what was asked for: headers, or a segment's indexes.
+    Log(ottla_log::Cold),
     /// Records that are to be sent.
     Records(ColdRecords),
 }
@@ -79,29 +78,29 @@ impl Cold {
     /// Whether another look has met the same place.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Headers(one), Self::Headers(other)) => {
-                Arc::ptr_eq(&one.file, &other.file) && one.at == other.at
-            }
+            (Self::Log(one), Self::Log(other)) => one.is_same(other),
             (Self::Records(one), Self::Records(other)) => {
                 Arc::ptr_eq(&one.file, &other.file) && one.at == other.at
             }
-            (Self::Headers(_), Self::Records(_)) | (Self::Records(_), Self::Headers(_)) => false,
+            (Self::Log(_), Self::Records(_)) | (Self::Records(_), Self::Log(_)) => false,
         }
     }
 
     fn units(&self) -> u32 {
         let len = match self {
-            Self::Headers(range) => range.len as u64,
+            Self::Log(_) => UNIT_BYTES,
             Self::Records(range) => u64::from(range.len),
         };
         let units = len.div_ceil(UNIT_BYTES).min(UNITS_MAX as u64);
         u32::try_from(units).expect("a few thousand")
     }
 
-    async fn warm(&self, disk: &Arc<dyn Disk>) -> io::Result<()> {
+    async fn warm(&self, disk: &Arc<dyn Disk>) -> Result<(), ReadError> {
         match self {
-            Self::Headers(range) => disk.cache_range(&range.file, range.at, range.len as u64).await,
-            Self::Records(range) => disk.cache_range(&range.file, range.at, range.len.into()).await,
+            Self::Log(cold) => cold.warm(disk).await,
+            Self::Records(range) => {
+                Ok(disk.cache_range(&range.file, range.at, range.len.into()).await?)
+            }
         }
     }
 }
@@ -121,7 +120,7 @@ impl ReadAhead {
     ///
     /// # Errors
     /// When the device cannot read them.
-    pub(crate) async fn warm(&self, disk: &Arc<dyn Disk>, cold: &Cold) -> io::Result<()> {
+    pub(crate) async fn warm(&self, disk: &Arc<dyn Disk>, cold: &Cold) -> Result<(), ReadError> {
         let room = self.room.acquire_many(cold.units()).await;
         let _room = room.expect("nobody closes it");
         cold.warm(disk).await

@@ -120,9 +120,7 @@ fn cold_bytes_are_asked_for() {
     let ReadOutcome::Cold(cold) = read(&log, 30, log.end(), 100, true) else {
         panic!("nothing is in the cache");
     };
-    let (to, answer) = ottla_env::reply();
-    disk.ports().read(&cold.file, cold.at, cold.len, to);
-    assert_eq!(now(answer).unwrap().unwrap().len(), cold.len);
+    now(cold.warm(&disk.ports())).unwrap();
     slice(read(&log, 30, log.end(), 100, true));
 }
 

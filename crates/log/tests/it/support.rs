@@ -18,6 +18,7 @@ pub(crate) const EPOCH: LeaderEpoch = LeaderEpoch::ZERO;
 pub(crate) const SMALL: LogConfig = LogConfig {
     segment_bytes: 1_000,
     segment_age: std::time::Duration::from_hours(1),
+    segment_jitter: std::time::Duration::ZERO,
     index_interval_bytes: 20,
     segment_index_bytes: 1_000,
 };

@@ -96,7 +96,7 @@ fn readers_learn_which_transactions_to_skip() {
 }
 
 fn check(log: &Log, from: i64, upto: i64, expected: &[(i64, i64)]) {
-    let aborted = log.view().aborted(Offset::new(from), Offset::new(upto));
+    let aborted = log.view().aborted(Offset::new(from), Offset::new(upto)).unwrap();
     let aborted: Vec<_> =
         aborted.iter().map(|a| (a.producer.get(), a.first_offset.get())).collect();
     assert_eq!(aborted, expected, "{from}..{upto}");

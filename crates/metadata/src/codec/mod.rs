@@ -63,6 +63,9 @@ mod tests {
         check(&feature("group.version", 1), "010c000e67726f75702e76657273696f6e000100");
         check(&Record::BeginTransaction { name: "Bootstrap records".into() }, "01170001001212426f6f747374726170207265636f726473");
         check(&Record::EndTransaction, "01180000");
+        // In a snapshot, whose records name no broker.
+        let next = ottla_types::ProducerId::new(1_000);
+        check(&Record::ProducerIds { by: None, next }, "010f00ffffffffffffffffffffffff00000000000003e800");
     }
 
     fn check(record: &Record, hex: &str) {

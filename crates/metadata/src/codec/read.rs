@@ -41,8 +41,11 @@ pub(super) fn record(value: &[u8]) -> Read<Record> {
             Record::FeatureLevel { name: it.name.into_owned(), level: it.feature_level }
         }
         MetadataRecord::ProducerIds(it) => Record::ProducerIds {
-            broker: node(it.broker_id, "BrokerId")?,
-            epoch: broker_epoch(it.broker_epoch)?,
+            by: match it.broker_id {
+                // A snapshot says which ids are taken, and not by whom.
+                -1 => None,
+                id => Some((node(id, "BrokerId")?, broker_epoch(it.broker_epoch)?)),
+            },
             next: ProducerId::from_wire(it.next_producer_id).ok_or(field("NextProducerId"))?,
         },
         MetadataRecord::BrokerRegistrationChange(it) => {

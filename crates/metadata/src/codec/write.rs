@@ -66,9 +66,7 @@ fn version_zero(record: &Record) -> MetadataRecord<'_> {
             feature_level: *level,
             ..Default::default()
         }),
-        Record::ProducerIds { broker, epoch, next } => {
-            MetadataRecord::ProducerIds(producer_ids(*broker, *epoch, *next))
-        }
+        Record::ProducerIds { by, next } => MetadataRecord::ProducerIds(producer_ids(*by, *next)),
         Record::ClearElr { topic } => MetadataRecord::ClearElr(ClearElrRecord {
             topic_name: topic.as_ref().map_or("", |name| name.as_str()).into(),
             ..Default::default()
@@ -243,13 +241,12 @@ const fn registration_change_version(change: &RegistrationChange) -> i16 {
 }
 
 fn producer_ids(
-    broker: BrokerId,
-    epoch: BrokerEpoch,
+    by: Option<(BrokerId, BrokerEpoch)>,
     next: ProducerId,
 ) -> ProducerIdsRecord<'static> {
     ProducerIdsRecord {
-        broker_id: broker.get(),
-        broker_epoch: epoch.get(),
+        broker_id: by.map_or(-1, |(broker, _)| broker.get()),
+        broker_epoch: by.map_or(-1, |(_, epoch)| epoch.get()),
         next_producer_id: next.get(),
         ..Default::default()
     }

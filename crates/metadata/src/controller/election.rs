@@ -34,7 +34,10 @@ fn elect(
     // An eligible leader has everything below the high watermark (KIP-966), and with nobody in
     // sync it is the only one that has.
     let eligible = state.isr.is_empty() && state.elr.contains(&broker);
-    eligible.then(|| PartitionChange {
+    // The only replica there is has all that is left, whatever it lost in an unclean stop: Kafka
+    // elects it as the last known eligible leader.
+    let only = state.isr.is_empty() && state.elr.is_empty() && state.replicas == [broker];
+    (eligible || only).then(|| PartitionChange {
         isr: Some(vec![broker]),
         elr: Some(state.elr.iter().copied().filter(|id| *id != broker).collect()),
         last_known_elr: (!state.last_known_elr.is_empty()).then(Vec::new),

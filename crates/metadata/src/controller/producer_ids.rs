@@ -59,7 +59,7 @@ impl Controller {
         }
         let first = image.next_producer_id();
         let next = first.get().checked_add(BLOCK).ok_or(AllocateProducerIdsError::Exhausted)?;
-        let record = Record::ProducerIds { broker, epoch, next: ProducerId::new(next) };
+        let record = Record::ProducerIds { by: Some((broker, epoch)), next: ProducerId::new(next) };
         let response = ProducerIdBlock { first, count: BLOCK };
         Ok(Outcome { records: vec![record], response })
     }

@@ -90,24 +90,46 @@ fn supported() -> Vec<FeatureRange> {
     SUPPORTED_FEATURES.iter().map(range).collect()
 }
 
+/// The range of a feature that this build serves.
+fn supported_feature(name: &str) -> Option<&'static (&'static str, i16, i16)> {
+    SUPPORTED_FEATURES.iter().find(|(supported, ..)| *supported == name)
+}
+
+/// What is finalized, and what is about to be.
+fn finalized<'a>(
+    image: &'a MetadataImage,
+    bootstrap: &'a [Record],
+) -> impl Iterator<Item = (&'a str, i16)> {
+    let to_come = bootstrap.iter().filter_map(|record| match record {
+        Record::FeatureLevel { name, level } => Some((name.as_str(), *level)),
+        _ => None,
+    });
+    image.finalized_features().chain(to_come)
+}
+
 impl Controller {
-    /// A feature of the cluster, or of the `bootstrap` records that it will begin with, that this
-    /// build does not support. A feature that it has never heard of may only be at level 0.
+    /// A feature of the cluster, or of the `bootstrap` records that it will begin with, at a level
+    /// that this build knows and cannot keep: it decides how the log itself is read and written.
     #[must_use]
     pub fn unsupported_feature(
         image: &MetadataImage,
         bootstrap: &[Record],
     ) -> Option<UnsupportedFeature> {
-        let to_come = bootstrap.iter().filter_map(|record| match record {
-            Record::FeatureLevel { name, level } => Some((name.as_str(), *level)),
-            _ => None,
-        });
-        image.finalized_features().chain(to_come).find_map(|(name, level)| {
-            let range = SUPPORTED_FEATURES.iter().find(|(supported, ..)| *supported == name);
-            let (min, max) = range.map_or((0, 0), |(_, min, max)| (*min, *max));
+        finalized(image, bootstrap).find_map(|(name, level)| {
+            let (_, min, max) = *supported_feature(name)?;
             let unsupported = UnsupportedFeature { name: name.to_owned(), level, min, max };
             (!(min..=max).contains(&level)).then_some(unsupported)
         })
+    }
+
+    /// The features that the cluster, or its `bootstrap` records, has finalized above level 0 and
+    /// that this build does not serve. They stay in the log for whoever serves them; meanwhile they
+    /// are not advertised, so no client relies on them.
+    #[must_use]
+    pub fn unserved_features(image: &MetadataImage, bootstrap: &[Record]) -> Vec<(String, i16)> {
+        let unserved = finalized(image, bootstrap)
+            .filter(|(name, level)| *level > 0 && supported_feature(name).is_none());
+        unserved.map(|(name, level)| (name.to_owned(), level)).collect()
     }
 
     /// Registers a controller; `None` while `metadata.version` has no record for that.

@@ -25,9 +25,10 @@ pub(crate) fn of_record(record: &Record) -> String {
             format!("Config {} {name}={value:?}", of_resource(resource))
         }
         Record::FeatureLevel { name, level } => format!("FeatureLevel {name} {level}"),
-        Record::ProducerIds { broker, epoch, next } => {
+        Record::ProducerIds { by: Some((broker, epoch)), next } => {
             format!("ProducerIds of {broker} {epoch}, next {next}")
         }
+        Record::ProducerIds { by: None, next } => format!("ProducerIds next {next}"),
         Record::ClearElr { topic } => format!("ClearElr {topic:?}"),
         Record::BeginTransaction { name } => format!("BeginTransaction {name}"),
         Record::EndTransaction => "EndTransaction".into(),

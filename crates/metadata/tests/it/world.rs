@@ -197,8 +197,7 @@ impl World {
                 level: argument(rest, "level").unwrap().parse().unwrap(),
             },
             "producer-ids" => Record::ProducerIds {
-                broker: NodeId::new(1),
-                epoch: ottla_types::BrokerEpoch::ZERO,
+                by: Some((NodeId::new(1), ottla_types::BrokerEpoch::ZERO)),
                 next: ottla_types::ProducerId::new(rest.parse().unwrap()),
             },
             "unregister" => Record::UnregisterBroker {

@@ -1,0 +1,309 @@
+//! The offsets that a log directory keeps of its partitions: how far each is trusted, where it
+//! begins, what is committed. Kafka's files, each replaced as a whole.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ottla_env::{DiskExt, Env};
+use ottla_types::{Offset, PartitionId, TopicName, TopicPartition};
+
+/// Below it a log is trusted without being read.
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+/// Where logs begin that begin behind their first segment's first offset.
+const LOG_STARTS: &str = "log-start-offset-checkpoint";
+/// High watermarks, under a name from when only followers needed them.
+const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+
+type Offsets = BTreeMap<TopicPartition, Offset>;
+
+/// The checkpoint files of one log directory, and what they say.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    recovery_points: CheckpointFile,
+    log_starts: CheckpointFile,
+    high_watermarks: CheckpointFile,
+}
+
+/// What the files say of one partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub(crate) recovery_point: Option<Offset>,
+    pub(crate) log_start: Option<Offset>,
+}
+
+#[cfg_attr(not(test), expect(dead_code, reason = "the checkpoint task and retention come next"))]
+impl Checkpoints {
+    /// Those of a directory about which nothing is known.
+    pub(crate) fn none(place: &Path) -> Self {
+        Self {
+            recovery_points: CheckpointFile::new(place.join(RECOVERY_POINTS)),
+            log_starts: CheckpointFile::new(place.join(LOG_STARTS)),
+            high_watermarks: CheckpointFile::new(place.join(HIGH_WATERMARKS)),
+        }
+    }
+
+    /// Reads the files. One that does not parse to its last line does not exist.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) async fn read(env: &Env, place: &Path) -> io::Result<Self> {
+        let read = Self::none(place);
+        for file in [&read.recovery_points, &read.log_starts, &read.high_watermarks] {
+            file.read(env).await?;
+        }
+        Ok(read)
+    }
+
+    /// What the files say of a partition.
+    pub(crate) fn of(&self, partition: &TopicPartition) -> Remembered {
+        Remembered {
+            recovery_point: self.recovery_points.get(partition),
+            log_start: self.log_starts.get(partition),
+        }
+    }
+
+    /// Remembers where a log begins from now on. Durable when this returns; calls that wait for
+    /// each other share a write.
+    ///
+    /// # Errors
+    /// When the disk refuses; what the file says is then the old or the new value.
+    pub(crate) async fn set_log_start(
+        &self,
+        env: &Env,
+        partition: &TopicPartition,
+        start: Offset,
+    ) -> io::Result<()> {
+        self.log_starts.set(env, [(partition.clone(), start)]).await
+    }
+
+    /// Remembers below which offsets logs are durable and need not be read. Durable when this
+    /// returns.
+    ///
+    /// # Errors
+    /// As [`Self::set_log_start`].
+    pub(crate) async fn set_recovery_points(
+        &self,
+        env: &Env,
+        points: impl IntoIterator<Item = (TopicPartition, Offset)>,
+    ) -> io::Result<()> {
+        self.recovery_points.set(env, points).await
+    }
+
+    /// Remembers what is committed. Durable when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::set_log_start`].
+    pub(crate) async fn set_high_watermarks(
+        &self,
+        env: &Env,
+        offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
+    ) -> io::Result<()> {
+        self.high_watermarks.set(env, offsets).await
+    }
+
+    /// Forgets partitions whose directories go away, before a namesake could be taken for them.
+    ///
+    /// # Errors
+    /// As [`Self::set_log_start`].
+    pub(crate) async fn forget(&self, env: &Env, gone: &[TopicPartition]) -> io::Result<()> {
+        for file in [&self.recovery_points, &self.log_starts, &self.high_watermarks] {
+            file.forget(env, gone).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One file, and what it should say.
+#[derive(Debug)]
+struct CheckpointFile {
+    path: PathBuf,
+    wanted: Mutex<Wanted>,
+    /// The newest change that the file holds. Held by whoever writes.
+    written: tokio::sync::Mutex<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    offsets: Offsets,
+    /// Changes so far.
+    changes: u64,
+}
+
+impl CheckpointFile {
+    fn new(path: PathBuf) -> Self {
+        Self { path, wanted: Mutex::default(), written: tokio::sync::Mutex::new(0) }
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.wanted().offsets.get(partition).copied()
+    }
+
+    async fn read(&self, env: &Env) -> io::Result<()> {
+        let text = match env.disk.read_whole(&self.path).await {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match parse(&String::from_utf8_lossy(&text)) {
+            Some(offsets) => self.wanted().offsets = offsets,
+            None => tracing::warn!(file = %self.path.display(), "unreadable, and not relied on"),
+        }
+        Ok(())
+    }
+
+    async fn set(
+        &self,
+        env: &Env,
+        offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
+    ) -> io::Result<()> {
+        self.change(env, |wanted| {
+            let mut changed = false;
+            for (partition, offset) in offsets {
+                changed |= wanted.insert(partition, offset) != Some(offset);
+            }
+            changed
+        })
+        .await
+    }
+
+    async fn forget(&self, env: &Env, gone: &[TopicPartition]) -> io::Result<()> {
+        self.change(env, |wanted| {
+            gone.iter().filter(|gone| wanted.remove(gone).is_some()).count() > 0
+        })
+        .await
+    }
+
+    async fn change(&self, env: &Env, change: impl FnOnce(&mut Offsets) -> bool) -> io::Result<()> {
+        let due = {
+            let mut wanted = self.wanted();
+            let changed = change(&mut wanted.offsets);
+            wanted.changes += u64::from(changed);
+            wanted.changes
+        };
+        let mut written = self.written.lock().await;
+        if *written >= due {
+            return Ok(());
+        }
+        let (text, upto) = {
+            let wanted = self.wanted();
+            (encode(&wanted.offsets), wanted.changes)
+        };
+        env.disk.replace_file(&self.path, text.as_bytes()).await?;
+        *written = upto;
+        Ok(())
+    }
+}
+
+fn encode(offsets: &Offsets) -> String {
+    use std::fmt::Write;
+    let mut text = format!("0\n{}\n", offsets.len());
+    for (TopicPartition { topic, partition }, offset) in offsets {
+        writeln!(text, "{topic} {partition} {offset}").expect("a String takes all");
+    }
+    text
+}
+
+fn parse(text: &str) -> Option<Offsets> {
+    let mut lines = text.strip_suffix('\n')?.split('\n');
+    (lines.next()? == "0").then_some(())?;
+    let count: usize = lines.next()?.parse().ok()?;
+    let mut offsets = Offsets::new();
+    for line in lines {
+        let mut words = line.split(' ');
+        let topic = TopicName::parse(words.next()?).ok()?;
+        let partition = PartitionId::from_wire(words.next()?.parse().ok()?)?;
+        let offset = Offset::from_wire(words.next()?.parse().ok()?)?;
+        offsets.insert(TopicPartition { topic, partition }, offset);
+    }
+    (offsets.len() == count).then_some(offsets)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    use ottla_env::reply;
+    use ottla_sim::{Death, Host, Sim};
+
+    use super::*;
+
+    fn named(text: &str) -> TopicPartition {
+        let (topic, partition) = text.rsplit_once('-').unwrap();
+        let partition = PartitionId::from_wire(partition.parse().unwrap()).unwrap();
+        TopicPartition { topic: TopicName::parse(topic).unwrap(), partition }
+    }
+
+    fn live(sim: &mut Sim, machine: &Host, life: impl AsyncFnOnce(Env) + 'static) {
+        let (to, lived) = reply();
+        machine.start(1, |env| {
+            Box::pin(async move {
+                life(env).await;
+                to.send(());
+            })
+        });
+        let operator = sim.host();
+        sim.run(&operator, |_| lived).expect("the machine lives on");
+        machine.end(Death::PowerLoss);
+    }
+
+    #[test]
+    fn what_was_set_outlives_a_power_loss() {
+        let mut sim = Sim::new(1);
+        let machine = sim.host();
+        live(&mut sim, &machine, async |env| {
+            let place = Path::new("data");
+            env.disk.make_dir(place).await.unwrap();
+            env.disk.sync_names(Path::new(".")).await.unwrap();
+            let checkpoints = Checkpoints::read(&env, place).await.unwrap();
+            for start in [3, 7] {
+                let start = Offset::new(start);
+                checkpoints.set_log_start(&env, &named("a-0"), start).await.unwrap();
+            }
+            let points = [(named("a-0"), Offset::new(9)), (named("b-1"), Offset::new(4))];
+            checkpoints.set_recovery_points(&env, points.clone()).await.unwrap();
+            checkpoints.set_high_watermarks(&env, points).await.unwrap();
+            checkpoints.forget(&env, &[named("b-1")]).await.unwrap();
+        });
+        live(&mut sim, &machine, async |env| {
+            let checkpoints = Checkpoints::read(&env, Path::new("data")).await.unwrap();
+            let (recovery_point, log_start) = (Some(Offset::new(9)), Some(Offset::new(7)));
+            assert_eq!(checkpoints.of(&named("a-0")), Remembered { recovery_point, log_start });
+            assert_eq!(checkpoints.of(&named("b-1")), Remembered::default());
+        });
+    }
+
+    #[test]
+    fn calls_that_wait_for_each_other_share_a_write() {
+        let mut sim = Sim::new(2);
+        let host = sim.host();
+        let done = sim.run(&host, |env| async move {
+            env.disk.make_dir(Path::new("data")).await.unwrap();
+            let checkpoints = Rc::new(Checkpoints::none(Path::new("data")));
+            let done = Rc::new(Cell::new(0));
+            for partition in 0..100 {
+                let (env, checkpoints) = (env.clone(), Rc::clone(&checkpoints));
+                let (done, spawn) = (Rc::clone(&done), Arc::clone(&env.spawn));
+                let task = async move {
+                    let name = named(&format!("t-{partition}"));
+                    checkpoints.set_log_start(&env, &name, Offset::new(1)).await.unwrap();
+                    done.set(done.get() + 1);
+                };
+                spawn.spawn("set", Box::pin(task));
+            }
+            let begun = env.clock.mono();
+            while done.get() < 100 {
+                env.clock.sleep(std::time::Duration::from_millis(1)).await;
+            }
+            env.clock.mono().since(begun)
+        });
+        assert!(done.as_millis() < 100, "{done:?}");
+    }
+}

@@ -1,0 +1,153 @@
+//! A log of which no file is open. Most partitions of most nodes are idle: a start looks at their
+//! names, and opens what somebody asks for.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use ottla_env::{DirEntry, Disk, DiskExt};
+use ottla_types::Offset;
+
+use crate::files::parse_segment_name;
+use crate::segment::Segment;
+use crate::view::SealedSegment;
+use crate::{LogConfig, LogPosition, LogView, OpenLogError, SetAside};
+
+/// What the checkpoints of a log directory say of one partition; by default, nothing.
+///
+/// Whoever makes a partition anew where one of the same name was has to see that the old one's
+/// entries are gone, durably, before its directory is: a log that ends before its recovery point
+/// has lost what was durable, and does not open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checkpointed {
+    /// Of `recovery-point-offset-checkpoint`: everything before it is durable.
+    pub recovery_point: Option<Offset>,
+    /// Of `log-start-offset-checkpoint`: everything before it was deleted.
+    pub log_start: Option<Offset>,
+    /// The last process that wrote here stopped cleanly (`.kafka_cleanshutdown`): there is nothing
+    /// behind the recovery point.
+    pub clean: bool,
+    /// A sync has failed since the machine started: what is read back behind the recovery point is
+    /// written again before it is synced, since the kernel may take dropped pages for clean.
+    pub sync_failed: bool,
+}
+
+/// A log as its directory's names tell it. Readers can be served from it; a writer opens it.
+#[derive(Debug)]
+pub struct DormantLog {
+    pub(crate) directory: Arc<Path>,
+    pub(crate) config: LogConfig,
+    pub(crate) known: Checkpointed,
+    pub(crate) view: LogView,
+    /// The end, if it is known.
+    pub(crate) settled: Option<LogPosition>,
+    /// There is no segment: the first one will be made.
+    pub(crate) is_new: bool,
+    /// What was deleted and not removed yet when the last process ended.
+    leftovers: SetAside,
+}
+
+impl DormantLog {
+    /// Looks at the names of a log's directory, and makes the directory if it is missing.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn survey(
+        disk: &Arc<dyn Disk>,
+        directory: &Path,
+        config: LogConfig,
+        known: Checkpointed,
+    ) -> Result<Self, OpenLogError> {
+        let entries = list_or_make(disk, directory).await?;
+        let directory: Arc<Path> = directory.into();
+        let leftovers = SetAside::among(&directory, &entries);
+        let mut found = segments(&entries);
+        let is_new = found.is_empty();
+        if is_new {
+            found.push((known.log_start.unwrap_or(Offset::ZERO), 0));
+        }
+        let (last, earlier) = found.split_last().expect("one was pushed");
+        let settled = settled_end(&known, is_new, *last);
+        let seal = |(base, len): &(Offset, u64)| SealedSegment {
+            segment: Arc::new(Segment::sealed(&directory, *base, *len, &config)),
+            end: *len,
+        };
+        let sealed: Vec<SealedSegment> = earlier.iter().map(seal).collect();
+        let active = Arc::new(Segment::active(&directory, last.0, last.1, &config));
+        let start = found[0].0.max(known.log_start.unwrap_or(Offset::ZERO));
+        let settled = settled.filter(|end| start <= end.offset);
+        let view = LogView::new(start, sealed, active);
+        Ok(Self { directory, config, known, view, settled, is_new, leftovers })
+    }
+
+    /// Whether the end is known without reading a byte: the log is new, or was stopped cleanly and
+    /// its files agree with its recovery point. Only such a log can be read before it is opened.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.settled.is_some()
+    }
+
+    /// The oldest offset.
+    #[must_use]
+    pub fn start_offset(&self) -> Offset {
+        self.view.start_offset()
+    }
+
+    /// The log's end, all of it durable.
+    ///
+    /// # Panics
+    /// If the log is not settled.
+    #[must_use]
+    pub const fn end(&self) -> LogPosition {
+        self.settled.expect("only the end of a settled log is known")
+    }
+
+    /// The files that were deleted and not removed yet when the last process ended: the host
+    /// removes them.
+    pub fn take_leftovers(&mut self) -> SetAside {
+        std::mem::take(&mut self.leftovers)
+    }
+
+    /// For readers. Those that hold it when the log is opened may go on with it.
+    #[must_use]
+    pub fn view(&self) -> LogView {
+        self.view.clone()
+    }
+}
+
+async fn list_or_make(disk: &Arc<dyn Disk>, directory: &Path) -> io::Result<Vec<DirEntry>> {
+    match disk.list(directory).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            disk.make_dir(directory).await?;
+            Ok(Vec::new())
+        }
+        listed => listed,
+    }
+}
+
+/// First offsets and bytes, the oldest first.
+fn segments(entries: &[DirEntry]) -> Vec<(Offset, u64)> {
+    let files = entries.iter().filter(|entry| !entry.is_dir);
+    let mut found: Vec<(Offset, u64)> = files
+        .filter_map(|entry| parse_segment_name(&entry.name).map(|base| (base, entry.len)))
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// Where a log ends whose last segment is `last`, if that can be told from outside.
+fn settled_end(
+    known: &Checkpointed,
+    is_new: bool,
+    (base, len): (Offset, u64),
+) -> Option<LogPosition> {
+    let beginning = LogPosition::beginning_of(base);
+    let point = known.recovery_point;
+    if is_new {
+        return point.is_none_or(|point| point <= base).then_some(beginning);
+    }
+    let offset = point.filter(|_| known.clean)?;
+    // An empty segment ends where it begins, and no other does.
+    let agrees = offset >= base && (offset == base) == (len == 0);
+    agrees.then_some(LogPosition { offset, segment_base: base, position: len })
+}
