@@ -12,8 +12,8 @@ mod producer_ids;
 mod publisher;
 
 pub use config::{
-    ConfigError, ConfigErrors, Effective, Kind, Listener, NodeConfig, Properties, Property,
-    parse_properties,
+    ConfigError, ConfigErrors, Effective, Kind, Listener, LogSettings, NodeConfig, Properties,
+    Property, parse_properties,
 };
 pub use node::{Node, StartError};
 pub use partition::{Durability, partition_lock_waits_total};

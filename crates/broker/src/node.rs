@@ -18,7 +18,9 @@ use crate::config::{Listener, NodeConfig};
 use crate::connection::{Closed, Connection, Lane};
 use crate::controller::{ControllerHost, HostError};
 use crate::identity::{Identity, IdentityError};
-use crate::partition::{Checkpoints, LogDirectory, PartitionHost, Partitions, run_syncer};
+use crate::partition::{
+    Checkpoints, LogDirectory, PartitionHost, Partitions, SpaceWatch, run_space_watch, run_syncer,
+};
 use crate::producer_ids::ProducerIds;
 
 /// How long to wait before accepting again when the system refused: it has run out of something
@@ -148,9 +150,13 @@ impl Node {
         let listeners: Vec<Listener> = bound.iter().map(|bound| bound.listener.clone()).collect();
         let checkpoints = Checkpoints::read(&env, &config.log_dir).await;
         let checkpoints = checkpoints.map_err(StartError::storage(&config))?;
-        let directory = Arc::new(LogDirectory::new(config.durability, checkpoints));
+        let space = SpaceWatch::new(&config.log_dir, config.log_dir_reserve_bytes);
+        let room = space.begin(&env).await;
+        let directory = Arc::new(LogDirectory::new(config.durability, checkpoints, space));
         let partitions = Arc::new(Partitions::new(Arc::clone(&directory)));
         env.spawn.spawn("syncer", Box::pin(run_syncer(env.clone(), Arc::clone(&directory))));
+        let watch = run_space_watch(env.clone(), Arc::clone(&directory), room);
+        env.spawn.spawn("space", Box::pin(watch));
         let publisher = PartitionHost::start(&env, &config, Arc::clone(&partitions));
         let (host, controller, metadata) =
             ControllerHost::start(&env, &config, &identity, &listeners, Box::new(publisher))

@@ -10,7 +10,7 @@ use ottla_types::Offset;
 use crate::listing::Listing;
 use crate::segment::Segment;
 use crate::view::SealedSegment;
-use crate::{LogConfig, LogPosition, LogView, OpenLogError};
+use crate::{LogConfig, LogPosition, LogView, OpenLogError, SetAside};
 
 /// What the checkpoints of a log directory say of one partition; by default, nothing.
 ///
@@ -44,6 +44,8 @@ pub struct DormantLog {
     pub(crate) is_new: bool,
     /// The names, if the log is about to be opened.
     pub(crate) listing: Option<Listing>,
+    /// What was deleted and not removed yet when the last process ended.
+    pub(crate) leftovers: SetAside,
 }
 
 impl DormantLog {
@@ -59,6 +61,7 @@ impl DormantLog {
     ) -> Result<Self, OpenLogError> {
         let listing = Listing::read_or_make(disk, directory).await?;
         let directory: Arc<Path> = directory.into();
+        let leftovers = SetAside::among(&directory, listing.files());
         let mut found = listing.segments();
         let is_new = found.is_empty();
         if is_new {
@@ -77,7 +80,7 @@ impl DormantLog {
         let view = LogView::new(start, sealed, active);
         // Thousands stay as they are; the others are opened at once.
         let listing = settled.is_none().then_some(listing);
-        Ok(Self { directory, config, known, view, settled, is_new, listing })
+        Ok(Self { directory, config, known, view, settled, is_new, listing, leftovers })
     }
 
     /// Whether the end is known without reading a byte: the log is new, or was stopped cleanly and
@@ -108,6 +111,12 @@ impl DormantLog {
             if parent.as_os_str().is_empty() { Path::new(".") } else { parent }.to_owned()
         });
         std::iter::once(self.directory.to_path_buf()).chain(parent).collect()
+    }
+
+    /// The files that were deleted and not removed yet when the last process ended: the host
+    /// removes them.
+    pub fn take_leftovers(&mut self) -> SetAside {
+        std::mem::take(&mut self.leftovers)
     }
 
     /// For readers. Those that hold it when the log is opened may go on with it.

@@ -34,31 +34,32 @@ pub struct ParseFileError {
 /// The name of the segment whose first offset is `base`.
 #[must_use]
 pub fn segment_name(base: Offset) -> String {
-    name(base, "log")
+    segment_file(base, "log")
 }
 
 /// The name of a segment's offset index.
 pub(crate) fn index_name(base: Offset) -> String {
-    name(base, "index")
+    segment_file(base, "index")
 }
 
 /// The name of a segment's time index.
 pub(crate) fn time_index_name(base: Offset) -> String {
-    name(base, "timeindex")
+    segment_file(base, "timeindex")
 }
 
 /// The name of a segment's index of aborted transactions.
 pub(crate) fn transaction_index_name(base: Offset) -> String {
-    name(base, "txnindex")
+    segment_file(base, "txnindex")
 }
 
 /// The name of the snapshot of the producers of a log that ended at `end`.
 pub(crate) fn snapshot_name(end: Offset) -> String {
-    name(end, "snapshot")
+    segment_file(end, "snapshot")
 }
 
-fn name(offset: Offset, kind: &str) -> String {
-    format!("{offset:0NAME_DIGITS$}.{kind}", offset = offset.get())
+/// The name of a segment's file of that extension.
+pub(crate) fn segment_file(base: Offset, extension: &str) -> String {
+    format!("{base:0NAME_DIGITS$}.{extension}", base = base.get())
 }
 
 /// The first offset of the segment of that name; `None` for every other file.
@@ -142,7 +143,8 @@ impl LeaderEpochCache {
         disk.replace_file(&path, self.encode().as_bytes()).await
     }
 
-    /// Reads the file's text.
+    /// Reads the file's text. Its last line must be whole: a number that is cut short is another
+    /// number.
     ///
     /// # Errors
     /// When the text is not what Kafka writes, or its entries do not grow.
@@ -167,6 +169,9 @@ impl LeaderEpochCache {
         }
         if cache.entries().len() != count {
             return Err(wrong(2, "the number of entries is wrong"));
+        }
+        if !text.ends_with('\n') {
+            return Err(wrong(2 + count, "the last line is cut short"));
         }
         Ok(cache)
     }
@@ -224,6 +229,8 @@ mod tests {
         check_epochs("0\n1\n-1 0\n", 3);
         check_epochs("0\n2\n1 0\n1 5\n", 4);
         check_epochs("0\n2\n1 5\n2 5\n", 4);
+        // What is cut short is another number.
+        check_epochs("0\n2\n0 0\n3 12", 4);
     }
 
     fn check_epochs(text: &str, line: usize) {

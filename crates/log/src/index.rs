@@ -94,6 +94,16 @@ impl SegmentIndex {
         after.checked_sub(1).map(|at| self.offset_at(at))
     }
 
+    /// An offset behind all batches that begin before `position`, not far behind the last of them;
+    /// `None` if no entry is.
+    pub(crate) fn offset_behind(&self, position: u64) -> Option<Offset> {
+        let len = self.offsets.len();
+        let before = |[entry]: [u64; 1]| entry & u64::from(u32::MAX) < position;
+        let at = Some(self.offsets.partition_point(len, before)).filter(|at| *at < len)?;
+        let relative = self.offsets.get(at)[0] >> 32;
+        Some(self.base.plus(relative.cast_signed()))
+    }
+
     /// Where to begin to look for the first batch with a timestamp of `time` or later.
     pub(crate) fn entry_before_time(&self, time: Timestamp) -> Option<IndexEntry> {
         // The offset index is looked at first: an entry of it is appended after the time entry
@@ -133,10 +143,11 @@ impl SegmentIndex {
         self.times.len().checked_sub(1).map(|last| self.time_at(last))
     }
 
-    /// Whether files of at most `bytes` can take no further entry.
+    /// Whether files of at most `bytes` can take no further entry; of times, one more is made when
+    /// the segment is sealed.
     pub(crate) fn is_full(&self, bytes: u32) -> bool {
         let full = |len: usize, entry: u32| len >= (bytes / entry) as usize;
-        full(self.offsets.len(), OFFSET_ENTRY_BYTES) || full(self.times.len(), TIME_ENTRY_BYTES)
+        full(self.offsets.len(), OFFSET_ENTRY_BYTES) || full(self.times.len() + 1, TIME_ENTRY_BYTES)
     }
 
     fn offset_at(&self, at: usize) -> IndexEntry {
@@ -184,6 +195,22 @@ mod tests {
     fn check(index: &SegmentIndex, offset: i64, position: u64) {
         let found = index.entry_before(Offset::new(offset));
         assert_eq!(found.map_or(0, |entry| entry.position), position, "{offset}");
+    }
+
+    #[test]
+    fn what_lies_before_a_position_ends_before_an_offset() {
+        let index = SegmentIndex::new(Offset::new(100));
+        check_behind(&index, 1, None);
+        index.push_offset(Offset::new(110), 5_000);
+        index.push_offset(Offset::new(120), 10_000);
+        check_behind(&index, 1, Some(110));
+        check_behind(&index, 5_000, Some(110));
+        check_behind(&index, 5_001, Some(120));
+        check_behind(&index, 10_001, None);
+    }
+
+    fn check_behind(index: &SegmentIndex, position: u64, offset: Option<i64>) {
+        assert_eq!(index.offset_behind(position), offset.map(Offset::new), "{position}");
     }
 
     #[test]
@@ -244,11 +271,15 @@ mod tests {
     #[test]
     fn an_index_is_full_when_its_file_would_be() {
         let index = SegmentIndex::new(Offset::ZERO);
-        assert!(!index.is_full(20));
-        index.push_offset(Offset::ZERO, 0);
-        assert!(!index.is_full(20));
-        index.push_offset(Offset::new(1), 100);
-        assert!(index.is_full(20));
         assert!(!index.is_full(24));
+        index.push_offset(Offset::ZERO, 0);
+        index.push_offset(Offset::new(1), 100);
+        assert!(!index.is_full(24));
+        index.push_offset(Offset::new(2), 200);
+        assert!(index.is_full(24));
+        assert!(!index.is_full(32));
+        index.push_time(max(10, 0));
+        assert!(index.is_full(32));
+        assert!(!index.is_full(36));
     }
 }

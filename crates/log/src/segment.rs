@@ -24,6 +24,9 @@ pub(crate) struct Segment {
     pub(crate) thinned_to: Option<u32>,
     /// Its bytes when the log was surveyed; what nobody has loaded has not grown.
     pub(crate) surveyed: u64,
+    /// What the last entry of its `.timeindex` says: not to be relied on for more than that the
+    /// segment may be left alone.
+    pub(crate) peeked: OnceLock<Option<Timestamp>>,
     loaded: OnceLock<Loaded>,
 }
 
@@ -69,6 +72,7 @@ impl Segment {
             interval: config.index_interval_bytes,
             thinned_to: None,
             surveyed,
+            peeked: OnceLock::new(),
             loaded: OnceLock::new(),
         }
     }

@@ -184,6 +184,20 @@ impl LogView {
         Ok(found)
     }
 
+    /// An offset behind the slice's last batch, near it, and not behind `upto`.
+    #[must_use]
+    pub fn end_of(&self, slice: &RecordSlice, upto: Offset) -> Offset {
+        let base = slice.first.segment_base;
+        let at = self.0.sealed.partition_point(|sealed| sealed.segment.base < base);
+        let mut segments = self.segments().skip(at);
+        let end = slice.at + u64::from(slice.len);
+        // The slice was read from it, so it is loaded.
+        let loaded = segments.next().and_then(|segment| segment.get());
+        let behind = loaded.and_then(|loaded| loaded.index.offset_behind(end));
+        let behind = behind.or_else(|| segments.next().map(|next| next.base));
+        behind.map_or(upto, |behind| behind.min(upto))
+    }
+
     fn find(&self, from: Offset, upto: LogPosition) -> Result<Found<'_>, ReadError> {
         if from < self.0.start {
             return Err(ReadError::BelowStart { start: self.0.start });

@@ -32,6 +32,6 @@ pub use image::{
 pub use record::{ConfigResource, NewPartition, PartitionChange, Record, RegistrationChange};
 pub use replay::MetadataReplay;
 pub use topic_config::{
-    ConfigSource, EffectiveTopicConfig, TOPIC_CONFIGS, TopicConfig, TopicConfigError,
-    TopicConfigProperty, UNSUPPORTED_TOPIC_CONFIGS,
+    CleanupPolicy, ConfigSource, EffectiveTopicConfig, TOPIC_CONFIGS, TopicConfig,
+    TopicConfigError, TopicConfigProperty, TopicConfigType, UNSUPPORTED_TOPIC_CONFIGS,
 };

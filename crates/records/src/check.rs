@@ -214,6 +214,23 @@ impl<'a> CheckedBatch<'a> {
         Ok(())
     }
 
+    /// The positions of the first `most` records whose timestamp is out of `earliest..=latest`, for
+    /// a producer who is refused because of them. Inflates a compressed batch; what cannot be
+    /// inflated within `inflated_max` bytes, or not be read, has none to tell.
+    #[must_use]
+    pub fn out_of_range(
+        &self,
+        (earliest, latest): (Timestamp, Timestamp),
+        inflated_max: usize,
+        most: usize,
+    ) -> Vec<(u32, Timestamp)> {
+        let records = self.header.attributes.compression().inflate(self.section, inflated_max);
+        let records = records.unwrap_or_default();
+        let all = (0..).zip(RecordIter::new(self.header, &records).map_while(Result::ok));
+        let stamped = all.filter_map(|(index, record)| Some((index, record.timestamp?)));
+        stamped.filter(|(_, time)| *time < earliest || *time > latest).take(most).collect()
+    }
+
     /// Walks over the records: framing, offsets 0 to n-1, and what their latest timestamp is.
     /// A header that is wrong about the latter is corrected, as Kafka does it.
     fn check_records(&mut self, records: &[u8]) -> Result<(), BatchError> {

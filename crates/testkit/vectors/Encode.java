@@ -48,7 +48,8 @@ public class Encode {
     /** The requests that a node of today's Ottla serves; each has a response. */
     static final String[] APIS = {
         "ApiVersions", "CreateTopics", "DeleteTopics", "DescribeCluster", "DescribeConfigs", "DescribeQuorum",
-        "DescribeTopicPartitions", "Fetch", "FindCoordinator", "InitProducerId", "ListOffsets", "Metadata", "Produce",
+        "DescribeTopicPartitions", "Fetch", "FindCoordinator", "InitProducerId", "ListOffsets", "Metadata",
+        "OffsetForLeaderEpoch", "Produce",
     };
     static final String[] HEADERS = {"RequestHeader", "ResponseHeader"};
     /** What stands in control records of the metadata log, and at a transaction's end in any log. */

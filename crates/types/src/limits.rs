@@ -13,3 +13,7 @@ pub const PARKED_PRODUCE_MAX: usize = 64;
 /// What the records of one compressed batch may inflate to when the node has to look at them: 128
 /// times the default of `message.max.bytes`. One batch at a time on each loop.
 pub const INFLATED_BATCH_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Records of one refused batch that its producer is told of: a few are enough to find a mistake,
+/// and 200 bytes each keep the answer below 20 KiB. Kafka tells of all.
+pub const RECORD_ERRORS_MAX: usize = 100;

@@ -24,14 +24,14 @@ macro_rules! decoders {
     };
 }
 
-const GENERATED: [Decoder; 26] = decoders! {
+const GENERATED: [Decoder; 28] = decoders! {
     ApiVersionsRequest ApiVersionsResponse CreateTopicsRequest CreateTopicsResponse
     DeleteTopicsRequest DeleteTopicsResponse DescribeClusterRequest DescribeClusterResponse
     DescribeConfigsRequest DescribeConfigsResponse DescribeQuorumRequest DescribeQuorumResponse
     DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse FetchRequest FetchResponse
     FindCoordinatorRequest FindCoordinatorResponse InitProducerIdRequest InitProducerIdResponse
-    ListOffsetsRequest ListOffsetsResponse MetadataRequest MetadataResponse ProduceRequest
-    ProduceResponse
+    ListOffsetsRequest ListOffsetsResponse MetadataRequest MetadataResponse
+    OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse ProduceRequest ProduceResponse
 };
 
 const BY_HAND: [Decoder; 3] = [

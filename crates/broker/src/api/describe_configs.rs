@@ -1,6 +1,6 @@
 //! DescribeConfigs: the settings of topics and of this broker, as far as they are enforced.
 
-use ottla_metadata::{ConfigSource, EffectiveTopicConfig};
+use ottla_metadata::{ConfigSource, EffectiveTopicConfig, TopicConfigProperty, TopicConfigType};
 use ottla_types::TopicName;
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::describe_configs_request::DescribeConfigsResource;
@@ -12,7 +12,7 @@ use ottla_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use super::create_topics::source_to_wire;
 use super::{Answer, Call, Refused, encode};
 use crate::broker::Broker;
-use crate::config::Kind;
+use crate::config::{Kind, NodeConfig, alternatives};
 
 /// Kafka's numbers of the kinds of resources.
 const RESOURCE_TOPIC: i8 = 2;
@@ -22,10 +22,19 @@ const RESOURCE_BROKER: i8 = 4;
 struct Setting {
     name: &'static str,
     value: Option<String>,
-    source: ConfigSource,
+    /// Where the value may come from, the first that counts.
+    origins: Vec<Origin>,
     kind: Kind,
     doc: Option<&'static str>,
     read_only: bool,
+}
+
+/// A property that says what a setting is, or would say it if those before it were not there.
+#[derive(Clone)]
+struct Origin {
+    name: &'static str,
+    value: String,
+    source: ConfigSource,
 }
 
 /// What a request wants to hear about each setting.
@@ -75,18 +84,42 @@ fn of_topic(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
     let Some(topic) = image.topic(name) else {
         return Err((ErrorCode::UnknownTopicOrPartition, String::new()));
     };
-    let effective = broker.config.topic_defaults().effective(&topic.configs);
-    Ok(effective.into_iter().map(topic_setting).collect())
+    let effective = broker.config.logs.topics.effective(&topic.configs);
+    Ok(effective.into_iter().map(|config| topic_setting(&broker.config, config)).collect())
 }
 
-fn topic_setting(config: EffectiveTopicConfig) -> Setting {
-    let EffectiveTopicConfig { name, value, source } = config;
-    let kind = match name {
-        "cleanup.policy" => Kind::List,
-        "max.message.bytes" | "segment.bytes" => Kind::Int,
-        _ => Kind::String,
+fn topic_setting(config: &NodeConfig, setting: EffectiveTopicConfig) -> Setting {
+    let EffectiveTopicConfig { name, value, source } = setting;
+    let property = TopicConfigProperty::named(name);
+    let own = Origin { name, value: value.clone(), source: ConfigSource::Topic };
+    let mut origins = Vec::from_iter((source == ConfigSource::Topic).then_some(own));
+    // Where several properties of the broker may say it, only the first of them is looked at.
+    let inherited = property.and_then(|property| property.synonyms.first());
+    origins.extend(inherited.into_iter().flat_map(|name| origins_of(config, name)));
+    let kind = match property.map(TopicConfigProperty::value_type) {
+        Some(TopicConfigType::Int) => Kind::Int,
+        Some(TopicConfigType::Long) => Kind::Long,
+        Some(TopicConfigType::List) => Kind::List,
+        Some(TopicConfigType::String) | None => Kind::String,
     };
-    Setting { name, value: Some(value), source, kind, doc: None, read_only: false }
+    Setting { name, value: Some(value), origins, kind, doc: None, read_only: false }
+}
+
+/// The broker's properties that may say what `name` says, as Kafka lists them: those that were
+/// given, then the defaults; nothing that counts more than `name` itself.
+fn origins_of(config: &NodeConfig, name: &'static str) -> Vec<Origin> {
+    let effective = |name: &&'static str| config.effective.iter().find(|e| e.name == *name);
+    let names = alternatives(name);
+    let found = || names.iter().filter_map(effective);
+    let given = found().filter(|e| e.given).filter_map(|e| {
+        let value = e.value.clone()?;
+        Some(Origin { name: e.name, value, source: ConfigSource::Broker })
+    });
+    let defaults = found().filter_map(|e| {
+        let value = e.default?.to_owned();
+        Some(Origin { name: e.name, value, source: ConfigSource::Default })
+    });
+    given.chain(defaults).skip_while(|origin| origin.name != name).collect()
 }
 
 fn of_broker(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
@@ -103,7 +136,7 @@ fn of_broker(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
     let settings = broker.config.effective.iter().map(|effective| Setting {
         name: effective.name,
         value: effective.value.clone(),
-        source: if effective.given { ConfigSource::Broker } else { ConfigSource::Default },
+        origins: origins_of(&broker.config, effective.name),
         kind: effective.kind,
         doc: Some(effective.doc),
         read_only: true,
@@ -117,7 +150,8 @@ fn result<'a>(
     detail: Detail,
 ) -> DescribeConfigsResult<'a> {
     let own = DescribeConfigsResult {
-        error_message: None,
+        // Empty rather than null, as in Kafka.
+        error_message: Some("".into()),
         resource_type: resource.resource_type,
         resource_name: (&*resource.resource_name).into(),
         ..Default::default()
@@ -129,26 +163,27 @@ fn result<'a>(
         },
         Err((error, message)) => DescribeConfigsResult {
             error_code: error.code(),
-            error_message: (!message.is_empty()).then(|| message.into()),
+            error_message: Some(message.into()),
             ..own
         },
     }
 }
 
 fn describe(setting: Setting, detail: Detail) -> DescribeConfigsResourceResult<'static> {
-    let source = source_to_wire(setting.source);
-    let synonym = DescribeConfigsSynonym {
-        name: setting.name.into(),
-        value: setting.value.clone().map(Into::into),
-        source,
+    let source = setting.origins.first().map_or(ConfigSource::Default, |origin| origin.source);
+    let origins = if detail.synonyms { setting.origins } else { Vec::new() };
+    let synonyms = origins.into_iter().map(|origin| DescribeConfigsSynonym {
+        name: origin.name.into(),
+        value: Some(origin.value.into()),
+        source: source_to_wire(origin.source),
         ..Default::default()
-    };
+    });
     DescribeConfigsResourceResult {
         name: setting.name.into(),
         value: setting.value.map(Into::into),
         read_only: setting.read_only,
-        config_source: source,
-        synonyms: if detail.synonyms { vec![synonym].into() } else { Vec::new().into() },
+        config_source: source_to_wire(source),
+        synonyms: synonyms.collect(),
         config_type: kind_to_wire(setting.kind),
         documentation: setting.doc.filter(|_| detail.documentation).map(Into::into),
         ..Default::default()
@@ -161,6 +196,7 @@ fn kind_to_wire(kind: Kind) -> i8 {
         Kind::Boolean => 1,
         Kind::String => 2,
         Kind::Int => 3,
+        Kind::Long => 5,
         Kind::List => 7,
     }
 }

@@ -12,11 +12,24 @@ use crate::partition::AppendError;
 pub(super) struct Refusal {
     pub(super) code: ErrorCode,
     pub(super) message: Option<String>,
+    /// The records that are to blame, by their position in the batch, and what is wrong with each.
+    pub(super) records: Vec<(u32, String)>,
+}
+
+impl Refusal {
+    fn with(code: ErrorCode, message: String) -> Self {
+        Self { code, message: Some(message), records: Vec::new() }
+    }
+
+    /// Producers try again what is refused so; a person reads why.
+    pub(super) fn directory_full() -> Self {
+        Self::with(ErrorCode::KafkaStorageError, "the log directory is full".to_owned())
+    }
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None }
+        Self { code, message: None, records: Vec::new() }
     }
 }
 
@@ -41,7 +54,7 @@ impl From<BatchError> for Refusal {
         match code {
             // Kafka sends no words with these two.
             ErrorCode::CorruptMessage | ErrorCode::MessageTooLarge => code.into(),
-            code => Self { code, message: Some(error.to_string()) },
+            code => Self::with(code, error.to_string()),
         }
     }
 }
@@ -61,7 +74,7 @@ fn header_code(error: &HeaderError) -> ErrorCode {
 
 impl From<TimestampError> for Refusal {
     fn from(error: TimestampError) -> Self {
-        Self { code: ErrorCode::InvalidTimestamp, message: Some(error.to_string()) }
+        Self::with(ErrorCode::InvalidTimestamp, error.to_string())
     }
 }
 
@@ -69,6 +82,7 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         let code = match &error {
             AppendError::NotLeader => ErrorCode::NotLeaderOrFollower,
+            AppendError::DirectoryFull => return Self::directory_full(),
             AppendError::Roll(_) => ErrorCode::KafkaStorageError,
             AppendError::Log(log) => log_code(log),
         };
@@ -85,7 +99,10 @@ fn log_code(error: &LogAppendError) -> ErrorCode {
         },
         LogAppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         LogAppendError::NeedsRoll | LogAppendError::Epoch(_) => ErrorCode::NotLeaderOrFollower,
-        LogAppendError::Storage(_) | LogAppendError::Dead => ErrorCode::KafkaStorageError,
+        LogAppendError::Full(_)
+        | LogAppendError::NeedsCut
+        | LogAppendError::Storage(_)
+        | LogAppendError::Dead => ErrorCode::KafkaStorageError,
     }
 }
 

@@ -5,7 +5,9 @@ use std::task::Context;
 use std::time::Duration;
 
 use ottla_env::Mono;
-use ottla_log::{Cold, LogPosition, ReadError, ReadOutcome, RecordSlice};
+use ottla_log::{
+    AbortedTransaction, Cold, Located, LogPosition, LogView, ReadError, ReadOutcome, RecordSlice,
+};
 use ottla_types::Offset;
 use ottla_types::planted::{self, Bug};
 use ottla_wire::ErrorCode;
@@ -15,7 +17,7 @@ use super::Refused;
 use super::fetch_answer::write_answer;
 use super::topic_cursor::TopicCursor;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled};
-use crate::partition::{Bounds, Partition, TopicEntry};
+use crate::partition::{Bounds, Isolation, Partition, TopicEntry};
 
 /// Kafka's `fetch.max.bytes`: the largest answer, whatever the client asks for.
 const ANSWER_BYTES_MAX: u32 = 55 * 1024 * 1024;
@@ -37,7 +39,15 @@ pub(super) struct PartitionRead {
 pub(super) struct Found {
     partition: Arc<Partition>,
     pub(super) bounds: Bounds,
+    pub(super) records: Records,
+}
+
+/// Where the records lie.
+#[derive(Debug, Default)]
+pub(super) struct Records {
     pub(super) slice: Option<RecordSlice>,
+    /// What a reader of committed records has to skip in them.
+    pub(super) aborted: Vec<AbortedTransaction>,
 }
 
 /// A fetch that could not be answered at once.
@@ -98,10 +108,10 @@ pub(super) fn handle(
         write_answer(channel, header, version, &request, ErrorCode::None, pass.reads)?;
         return Ok(Handled::Done);
     }
-    channel.fetch_waiter.arm(missing, cx.waker());
+    let isolation = Isolation::from_wire(request.isolation_level);
+    channel.fetch_waiter.arm(missing, isolation, cx.waker());
     let waiter = &channel.fetch_waiter;
-    let parks =
-        |found: &Found| found.partition.park_fetch(found.bounds.high_watermark.offset, waiter);
+    let parks = |found: &Found| found.partition.park_fetch(&found.bounds, waiter);
     if !pass.found().all(parks) {
         cx.waker().wake_by_ref();
     }
@@ -136,6 +146,7 @@ fn read_all(
     unreadable: Option<&Cold>,
 ) -> Pass {
     let mut pass = Pass::default();
+    let isolation = Isolation::from_wire(request.isolation_level);
     let mut topics = TopicCursor::default();
     let partitions = &channel.broker.partitions;
     for entry in request.partitions.clone() {
@@ -146,7 +157,7 @@ fn read_all(
             Ok(_) if request.replica_id >= 0 => {
                 Err(Trouble::Urgent(ErrorCode::NotLeaderOrFollower))
             }
-            Ok(topic) => read_one(topic, asked, budget, unreadable, &mut pass),
+            Ok(topic) => read_one(topic, asked, (budget, isolation), unreadable, &mut pass),
             Err(error) => Err(Trouble::Unknown(error)),
         };
         let found = found.map_err(|trouble| match trouble {
@@ -176,17 +187,14 @@ enum Trouble {
 fn read_one(
     entry: &TopicEntry,
     asked: &FetchPartition,
-    budget: u32,
+    (budget, isolation): (u32, Isolation),
     unreadable: Option<&Cold>,
     pass: &mut Pass,
 ) -> Result<Found, Trouble> {
     let unknown = Trouble::Unknown(ErrorCode::UnknownTopicOrPartition);
     let partition = entry.partition(asked.partition).ok_or(unknown)?;
     check_epoch(partition, asked.current_leader_epoch).map_err(Trouble::Urgent)?;
-    let mut bounds = partition.bounds();
-    if planted::is(Bug::FetchShowsUnsyncedRecords) {
-        bounds.high_watermark = bounds.log_end;
-    }
+    let bounds = bounds_of(partition);
     let out_of_range = Trouble::Urgent(ErrorCode::OffsetOutOfRange);
     let from = Offset::from_wire(asked.fetch_offset).ok_or(out_of_range)?;
     // Between the high watermark and the log's end lies what is not committed yet: not out of
@@ -196,43 +204,96 @@ fn read_one(
     }
     let wanted = u32::try_from(asked.partition_max_bytes).unwrap_or(0).min(budget);
     let first = pass.bytes == 0;
-    let hw = bounds.high_watermark;
-    let slice = match wanted {
-        _ if from >= hw.offset => None,
-        0 if !first => None,
-        _ => read_slice(partition, (from, hw), wanted, first, unreadable)?,
+    let end = bounds.readable_end(isolation);
+    let records = match from < end && (wanted > 0 || first) {
+        true => {
+            let reading = Reading { partition, bounds: &bounds, isolation };
+            reading.records(from, wanted, first).or_else(|trouble| give_up(trouble, unreadable))?
+        }
+        false => Records::default(),
     };
     // What can be read and is not in the answer, for want of room or because an answer has bytes
     // of one segment only, is nothing that waiting would bring.
-    let in_older_segment = slice.as_ref().map(|slice| slice.first.segment_base < hw.segment_base);
-    pass.urgent |= from < hw.offset && in_older_segment.unwrap_or(true);
-    pass.bytes += slice.as_ref().map_or(0, |slice| slice.len);
-    Ok(Found { partition: Arc::clone(partition), bounds, slice })
+    let newest = bounds.high_watermark.segment_base;
+    let in_older_segment = records.slice.as_ref().map(|slice| slice.first.segment_base < newest);
+    pass.urgent |= from < end && in_older_segment.unwrap_or(true);
+    pass.bytes += records.slice.as_ref().map_or(0, |slice| slice.len);
+    Ok(Found { partition: Arc::clone(partition), bounds, records })
 }
 
-/// At most `wanted` bytes of `from..upto`; with `first`, at least one batch.
-fn read_slice(
-    partition: &Partition,
-    (from, upto): (Offset, LogPosition),
-    wanted: u32,
-    first: bool,
-    unreadable: Option<&Cold>,
-) -> Result<Option<RecordSlice>, Trouble> {
-    match partition.view().read(from, upto, wanted, first) {
-        Ok(ReadOutcome::Slice(slice)) => Ok(Some(slice)),
-        Ok(ReadOutcome::Empty) => Ok(None),
-        Ok(ReadOutcome::Cold(cold)) => match unreadable {
-            None => Err(Trouble::Cold(cold)),
-            Some(same) if same.is_same(&cold) => Err(Trouble::Urgent(ErrorCode::KafkaStorageError)),
-            // The answer goes out because of another partition; this one has its turn next time.
-            Some(_) => Ok(None),
-        },
-        Err(ReadError::BelowStart { .. } | ReadError::BeyondEnd { .. }) => {
-            Err(Trouble::Urgent(ErrorCode::OffsetOutOfRange))
-        }
-        Err(error @ (ReadError::Damaged { .. } | ReadError::Storage(_))) => {
-            tracing::error!(partition = %partition.name(), %error, "read failed");
+/// What the device could not read is not waited for again.
+fn give_up(trouble: Trouble, unreadable: Option<&Cold>) -> Result<Records, Trouble> {
+    match (trouble, unreadable) {
+        (Trouble::Cold(cold), Some(same)) if same.is_same(&cold) => {
             Err(Trouble::Urgent(ErrorCode::KafkaStorageError))
+        }
+        // The answer goes out because of another partition; this one has its turn next time.
+        (Trouble::Cold(_), Some(_)) => Ok(Records::default()),
+        (trouble, _) => Err(trouble),
+    }
+}
+
+fn bounds_of(partition: &Partition) -> Bounds {
+    let mut bounds = partition.bounds();
+    if planted::is(Bug::FetchShowsUnsyncedRecords) {
+        bounds.high_watermark = bounds.log_end;
+        bounds.last_stable = bounds.log_end.offset;
+    }
+    bounds
+}
+
+/// A read of one partition.
+struct Reading<'a> {
+    partition: &'a Partition,
+    /// Loaded before the view.
+    bounds: &'a Bounds,
+    isolation: Isolation,
+}
+
+impl Reading<'_> {
+    /// At most `wanted` bytes from `from` on; with `first`, at least one batch.
+    fn records(&self, from: Offset, wanted: u32, first: bool) -> Result<Records, Trouble> {
+        let view = self.partition.view();
+        let upto = self.readable(&view)?;
+        let slice = match view.read(from, upto, wanted, first) {
+            Ok(ReadOutcome::Slice(slice)) => slice,
+            Ok(ReadOutcome::Empty) => return Ok(Records::default()),
+            Ok(ReadOutcome::Cold(cold)) => return Err(Trouble::Cold(cold)),
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let aborted = match self.isolation {
+            Isolation::ReadUncommitted => Vec::new(),
+            Isolation::ReadCommitted => {
+                view.aborted(from, view.end_of(&slice, upto.offset)).map_err(Trouble::Cold)?
+            }
+        };
+        Ok(Records { slice: Some(slice), aborted })
+    }
+
+    /// Where the readable part of the log ends. The high watermark's place is known; that of a
+    /// last stable offset below it is looked up.
+    fn readable(&self, view: &LogView) -> Result<LogPosition, Trouble> {
+        let (end, hw) = (self.bounds.readable_end(self.isolation), self.bounds.high_watermark);
+        if end == hw.offset {
+            return Ok(hw);
+        }
+        match view.position_of(end, hw) {
+            Ok(Located::Batch(position)) => Ok(position),
+            Ok(Located::End) => Ok(hw),
+            Ok(Located::Cold(cold)) => Err(Trouble::Cold(cold)),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    fn failed(&self, error: &ReadError) -> Trouble {
+        match error {
+            ReadError::BelowStart { .. } | ReadError::BeyondEnd { .. } => {
+                Trouble::Urgent(ErrorCode::OffsetOutOfRange)
+            }
+            ReadError::Damaged { .. } | ReadError::Storage(_) => {
+                tracing::error!(partition = %self.partition.name(), %error, "read failed");
+                Trouble::Urgent(ErrorCode::KafkaStorageError)
+            }
         }
     }
 }

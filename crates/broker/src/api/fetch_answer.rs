@@ -5,18 +5,17 @@ use ottla_env::{CachedRead, Part};
 use ottla_log::RecordSlice;
 use ottla_wire::ErrorCode;
 use ottla_wire::hot::{
-    FetchRequest, FetchResponseHead, FetchResponsePartition, FetchResponseWriter,
+    AbortedTransaction, FetchRequest, FetchResponseHead, FetchResponsePartition,
+    FetchResponseWriter,
 };
 
 use super::Refused;
 use super::fetch::PartitionRead;
 use crate::connection::{AnswerHeader, Channel};
+use crate::partition::Isolation;
 
 /// Below this many bytes a copy costs less than a system call of its own.
 const COPY_BYTES_MAX: u32 = 16 * 1024;
-
-/// `isolation.level=read_committed`
-const READ_COMMITTED: i8 = 1;
 
 /// Answers with one read for each partition of the request, in its order; or with none, where the
 /// whole request failed.
@@ -41,7 +40,7 @@ pub(super) fn write_answer(
     let mut answer = Vec::with_capacity(128);
     let mut holes = Vec::with_capacity(reads.len());
     let mut writer = FetchResponseWriter::begin(&mut answer, version, &head)?;
-    let committed = request.isolation_level == READ_COMMITTED;
+    let isolation = Isolation::from_wire(request.isolation_level);
     let mut rest = entries().peekable();
     let mut reads = reads.into_iter();
     while let Some(topic) = rest.peek().map(|entry| entry.topic) {
@@ -49,7 +48,9 @@ pub(super) fn write_answer(
         writer.topic(topic, count)?;
         for read in reads.by_ref().take(count) {
             rest.next();
-            let (partition, slice) = describe(read, committed);
+            let aborted = aborted_in(&read);
+            let partition = describe(&read, isolation, &aborted);
+            let slice = read.found.ok().and_then(|found| found.records.slice);
             let length = slice.as_ref().map_or(0, |slice| slice.len as usize);
             let hole = writer.partition(&partition, Some(length))?;
             holes.extend(slice.map(|slice| (hole, part(slice))));
@@ -60,38 +61,43 @@ pub(super) fn write_answer(
     Ok(())
 }
 
-fn describe(
-    read: PartitionRead,
-    committed: bool,
-) -> (FetchResponsePartition<'static>, Option<RecordSlice>) {
-    let index = read.index;
-    match read.found {
-        Ok(found) => {
-            let high_watermark = found.bounds.high_watermark.offset.get();
-            let partition = FetchResponsePartition {
-                partition_index: index,
-                high_watermark,
-                // Without transactions everything committed is stable, and nothing is aborted.
-                last_stable_offset: high_watermark,
-                log_start_offset: found.bounds.log_start.get(),
-                aborted_transactions: committed.then_some(&[]),
-                ..Default::default()
-            };
-            (partition, found.slice)
-        }
-        Err(error) => {
-            let unknown =
-                matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId);
-            let partition = FetchResponsePartition {
-                partition_index: index,
-                error_code: error.code(),
-                high_watermark: -1,
-                aborted_transactions: unknown.then_some(&[]),
-                ..Default::default()
-            };
-            (partition, None)
-        }
+fn aborted_in(read: &PartitionRead) -> Vec<AbortedTransaction> {
+    let found = read.found.iter().flat_map(|found| &found.records.aborted);
+    let to_wire = |aborted: &ottla_log::AbortedTransaction| AbortedTransaction {
+        producer_id: aborted.producer.get(),
+        first_offset: aborted.first_offset.get(),
+    };
+    found.map(to_wire).collect()
+}
+
+fn describe<'a>(
+    read: &PartitionRead,
+    isolation: Isolation,
+    aborted: &'a [AbortedTransaction],
+) -> FetchResponsePartition<'a> {
+    let partition_index = read.index;
+    match &read.found {
+        Ok(found) => FetchResponsePartition {
+            partition_index,
+            high_watermark: found.bounds.high_watermark.offset.get(),
+            last_stable_offset: found.bounds.last_stable.get(),
+            log_start_offset: found.bounds.log_start.get(),
+            // Nobody else may think that there were none.
+            aborted_transactions: (isolation == Isolation::ReadCommitted).then_some(aborted),
+            ..Default::default()
+        },
+        Err(error) => FetchResponsePartition {
+            partition_index,
+            error_code: error.code(),
+            high_watermark: -1,
+            aborted_transactions: is_unknown(*error).then_some(&[]),
+            ..Default::default()
+        },
     }
+}
+
+fn is_unknown(error: ErrorCode) -> bool {
+    matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId)
 }
 
 /// A small slice is copied if it is in the page cache; all else is sent from the file.

@@ -15,7 +15,7 @@ use ottla_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use super::fetch::check_epoch;
 use super::{Answer, Call, Refused, encode};
 use crate::broker::Broker;
-use crate::partition::Partition;
+use crate::partition::{Isolation, Partition};
 
 /// What a request looks for. The numbers exist in `from_wire` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,13 @@ struct Topic {
     partitions: Vec<Asked>,
 }
 
+/// What holds for the whole request.
+#[derive(Clone, Copy)]
+struct Asking {
+    version: i16,
+    isolation: Isolation,
+}
+
 #[derive(Clone, Copy)]
 struct Asked {
     index: i32,
@@ -73,6 +80,7 @@ struct Found {
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let version = call.version;
     let request = ListOffsetsRequest::decode(&mut call.body, version)?;
+    let asking = Asking { version, isolation: Isolation::from_wire(request.isolation_level) };
     let topics: Vec<Topic> = request
         .topics
         .iter()
@@ -91,10 +99,10 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
         .collect();
     let broker = Arc::clone(call.broker);
     // A look-up by time may have to read what no cache holds.
-    Ok(Answer::Later(Box::pin(async move { answer(&broker, topics, version).await })))
+    Ok(Answer::Later(Box::pin(async move { answer(&broker, topics, asking).await })))
 }
 
-async fn answer(broker: &Broker, topics: Vec<Topic>, version: i16) -> Result<Vec<u8>, Refused> {
+async fn answer(broker: &Broker, topics: Vec<Topic>, asking: Asking) -> Result<Vec<u8>, Refused> {
     let twice = named_twice(&topics);
     let mut responses = Vec::with_capacity(topics.len());
     for topic in &topics {
@@ -102,9 +110,9 @@ async fn answer(broker: &Broker, topics: Vec<Topic>, version: i16) -> Result<Vec
         for asked in &topic.partitions {
             let found = match twice.contains(&(topic.name.as_str(), asked.index)) {
                 true => Err(ErrorCode::InvalidRequest),
-                false => look_up(broker, &topic.name, *asked, version).await,
+                false => look_up(broker, &topic.name, *asked, asking).await,
             };
-            partitions.push(describe(asked.index, found, version));
+            partitions.push(describe(asked.index, found, asking.version));
         }
         responses.push(ListOffsetsTopicResponse {
             name: Cow::Borrowed(topic.name.as_str()),
@@ -113,7 +121,7 @@ async fn answer(broker: &Broker, topics: Vec<Topic>, version: i16) -> Result<Vec
         });
     }
     let response = ListOffsetsResponse { topics: responses.into(), ..Default::default() };
-    encode(|writer| response.encode(writer, version))
+    encode(|writer| response.encode(writer, asking.version))
 }
 
 fn named_twice(topics: &[Topic]) -> BTreeSet<(&str, i32)> {
@@ -147,26 +155,28 @@ async fn look_up(
     broker: &Broker,
     topic: &str,
     asked: Asked,
-    version: i16,
+    asking: Asking,
 ) -> Result<Found, ErrorCode> {
     let entry = broker.partitions.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let partition = entry.partition(asked.index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     check_epoch(partition, asked.leader_epoch)?;
-    let spec = OffsetSpec::from_wire(asked.timestamp, version);
-    find(broker, partition, spec.ok_or(ErrorCode::UnsupportedVersion)?).await
+    let spec = OffsetSpec::from_wire(asked.timestamp, asking.version);
+    find(broker, partition, spec.ok_or(ErrorCode::UnsupportedVersion)?, asking.isolation).await
 }
 
 async fn find(
     broker: &Broker,
     partition: &Partition,
     spec: OffsetSpec,
+    isolation: Isolation,
 ) -> Result<Found, ErrorCode> {
     let bounds = partition.bounds();
+    let end = bounds.readable_end(isolation);
     let (view, upto) = (partition.view(), bounds.high_watermark);
     let disk = &broker.env.disk;
     match spec {
         OffsetSpec::Latest => Ok(Found {
-            offset: Some(upto.offset),
+            offset: Some(end),
             leader_epoch: partition.leader_epoch(),
             ..Found::default()
         }),
@@ -176,16 +186,18 @@ async fn find(
             ..Found::default()
         }),
         OffsetSpec::Tiered => Ok(Found::default()),
-        OffsetSpec::MaxTimestamp => record(partition, view.latest(disk, upto).await),
-        OffsetSpec::At(time) => record(partition, view.first_since(disk, time, upto).await),
+        OffsetSpec::MaxTimestamp => record(partition, view.latest(disk, upto).await, end),
+        OffsetSpec::At(time) => record(partition, view.first_since(disk, time, upto).await, end),
     }
 }
 
+/// What was found, if it lies in front of `end`: as in Kafka, no earlier record is looked for.
 fn record(
     partition: &Partition,
     found: Result<Option<FoundRecord>, LookupError>,
+    end: Offset,
 ) -> Result<Found, ErrorCode> {
-    match found {
+    match found.map(|found| found.filter(|record| record.offset < end)) {
         Ok(None) => Ok(Found::default()),
         Ok(Some(record)) => Ok(Found {
             timestamp: Some(record.timestamp),

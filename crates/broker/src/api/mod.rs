@@ -13,7 +13,9 @@ mod fetch_answer;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
+mod offset_for_leader_epoch;
 pub(crate) mod produce;
+mod timestamps;
 mod topic_cursor;
 
 use std::future::Future;
@@ -91,6 +93,7 @@ pub(crate) static TABLE: &[Api] = &[
     },
     api(ApiKey::CreateTopics, 2..=7, Handler::Plain(create_topics::handle)),
     api(ApiKey::DeleteTopics, 1..=6, Handler::Plain(delete_topics::handle)),
+    api(ApiKey::OffsetForLeaderEpoch, 2..=4, Handler::Plain(offset_for_leader_epoch::handle)),
     // Version 6 is Kafka's two-phase commit, still marked unstable there.
     api(ApiKey::InitProducerId, 0..=5, Handler::Plain(init_producer_id::handle)),
     api(ApiKey::DescribeConfigs, 1..=4, Handler::Plain(describe_configs::handle)),

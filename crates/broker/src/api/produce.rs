@@ -9,14 +9,15 @@ use ottla_records::{BatchLimits, CheckedBatch, Compression, Inside, check_produc
 use ottla_types::{Offset, Timestamp, TimestampType};
 use ottla_wire::ErrorCode;
 use ottla_wire::hot::{
-    ProducePartition, ProduceRequest, ProduceResponsePartition, ProduceResponseWriter,
+    ProducePartition, ProduceRequest, ProduceResponsePartition, ProduceResponseWriter, RecordError,
 };
 
 use super::Refused;
 use super::errors::Refusal;
+use super::timestamps::check_timestamps;
 use super::topic_cursor::TopicCursor;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled, ParkedProduce, Wait, WaitCodes};
-use crate::partition::{Admission, Partition, TopicEntry, legal_timestamps};
+use crate::partition::{Admission, Partition, TopicEntry};
 
 /// When a producer wants its answer: `acks`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +169,8 @@ impl Answered<'_> {
             for result in results.by_ref().take(count) {
                 rest.next();
                 places.push(writer.next_error_at());
-                writer.partition(&result.describe())?;
+                let records = result.record_errors();
+                writer.partition(&result.describe(&records))?;
             }
         }
         writer.finish(0, &[])?;
@@ -177,7 +179,17 @@ impl Answered<'_> {
 }
 
 impl PartitionResult {
-    fn describe(&self) -> ProduceResponsePartition<'_> {
+    fn record_errors(&self) -> Vec<RecordError<'_>> {
+        let refused = self.appended.as_ref().err().map(|refusal| refusal.records.as_slice());
+        let mut told = Vec::new();
+        for (index, message) in refused.unwrap_or_default() {
+            let batch_index = i32::try_from(*index).unwrap_or(i32::MAX);
+            told.push(RecordError { batch_index, message: Some(message) });
+        }
+        told
+    }
+
+    fn describe<'a>(&'a self, records: &'a [RecordError<'a>]) -> ProduceResponsePartition<'a> {
         let index = self.index;
         match &self.appended {
             Ok(appended) => ProduceResponsePartition {
@@ -191,6 +203,7 @@ impl PartitionResult {
                 index,
                 error_code: refusal.code.code(),
                 base_offset: -1,
+                record_errors: records,
                 error_message: refusal.message.as_deref(),
                 ..Default::default()
             },
@@ -213,15 +226,14 @@ fn append(
     let unknown = ErrorCode::UnknownTopicOrPartition;
     let partition = entry?.partition(data.index).ok_or(unknown)?;
     let settings = partition.settings();
-    let limits = BatchLimits { size_max: settings.message_bytes_max, inside: Inside::Header };
+    let limits = BatchLimits { size_max: settings.max_message_bytes, inside: Inside::Header };
     let records = data.records.unwrap_or_default();
     let mut batch = check_produced(records, limits)?;
     admit(&batch, version)?;
     let wall = channel.broker.env.clock.wall();
     let log_append_time = match settings.timestamp_type {
         TimestampType::CreateTime => {
-            let (earliest, latest) = legal_timestamps(wall);
-            batch.check_timestamps(earliest, latest)?;
+            check_timestamps(&batch, settings.legal_timestamps(wall))?;
             -1
         }
         TimestampType::LogAppendTime => {

@@ -2,19 +2,21 @@
 
 mod file;
 mod listener;
+mod log;
 mod property;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ottla_metadata::TopicConfig;
 use ottla_raft::VoterSet;
 use ottla_types::BrokerId;
 
 pub(crate) use file::escape;
 pub use file::parse_properties;
 pub use listener::Listener;
+pub use log::LogSettings;
+pub(crate) use log::alternatives;
 pub use property::{ConfigError, ConfigErrors, Effective, Kind, Properties, Property};
 
 use crate::partition::Durability;
@@ -35,12 +37,13 @@ pub struct NodeConfig {
     /// The voters of a static quorum (`kraft.version` 0); where absent, they are in the log.
     pub quorum_voters: Option<VoterSet>,
     pub durability: Durability,
+    /// Bytes kept free of records; where absent, derived from the size of the file system.
+    pub log_dir_reserve_bytes: Option<u64>,
     pub auto_create_topics: bool,
     pub partitions_default: i32,
-    pub segment_bytes: u32,
+    /// What holds for all its logs, but for the metadata's.
+    pub logs: LogSettings,
     pub metadata_segment_bytes: u32,
-    pub index_interval_bytes: u32,
-    pub message_bytes_max: u32,
     /// How long a producer may be silent before a partition forgets what it wrote last.
     pub producer_expiration: Duration,
     /// For an empty folder: the cluster's id, random where absent.
@@ -154,6 +157,17 @@ static DURABILITY: Property<Durability> = Property {
     },
 };
 
+static LOG_DIR_RESERVE: Property<u64> = Property {
+    name: "ottla.log.dir.reserve.bytes",
+    synonym: None,
+    default: None,
+    kind: Kind::Long,
+    doc: "Bytes of the log folder's file system that records leave free, for metadata and \
+          checkpoints: below, Produce and CreateTopics are refused until there is room again. \
+          Where absent, a twentieth of the file system, at most 1 GiB.",
+    parse: |text| number(text, 0, i64::MAX).map(i64::cast_unsigned),
+};
+
 static AUTO_CREATE_TOPICS: Property<bool> = Property {
     name: "auto.create.topics.enable",
     synonym: None,
@@ -172,25 +186,6 @@ static NUM_PARTITIONS: Property<i32> = Property {
     parse: |text| number(text, 1, i32::MAX),
 };
 
-static SEGMENT_BYTES: Property<u32> = Property {
-    name: "log.segment.bytes",
-    synonym: None,
-    default: Some("1073741824"),
-    kind: Kind::Int,
-    doc: "The size in bytes at which a segment file is full.",
-    parse: |text| number(text, 1024 * 1024, i32::MAX.cast_unsigned()),
-};
-
-/// Kafka has the same back door, for tests; simulations use it.
-static INTERNAL_SEGMENT_BYTES: Property<u32> = Property {
-    name: "internal.segment.bytes",
-    synonym: None,
-    default: None,
-    kind: Kind::Int,
-    doc: "For tests: `log.segment.bytes` without its lower bound.",
-    parse: |text| number(text, 256, i32::MAX.cast_unsigned()),
-};
-
 static METADATA_SEGMENT_BYTES: Property<u32> = Property {
     name: "metadata.log.segment.bytes",
     synonym: None,
@@ -200,7 +195,8 @@ static METADATA_SEGMENT_BYTES: Property<u32> = Property {
     parse: |text| number(text, 8 * 1024 * 1024, i32::MAX.cast_unsigned()),
 };
 
-/// As above; a segment must hold the largest batch of records that a test writes.
+/// Kafka has the same back door, for tests; a segment must hold the largest batch of records that a
+/// test writes.
 static INTERNAL_METADATA_SEGMENT_BYTES: Property<u32> = Property {
     name: "internal.metadata.log.segment.bytes",
     synonym: None,
@@ -208,24 +204,6 @@ static INTERNAL_METADATA_SEGMENT_BYTES: Property<u32> = Property {
     kind: Kind::Int,
     doc: "For tests: `metadata.log.segment.bytes` without its lower bound.",
     parse: |text| number(text, 256, i32::MAX.cast_unsigned()),
-};
-
-static INDEX_INTERVAL_BYTES: Property<u32> = Property {
-    name: "log.index.interval.bytes",
-    synonym: None,
-    default: Some("4096"),
-    kind: Kind::Int,
-    doc: "Bytes of log between two entries of the offset index.",
-    parse: |text| number(text, 0, i32::MAX.cast_unsigned()),
-};
-
-static MESSAGE_MAX_BYTES: Property<u32> = Property {
-    name: "message.max.bytes",
-    synonym: None,
-    default: Some("1048588"),
-    kind: Kind::Int,
-    doc: "The largest record batch in bytes, after compression.",
-    parse: |text| number(text, 0, i32::MAX.cast_unsigned()),
 };
 
 static PRODUCER_ID_EXPIRATION: Property<Duration> = Property {
@@ -266,14 +244,12 @@ impl NodeConfig {
         let log_dir = reader.read(&LOG_DIRS);
         let quorum_voters = reader.read(&QUORUM_VOTERS);
         let durability = reader.read(&DURABILITY);
+        let log_dir_reserve_bytes = reader.read(&LOG_DIR_RESERVE);
         let auto_create_topics = reader.read(&AUTO_CREATE_TOPICS);
         let partitions_default = reader.read(&NUM_PARTITIONS);
-        let segment_bytes = reader.read(&SEGMENT_BYTES);
-        let internal_segment_bytes = reader.read(&INTERNAL_SEGMENT_BYTES);
+        let logs = LogSettings::read(reader);
         let metadata_segment_bytes = reader.read(&METADATA_SEGMENT_BYTES);
         let internal_metadata_segment = reader.read(&INTERNAL_METADATA_SEGMENT_BYTES);
-        let index_interval_bytes = reader.read(&INDEX_INTERVAL_BYTES);
-        let message_bytes_max = reader.read(&MESSAGE_MAX_BYTES);
         let producer_expiration = reader.read(&PRODUCER_ID_EXPIRATION);
         let (ignored, effective) = (reader.unknown(), reader.effective());
         let ((), listeners) = (roles?, listeners?);
@@ -288,12 +264,11 @@ impl NodeConfig {
             log_dir: log_dir?,
             quorum_voters,
             durability: durability?,
+            log_dir_reserve_bytes,
             auto_create_topics: auto_create_topics?,
             partitions_default: partitions_default?,
-            segment_bytes: internal_segment_bytes.or(segment_bytes)?,
+            logs: logs?,
             metadata_segment_bytes: internal_metadata_segment.or(metadata_segment_bytes)?,
-            index_interval_bytes: index_interval_bytes?,
-            message_bytes_max: message_bytes_max?,
             producer_expiration: producer_expiration?,
             cluster_id,
             ignored,
@@ -313,16 +288,6 @@ impl NodeConfig {
                            reach, as in PLAINTEXT://my-host:9092";
                 reader.refuse(ADVERTISED_LISTENERS.name, &advertised.to_string(), why);
             }
-        }
-    }
-
-    /// What a topic has that says nothing itself.
-    #[must_use]
-    pub fn topic_defaults(&self) -> TopicConfig {
-        TopicConfig {
-            segment_bytes: self.segment_bytes,
-            max_message_bytes: self.message_bytes_max,
-            ..TopicConfig::KAFKA
         }
     }
 
@@ -388,7 +353,7 @@ fn split_listeners(
 mod tests {
     use super::*;
 
-    fn parse(pairs: &[(&str, &str)]) -> Result<NodeConfig, ConfigErrors> {
+    pub(super) fn parse(pairs: &[(&str, &str)]) -> Result<NodeConfig, ConfigErrors> {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         NodeConfig::parse(&pairs.iter().map(own).collect(), None)
     }

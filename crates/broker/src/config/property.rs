@@ -26,6 +26,7 @@ pub enum Kind {
     Boolean,
     String,
     Int,
+    Long,
     List,
 }
 
@@ -34,6 +35,8 @@ pub enum Kind {
 pub struct Effective {
     pub name: &'static str,
     pub value: Option<String>,
+    /// What it is where nobody set it.
+    pub default: Option<&'static str>,
     /// Somebody set it.
     pub given: bool,
     pub kind: Kind,
@@ -78,6 +81,7 @@ impl<'a> Reader<'a> {
         self.effective.push(Effective {
             name: property.name,
             value: value.map(str::to_owned),
+            default: property.default,
             given: typed.is_some(),
             kind: property.kind,
             doc: property.doc,

@@ -53,7 +53,7 @@ pub(super) async fn lead(
     let controller = Controller::new(ControllerConfig {
         partitions: config.partitions_default,
         replication_factor: REPLICATION_FACTOR,
-        topic_defaults: config.topic_defaults(),
+        topic_defaults: config.logs.topics,
     });
     Ok(Leading { quorum, controller, node: config.node_id, broker_epoch })
 }

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::Partition;
 use super::checkpoints::Checkpoints;
+use super::space::SpaceWatch;
 use super::waiters::list_once;
 
 /// `ottla.durability`: when an append counts as committed.
@@ -35,6 +36,7 @@ const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub(crate) struct LogDirectory {
     durability: Durability,
     checkpoints: Checkpoints,
+    space: SpaceWatch,
     dirty_bytes: AtomicU64,
     /// Partitions with unsynced bytes: each is listed once, by its own `dirty` mark.
     dirty: Mutex<Vec<Arc<Partition>>>,
@@ -47,10 +49,11 @@ pub(crate) struct LogDirectory {
 }
 
 impl LogDirectory {
-    pub(crate) fn new(durability: Durability, checkpoints: Checkpoints) -> Self {
+    pub(crate) fn new(durability: Durability, checkpoints: Checkpoints, space: SpaceWatch) -> Self {
         Self {
             durability,
             checkpoints,
+            space,
             dirty_bytes: AtomicU64::new(0),
             dirty: Mutex::new(Vec::new()),
             parked: Mutex::new(Vec::new()),
@@ -68,8 +71,13 @@ impl LogDirectory {
         &self.checkpoints
     }
 
+    pub(crate) const fn space(&self) -> &SpaceWatch {
+        &self.space
+    }
+
     /// A partition has grown by `bytes`; called under its lock.
     pub(super) fn on_appended(&self, partition: &Arc<Partition>, bytes: u64, newly_dirty: bool) {
+        self.space.on_appended(bytes);
         let dirty = self.dirty_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if newly_dirty {
             self.dirty_set().push(Arc::clone(partition));
@@ -184,7 +192,9 @@ mod tests {
         let mut sim = Sim::new(1);
         let host = sim.host();
         let found = sim.run(&host, |env| async move {
-            let directory = LogDirectory::new(durability, Checkpoints::none(Path::new("data")));
+            let place = Path::new("data");
+            let (checkpoints, space) = (Checkpoints::none(place), SpaceWatch::new(place, None));
+            let directory = LogDirectory::new(durability, checkpoints, space);
             directory.dirty_bytes.store(left, Ordering::Relaxed);
             directory.sync(&env).await.unwrap();
             let mut work = std::pin::pin!(directory.work.notified());

@@ -11,8 +11,8 @@ use ottla_metadata::{MetadataDelta, MetadataImage, TopicConfig, TopicImage};
 use ottla_types::{BrokerId, TopicId};
 use tokio::sync::Notify;
 
+use super::Partitions;
 use super::registry::TopicEntry;
-use super::{PartitionSettings, Partitions};
 use crate::config::NodeConfig;
 use crate::publisher::MetadataPublisher;
 
@@ -73,8 +73,7 @@ impl PartitionHost {
             env: env.clone(),
             place: config.log_dir.clone(),
             node: config.node_id,
-            defaults: config.topic_defaults(),
-            index_interval_bytes: config.index_interval_bytes,
+            defaults: config.logs.topics,
             partitions,
         };
         env.spawn.spawn("partitions", Box::pin(opener.run(Arc::clone(&changes))));
@@ -88,7 +87,6 @@ struct Opener {
     place: PathBuf,
     node: BrokerId,
     defaults: TopicConfig,
-    index_interval_bytes: u32,
     partitions: Arc<Partitions>,
 }
 
@@ -157,18 +155,16 @@ impl Opener {
         opened
     }
 
-    fn settings(&self, topic: &TopicImage) -> (LogConfig, PartitionSettings) {
+    fn settings(&self, topic: &TopicImage) -> (LogConfig, TopicConfig) {
         let config = self.defaults.with(&topic.configs);
         let log = LogConfig {
             segment_bytes: config.segment_bytes,
-            index_interval_bytes: self.index_interval_bytes,
-            ..LogConfig::default()
+            segment_age: config.segment_age,
+            segment_jitter: config.segment_jitter,
+            index_interval_bytes: config.index_interval_bytes,
+            segment_index_bytes: config.segment_index_bytes,
         };
-        let settings = PartitionSettings {
-            message_bytes_max: config.max_message_bytes,
-            timestamp_type: config.timestamp_type,
-        };
-        (log, settings)
+        (log, config)
     }
 
     /// Forgets what the directory's checkpoints say of topics that go, before a new topic of the

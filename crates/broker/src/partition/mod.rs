@@ -6,6 +6,7 @@ mod host;
 mod lock;
 mod published;
 mod registry;
+mod space;
 mod waiters;
 
 use std::io;
@@ -18,11 +19,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ottla_env::{DiskExt, Env};
 use ottla_log::{
-    AppendError as LogAppendError, Appended, FreshSegment, LEADER_EPOCH_CHECKPOINT, Log,
+    AppendError as LogAppendError, Appended, EpochEnd, FreshSegment, LEADER_EPOCH_CHECKPOINT, Log,
     LogPosition, LogView, RollError, Unsynced,
 };
+use ottla_metadata::TopicConfig;
 use ottla_records::CheckedBatch;
-use ottla_types::{LeaderEpoch, Offset, Timestamp, TimestampType, TopicId, TopicPartition};
+use ottla_types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 use tokio::sync::Mutex;
 
 pub(crate) use checkpoints::Checkpoints;
@@ -30,13 +32,14 @@ pub use directory::Durability;
 pub(crate) use directory::{LogDirectory, run_syncer};
 pub(crate) use host::PartitionHost;
 pub use lock::partition_lock_waits_total;
-pub(crate) use published::Bounds;
+pub(crate) use published::{Bounds, Isolation};
 pub(crate) use registry::{Partitions, TopicEntry};
+pub(crate) use space::{SpaceWatch, run_space_watch};
 pub(crate) use waiters::FetchWaiter;
 
 use lock::CountedLock;
 use published::Published;
-use waiters::Waiters;
+use waiters::{Visible, Waiters};
 
 /// A partition that this node leads. `state` is a leaf lock around a core (see `lock`); readers
 /// take `published` and `view` and never the lock.
@@ -48,7 +51,7 @@ pub(crate) struct Partition {
     directory: Arc<LogDirectory>,
     /// The epoch in which this node leads. Set under the lock, read without.
     epoch: AtomicI32,
-    settings: PartitionSettings,
+    settings: TopicConfig,
     published: Published,
     view: ArcSwap<LogView>,
     /// The topic was deleted. Set under the lock, read without.
@@ -62,28 +65,11 @@ pub(crate) struct Partition {
 struct State {
     log: Log,
     high_watermark: LogPosition,
+    last_stable: Offset,
     waiters: Waiters,
     roll: Roll,
     /// Listed in the directory's set of dirty partitions.
     dirty: bool,
-}
-
-/// What a topic's configuration says about appends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PartitionSettings {
-    /// `max.message.bytes`
-    pub(crate) message_bytes_max: u32,
-    /// `message.timestamp.type`
-    pub(crate) timestamp_type: TimestampType,
-}
-
-/// Kafka's default of `message.timestamp.after.max.ms`; records may be of any age.
-const TIMESTAMP_AFTER_MAX_MS: i64 = 60 * 60 * 1000;
-
-/// The range of legal producers' timestamps at a moment.
-pub(crate) fn legal_timestamps(now: Timestamp) -> (Timestamp, Timestamp) {
-    let latest = now.millis().saturating_add(TIMESTAMP_AFTER_MAX_MS);
-    (Timestamp::from_millis(0), Timestamp::from_millis(latest))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +108,8 @@ pub(crate) enum AppendError {
     Log(#[from] LogAppendError),
     #[error("a new segment could not be made: {0}")]
     Roll(io::ErrorKind),
+    #[error("the log directory is full")]
+    DirectoryFull,
 }
 
 impl Partition {
@@ -130,9 +118,9 @@ impl Partition {
         topic_id: TopicId,
         path: PathBuf,
         directory: Arc<LogDirectory>,
-        log: Log,
+        mut log: Log,
         epoch: LeaderEpoch,
-        settings: PartitionSettings,
+        settings: TopicConfig,
     ) -> Self {
         let log_end = log.end();
         // What a kill left in the page cache was read back, but a power cut would still take it.
@@ -140,11 +128,14 @@ impl Partition {
             Durability::Fsync => log.synced_end(),
             Durability::PageCache => log_end,
         };
-        let bounds = Bounds { log_start: log.start_offset(), high_watermark, log_end };
+        let last_stable = log.last_stable_offset(high_watermark.offset);
+        let log_start = log.start_offset();
+        let bounds = Bounds { log_start, high_watermark, log_end, last_stable };
         let view = ArcSwap::from_pointee(log.view());
         let state = State {
             log,
             high_watermark,
+            last_stable,
             waiters: Waiters::default(),
             roll: Roll::Idle,
             dirty: false,
@@ -200,7 +191,21 @@ impl Partition {
         state.log.leader_epochs().epoch_of(offset, end).or(current)
     }
 
-    pub(crate) fn settings(&self) -> &PartitionSettings {
+    /// Where an epoch ends, as [`LeaderEpochCache::end_of`] says, once `own`, the epoch in which
+    /// this node leads, has been entered: by then it begins at the log's end, batch or none.
+    pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch, own: LeaderEpoch) -> Option<EpochEnd> {
+        let state = self.state.lock();
+        let (mut epochs, end) = (state.log.leader_epochs().clone(), state.log.end().offset);
+        drop(state);
+        if epochs.latest().is_none_or(|latest| latest < own) {
+            epochs.truncate_from_end(end);
+            epochs.assign(own, end).ok()?;
+        }
+        epochs.end_of(epoch, end)
+    }
+
+    /// The topic's.
+    pub(crate) fn settings(&self) -> &TopicConfig {
         &self.settings
     }
 
@@ -212,6 +217,9 @@ impl Partition {
         batch: &CheckedBatch<'_>,
         waker: &Waker,
     ) -> Result<Admission, AppendError> {
+        if !self.directory.space().admits() {
+            return Err(AppendError::DirectoryFull);
+        }
         if self.directory.park_if_over_budget(waker) {
             return Ok(Admission::Parked);
         }
@@ -239,6 +247,10 @@ impl Partition {
                 self.roll(env, &mut state);
                 Ok(state.park(waker))
             }
+            Err(error @ LogAppendError::Full(_)) => {
+                self.on_no_space(env, &state);
+                Err(error.into())
+            }
             Err(error @ (LogAppendError::Storage(_) | LogAppendError::Dead)) => {
                 // Kafka, too, ends a broker whose only log directory has failed: what the file
                 // holds is known again only once it has been read from its start.
@@ -264,6 +276,7 @@ impl Partition {
             log_start: state.log.start_offset(),
             high_watermark: state.high_watermark,
             log_end: state.log.end(),
+            last_stable: state.last_stable,
         });
     }
 
@@ -302,11 +315,20 @@ impl Partition {
         assert!(from.offset <= to.offset, "the high watermark went backwards");
         assert!(to.offset <= state.log.end().offset, "the high watermark passed the log's end");
         state.high_watermark = to;
+        // Nothing else moves it: what is stable is committed first.
+        let stable = state.log.last_stable_offset(to.offset);
+        let stable_before = std::mem::replace(&mut state.last_stable, stable);
         self.publish(state);
         // Across segments the difference is not known cheaply; whoever waits looks again.
         let same_segment = from.segment_base == to.segment_base;
-        let bytes = if same_segment { to.position - from.position } else { u64::MAX };
-        state.waiters.on_high_watermark(to.offset, bytes);
+        let committed = if same_segment { to.position - from.position } else { u64::MAX };
+        let stable = match (stable_before, stable) {
+            (before, after) if before == after => 0,
+            (before, after) if before == from.offset && after == to.offset => committed,
+            // Where a transaction begins is not known as a position.
+            _ => u64::MAX,
+        };
+        state.waiters.on_visible(to.offset, Visible { committed, stable });
     }
 
     fn roll(self: &Arc<Self>, env: &Env, state: &mut State) {
@@ -373,9 +395,10 @@ impl Partition {
     }
 
     /// Lists a fetch to be woken when more than `seen` becomes visible; false if it has already.
-    pub(crate) fn park_fetch(&self, seen: Offset, waiter: &Arc<FetchWaiter>) -> bool {
+    pub(crate) fn park_fetch(&self, seen: &Bounds, waiter: &Arc<FetchWaiter>) -> bool {
         let mut state = self.state.lock();
-        let parks = state.high_watermark.offset == seen && !self.is_gone();
+        // The last stable offset does not move while the high watermark stands still.
+        let parks = state.high_watermark.offset == seen.high_watermark.offset && !self.is_gone();
         if parks {
             state.waiters.add_fetch(waiter);
         }

@@ -14,9 +14,37 @@ pub(crate) struct Bounds {
     pub(crate) high_watermark: LogPosition,
     /// The next offset to be written.
     pub(crate) log_end: LogPosition,
+    /// No transaction that is open, or whose end is not committed, has records below.
+    pub(crate) last_stable: Offset,
 }
 
-const WORDS: usize = 7;
+/// What a consumer wants to see: `isolation.level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// Everything below the high watermark.
+    ReadUncommitted,
+    /// What lies below the last stable offset, and the aborted transactions to skip there.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// Nobody sends any other number than 0 and 1.
+    pub(crate) fn from_wire(raw: i8) -> Self {
+        if raw == 1 { Self::ReadCommitted } else { Self::ReadUncommitted }
+    }
+}
+
+impl Bounds {
+    /// The first offset that a consumer may not read.
+    pub(crate) fn readable_end(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark.offset,
+            Isolation::ReadCommitted => self.last_stable,
+        }
+    }
+}
+
+const WORDS: usize = 8;
 
 /// A sequence lock over [`Bounds`]: one writer at a time (under the partition's lock), readers that
 /// never wait and never make the writer wait.
@@ -62,9 +90,10 @@ impl Published {
 }
 
 fn to_words(bounds: Bounds) -> [u64; WORDS] {
-    let Bounds { log_start, high_watermark: hw, log_end: end } = bounds;
+    let Bounds { log_start, high_watermark: hw, log_end: end, last_stable } = bounds;
     assert!(log_start <= end.offset, "the log ends before it starts");
     assert!(hw.offset <= end.offset, "committed beyond the end");
+    assert!(last_stable <= hw.offset, "stable beyond what is committed");
     [
         log_start.get().cast_unsigned(),
         hw.offset.get().cast_unsigned(),
@@ -73,11 +102,12 @@ fn to_words(bounds: Bounds) -> [u64; WORDS] {
         end.offset.get().cast_unsigned(),
         end.segment_base.get().cast_unsigned(),
         end.position,
+        last_stable.get().cast_unsigned(),
     ]
 }
 
 fn from_words(words: [u64; WORDS]) -> Bounds {
-    let [log_start, hw, hw_base, hw_position, end, end_base, end_position] = words;
+    let [log_start, hw, hw_base, hw_position, end, end_base, end_position, stable] = words;
     let offset = |word: u64| Offset::new(word.cast_signed());
     Bounds {
         log_start: offset(log_start),
@@ -91,6 +121,7 @@ fn from_words(words: [u64; WORDS]) -> Bounds {
             segment_base: offset(end_base),
             position: end_position,
         },
+        last_stable: offset(stable),
     }
 }
 
@@ -106,7 +137,12 @@ mod tests {
             segment_base: Offset::new(n),
             position: n.cast_unsigned(),
         };
-        Bounds { log_start: Offset::new(n), high_watermark: position(n), log_end: position(n) }
+        Bounds {
+            log_start: Offset::new(n),
+            high_watermark: position(n),
+            log_end: position(n),
+            last_stable: Offset::new(n),
+        }
     }
 
     #[test]

@@ -9,9 +9,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ottla_env::{DiskExt, Env};
 use ottla_log::{Log, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata};
+use ottla_metadata::TopicConfig;
 use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
 
-use super::{Checkpoints, LogDirectory, Partition, PartitionSettings};
+use super::{Checkpoints, LogDirectory, Partition};
 
 /// The local partitions of one topic.
 #[derive(Clone, Debug)]
@@ -55,6 +56,11 @@ impl Partitions {
         self.directory.checkpoints()
     }
 
+    /// Whether there is room for appends, and so for more topics.
+    pub(crate) fn have_room(&self) -> bool {
+        self.directory.space().admits()
+    }
+
     pub(crate) fn topic(&self, name: &str) -> Option<Arc<TopicEntry>> {
         self.topics.load().by_name.get(name).cloned()
     }
@@ -71,7 +77,7 @@ impl Partitions {
         name: TopicPartition,
         topic_id: TopicId,
         epoch: LeaderEpoch,
-        (config, settings): (LogConfig, PartitionSettings),
+        (config, settings): (LogConfig, TopicConfig),
     ) -> Result<Arc<Partition>, OpenLogError> {
         let path = place.join(name.to_string());
         let known = identity_of(env, &path).await?;

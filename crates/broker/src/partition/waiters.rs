@@ -1,10 +1,33 @@
 //! Requests that wait for a partition to move: told once, by whoever moved it.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
 
 use ottla_types::Offset;
+
+use super::Isolation;
+
+/// Bytes that have become visible to consumers of each isolation level; `u64::MAX` where the
+/// number is not known, and not small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Visible {
+    /// Below the high watermark.
+    pub(crate) committed: u64,
+    /// Below the last stable offset.
+    pub(crate) stable: u64,
+}
+
+impl Visible {
+    /// For one isolation level.
+    fn to(self, isolation: Isolation) -> i64 {
+        let bytes = match isolation {
+            Isolation::ReadUncommitted => self.committed,
+            Isolation::ReadCommitted => self.stable,
+        };
+        i64::try_from(bytes).unwrap_or(i64::MAX)
+    }
+}
 
 /// The parked fetch of one connection, shared by all partitions that it reads.
 ///
@@ -14,12 +37,15 @@ use ottla_types::Offset;
 pub(crate) struct FetchWaiter {
     /// Bytes that must still become visible before the fetch has its `min.bytes`.
     missing: AtomicI64,
+    /// Sees no further than the last stable offset.
+    stable_only: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
 impl FetchWaiter {
     /// Arms the waiter: wake after `missing` more bytes.
-    pub(crate) fn arm(&self, missing: i64, waker: &Waker) {
+    pub(crate) fn arm(&self, missing: i64, isolation: Isolation, waker: &Waker) {
+        self.stable_only.store(isolation == Isolation::ReadCommitted, Ordering::Relaxed);
         self.missing.store(missing, Ordering::Relaxed);
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
@@ -29,8 +55,16 @@ impl FetchWaiter {
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// `bytes` became visible. True once the fetch has been woken, or waits no more.
-    fn on_visible(&self, bytes: i64) -> bool {
+    fn isolation(&self) -> Isolation {
+        match self.stable_only.load(Ordering::Relaxed) {
+            true => Isolation::ReadCommitted,
+            false => Isolation::ReadUncommitted,
+        }
+    }
+
+    /// More became visible. True once the fetch has been woken, or waits no more.
+    fn on_visible(&self, visible: Visible) -> bool {
+        let bytes = visible.to(self.isolation());
         if self.missing.fetch_sub(bytes, Ordering::Relaxed) > bytes {
             return false;
         }
@@ -79,10 +113,12 @@ impl Waiters {
         list_once(&mut self.appends, waker);
     }
 
-    /// The high watermark moved to `to`, which made `bytes` visible.
-    pub(crate) fn on_high_watermark(&mut self, to: Offset, bytes: u64) {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.fetches.retain(|fetch| fetch.upgrade().is_some_and(|fetch| !fetch.on_visible(bytes)));
+    /// The high watermark moved to `to`, which made so much visible.
+    pub(crate) fn on_visible(&mut self, to: Offset, visible: Visible) {
+        let waits = |fetch: &Weak<FetchWaiter>| {
+            fetch.upgrade().is_some_and(|fetch| !fetch.on_visible(visible))
+        };
+        self.fetches.retain(waits);
         let mut woken: Option<Waker> = None;
         self.produces.retain(|(needed, waker)| {
             if *needed > to {
@@ -104,7 +140,8 @@ impl Waiters {
 
     /// The partition is gone: everybody finds out by asking again.
     pub(crate) fn on_gone(&mut self) {
-        self.on_high_watermark(Offset::new(i64::MAX), u64::MAX);
+        let everything = Visible { committed: u64::MAX, stable: u64::MAX };
+        self.on_visible(Offset::new(i64::MAX), everything);
         self.on_room();
     }
 }
@@ -129,12 +166,24 @@ mod tests {
     fn a_fetch_is_woken_when_its_bytes_are_there_and_once_only() {
         let count = Arc::new(Count::default());
         let (fetch, mut waiters) = (Arc::new(FetchWaiter::default()), Waiters::default());
-        fetch.arm(100, &Arc::clone(&count).into());
+        fetch.arm(100, Isolation::ReadUncommitted, &Arc::clone(&count).into());
         waiters.add_fetch(&fetch);
         waiters.add_fetch(&fetch);
-        for (bytes, woken) in [(60, 0), (39, 0), (1, 1), (500, 1)] {
-            waiters.on_high_watermark(Offset::ZERO, bytes);
-            assert_eq!(count.0.load(Ordering::Relaxed), woken, "after {bytes} more bytes");
+        for (committed, woken) in [(60, 0), (39, 0), (1, 1), (500, 1)] {
+            waiters.on_visible(Offset::ZERO, Visible { committed, stable: 0 });
+            assert_eq!(count.0.load(Ordering::Relaxed), woken, "after {committed} more bytes");
+        }
+    }
+
+    #[test]
+    fn a_reader_of_committed_records_is_woken_by_what_is_stable() {
+        let count = Arc::new(Count::default());
+        let (fetch, mut waiters) = (Arc::new(FetchWaiter::default()), Waiters::default());
+        fetch.arm(100, Isolation::ReadCommitted, &Arc::clone(&count).into());
+        waiters.add_fetch(&fetch);
+        for (committed, stable, woken) in [(500, 0, 0), (500, 99, 0), (1, 1, 1), (500, 500, 1)] {
+            waiters.on_visible(Offset::ZERO, Visible { committed, stable });
+            assert_eq!(count.0.load(Ordering::Relaxed), woken, "{stable} more stable bytes");
         }
     }
 
@@ -150,7 +199,7 @@ mod tests {
             waiters.add_produce(Offset::new(needed), &waker);
         }
         for (to, woken) in [(4, 0), (5, 1), (8, 2), (8, 2), (9, 3), (11, 4)] {
-            waiters.on_high_watermark(Offset::new(to), 1);
+            waiters.on_visible(Offset::new(to), Visible { committed: 1, stable: 1 });
             assert_eq!(count.0.load(Ordering::Relaxed), woken, "at {to}");
         }
     }

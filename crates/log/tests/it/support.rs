@@ -18,6 +18,7 @@ pub(crate) const EPOCH: LeaderEpoch = LeaderEpoch::ZERO;
 pub(crate) const SMALL: LogConfig = LogConfig {
     segment_bytes: 1_000,
     segment_age: std::time::Duration::from_hours(1),
+    segment_jitter: std::time::Duration::ZERO,
     index_interval_bytes: 20,
     segment_index_bytes: 1_000,
 };
@@ -85,9 +86,7 @@ pub(crate) fn roll(disk: &MemoryDisk, log: &mut Log) {
 
 pub(crate) fn sync(disk: &MemoryDisk, log: &mut Log) {
     if let Some(unsynced) = log.take_unsynced() {
-        let (to, answer) = ottla_env::reply();
-        disk.ports().sync(unsynced.files, to);
-        now(answer).unwrap().unwrap();
+        now(unsynced.make_durable(&disk.ports())).unwrap();
         log.on_synced(unsynced.upto);
     }
 }

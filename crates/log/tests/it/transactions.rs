@@ -1,6 +1,6 @@
 //! What consumers of committed records may see.
 
-use ottla_log::Log;
+use ottla_log::{Log, ReadOutcome};
 use ottla_records::{
     BatchBuilder, BatchOptions, BuiltBatch, ControlType, EndTransactionMarker, NewRecord,
     ProducerStamp,
@@ -114,6 +114,29 @@ fn aborted_transactions_are_found_across_segments() {
     assert!(log.end().segment_base > Offset::new(10));
     check(&log, 0, 2, &[(1, 0)]);
     check(&open(&disk), 0, 2, &[(1, 0)]);
+}
+
+#[test]
+fn a_slice_ends_before_an_offset_that_is_near_it() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    for _ in 0..60 {
+        append(&disk, &mut log, &batch(&["c"])).unwrap();
+    }
+    let (view, end) = (log.view(), log.end());
+    assert!(end.segment_base > Offset::new(20), "several segments");
+    for from in 0..60 {
+        let from = Offset::new(from);
+        for bytes in [1, 100, 1_000, 100_000] {
+            let ReadOutcome::Slice(slice) = view.read(from, end, bytes, true).unwrap() else {
+                panic!("nothing at {from}");
+            };
+            let batches = i64::from(slice.len.div_ceil(69));
+            let behind = view.end_of(&slice, end.offset).get();
+            let last = slice.first.offset.get() + batches;
+            assert!((last..last + 8).contains(&behind), "{from}, {bytes}: {behind} for {last}");
+        }
+    }
 }
 
 #[test]

@@ -53,8 +53,9 @@ const CODECS: &[Codec] = codecs! {
         DescribeConfigsRequest DescribeConfigsResponse DescribeQuorumRequest DescribeQuorumResponse
         DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse FetchRequest FetchResponse
         FindCoordinatorRequest FindCoordinatorResponse InitProducerIdRequest InitProducerIdResponse
-        ListOffsetsRequest ListOffsetsResponse MetadataRequest MetadataResponse ProduceRequest
-        ProduceResponse RequestHeader ResponseHeader;
+        ListOffsetsRequest ListOffsetsResponse MetadataRequest MetadataResponse
+        OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse ProduceRequest ProduceResponse
+        RequestHeader ResponseHeader;
     records:
         AbortTransactionRecord AccessControlEntryRecord BeginTransactionRecord
         BrokerRegistrationChangeRecord ClearElrRecord ClientQuotaRecord ConfigRecord

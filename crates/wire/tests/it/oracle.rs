@@ -56,6 +56,8 @@ impl Oracle {
             "ListOffsetsResponse" => Self::of::<theirs::ListOffsetsResponse>(),
             "MetadataRequest" => Self::of::<theirs::MetadataRequest>(),
             "MetadataResponse" => Self::of::<theirs::MetadataResponse>(),
+            "OffsetForLeaderEpochRequest" => Self::of::<theirs::OffsetForLeaderEpochRequest>(),
+            "OffsetForLeaderEpochResponse" => Self::of::<theirs::OffsetForLeaderEpochResponse>(),
             "ProduceRequest" => Self::of::<theirs::ProduceRequest>(),
             "ProduceResponse" => Self::of::<theirs::ProduceResponse>(),
             "RequestHeader" => Self::of::<theirs::RequestHeader>(),

@@ -1122,6 +1122,85 @@ subject!(
     Some(9)
 );
 
+impl Arbitrary for messages::offset_for_leader_epoch_request::OffsetForLeaderEpochRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            replica_id: if version >= 3 { random.draw(version) } else { -2 },
+            topics: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_for_leader_epoch_request::OffsetForLeaderTopic<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_for_leader_epoch_request::OffsetForLeaderPartition<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition: random.draw(version),
+            current_leader_epoch: random.draw(version),
+            leader_epoch: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+subject!(
+    messages::offset_for_leader_epoch_request::OffsetForLeaderEpochRequest<'static>,
+    "OffsetForLeaderEpochRequest",
+    Some(ottla_wire::ApiKey::OffsetForLeaderEpoch),
+    Some(4)
+);
+
+impl Arbitrary
+    for messages::offset_for_leader_epoch_response::OffsetForLeaderEpochResponse<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            topics: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_for_leader_epoch_response::OffsetForLeaderTopicResult<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_for_leader_epoch_response::EpochEndOffset<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            error_code: random.draw(version),
+            partition: random.draw(version),
+            leader_epoch: random.draw(version),
+            end_offset: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+subject!(
+    messages::offset_for_leader_epoch_response::OffsetForLeaderEpochResponse<'static>,
+    "OffsetForLeaderEpochResponse",
+    Some(ottla_wire::ApiKey::OffsetForLeaderEpoch),
+    Some(4)
+);
+
 impl Arbitrary for messages::produce_request::ProduceRequest<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
@@ -1953,6 +2032,11 @@ pub(crate) fn each(visitor: &mut impl Visitor) {
     visitor.visit::<messages::list_offsets_response::ListOffsetsResponse<'static>>();
     visitor.visit::<messages::metadata_request::MetadataRequest<'static>>();
     visitor.visit::<messages::metadata_response::MetadataResponse<'static>>();
+    visitor
+        .visit::<messages::offset_for_leader_epoch_request::OffsetForLeaderEpochRequest<'static>>();
+    visitor
+        .visit::<messages::offset_for_leader_epoch_response::OffsetForLeaderEpochResponse<'static>>(
+        );
     visitor.visit::<messages::produce_request::ProduceRequest<'static>>();
     visitor.visit::<messages::produce_response::ProduceResponse<'static>>();
     visitor.visit::<messages::request_header::RequestHeader<'static>>();

@@ -1,0 +1,376 @@
+//! The properties of logs: what topics inherit, and when old records are looked for.
+
+use std::time::Duration;
+
+use ottla_metadata::{CleanupPolicy, TopicConfig, TopicConfigProperty};
+use ottla_types::TimestampType;
+
+use super::property::{Kind, Property, Reader, number};
+
+/// What a node's properties say of all its logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// What a topic has that says nothing itself.
+    pub topics: TopicConfig,
+    /// `log.retention.check.interval.ms`: how often old records are looked for.
+    pub retention_check_interval: Duration,
+    /// `log.initial.task.delay.ms`: how long after the start for the first time.
+    pub initial_task_delay: Duration,
+}
+
+static SEGMENT_BYTES: Property<u32> = Property {
+    name: "log.segment.bytes",
+    synonym: None,
+    default: Some("1073741824"),
+    kind: Kind::Int,
+    doc: "The size in bytes at which a segment file is full.",
+    parse: |text| count(text, 1024 * 1024),
+};
+
+/// Kafka has the same back door, for tests; simulations use it.
+static INTERNAL_SEGMENT_BYTES: Property<u32> = Property {
+    name: "internal.segment.bytes",
+    synonym: None,
+    default: None,
+    kind: Kind::Int,
+    doc: "For tests: `log.segment.bytes` without its lower bound.",
+    parse: |text| count(text, 256),
+};
+
+static ROLL_MS: Property<Duration> = Property {
+    name: "log.roll.ms",
+    synonym: None,
+    default: None,
+    kind: Kind::Long,
+    doc: "The time of records in milliseconds that a segment file may span; where absent, \
+          `log.roll.hours` says it.",
+    parse: |text| number(text, 1, i64::MAX).map(millis),
+};
+
+static ROLL_HOURS: Property<Duration> = Property {
+    name: "log.roll.hours",
+    synonym: None,
+    default: Some("168"),
+    kind: Kind::Int,
+    doc: "The time of records in hours that a segment file may span.",
+    parse: |text| number(text, 1, i32::MAX).map(hours),
+};
+
+static ROLL_JITTER_MS: Property<Duration> = Property {
+    name: "log.roll.jitter.ms",
+    synonym: None,
+    default: None,
+    kind: Kind::Long,
+    doc: "How much earlier in milliseconds a segment file may be rolled, so that not all are \
+          rolled at once; where absent, `log.roll.jitter.hours` says it.",
+    parse: |text| number(text, 0, i64::MAX).map(millis),
+};
+
+static ROLL_JITTER_HOURS: Property<Duration> = Property {
+    name: "log.roll.jitter.hours",
+    synonym: None,
+    default: Some("0"),
+    kind: Kind::Int,
+    doc: "How much earlier in hours a segment file may be rolled.",
+    parse: |text| number(text, 0, i32::MAX).map(hours),
+};
+
+static RETENTION_MS: Property<Option<Duration>> = Property {
+    name: "log.retention.ms",
+    synonym: None,
+    default: None,
+    kind: Kind::Long,
+    doc: "How long in milliseconds a record is kept, -1 for ever; where absent, \
+          `log.retention.minutes` says it.",
+    parse: |text| retention(text, i64::MIN, i64::MAX, 1),
+};
+
+static RETENTION_MINUTES: Property<Option<Duration>> = Property {
+    name: "log.retention.minutes",
+    synonym: None,
+    default: None,
+    kind: Kind::Int,
+    doc: "How long in minutes a record is kept, -1 for ever; where absent, `log.retention.hours` \
+          says it.",
+    parse: |text| retention(text, i32::MIN.into(), i32::MAX.into(), 60_000),
+};
+
+static RETENTION_HOURS: Property<Option<Duration>> = Property {
+    name: "log.retention.hours",
+    synonym: None,
+    default: Some("168"),
+    kind: Kind::Int,
+    doc: "How long in hours a record is kept, -1 for ever.",
+    parse: |text| retention(text, i32::MIN.into(), i32::MAX.into(), 3_600_000),
+};
+
+static RETENTION_BYTES: Property<Option<u64>> = Property {
+    name: "log.retention.bytes",
+    synonym: None,
+    default: Some("-1"),
+    kind: Kind::Long,
+    doc: "The size in bytes that a partition is kept down to, -1 for any.",
+    parse: |text| number(text, i64::MIN, i64::MAX).map(|bytes| u64::try_from(bytes).ok()),
+};
+
+static RETENTION_CHECK_INTERVAL: Property<Duration> = Property {
+    name: "log.retention.check.interval.ms",
+    synonym: None,
+    default: Some("300000"),
+    kind: Kind::Long,
+    doc: "How often in milliseconds records are looked for that need not be kept any longer.",
+    parse: |text| number(text, 1, i64::MAX).map(millis),
+};
+
+static INITIAL_TASK_DELAY: Property<Duration> = Property {
+    name: "log.initial.task.delay.ms",
+    synonym: None,
+    default: Some("30000"),
+    kind: Kind::Long,
+    doc: "How long in milliseconds after the start they are looked for first.",
+    parse: |text| number(text, 0, i64::MAX).map(millis),
+};
+
+static CLEANUP_POLICY: Property<CleanupPolicy> = Property {
+    name: "log.cleanup.policy",
+    synonym: None,
+    default: Some("delete"),
+    kind: Kind::List,
+    doc: "What becomes of old records: `delete`, or nothing at all where the list is empty.",
+    parse: |text| {
+        let property = TopicConfigProperty::named("cleanup.policy").expect("topics have it");
+        property.check(text).map_err(|error| error.to_string())?;
+        Ok(CleanupPolicy::parse(text))
+    },
+};
+
+static DELETE_DELAY: Property<Duration> = Property {
+    name: "log.segment.delete.delay.ms",
+    synonym: None,
+    default: Some("60000"),
+    kind: Kind::Long,
+    doc: "How long in milliseconds the files of what was deleted stay.",
+    parse: |text| number(text, 0, i64::MAX).map(millis),
+};
+
+static INDEX_INTERVAL_BYTES: Property<u32> = Property {
+    name: "log.index.interval.bytes",
+    synonym: None,
+    default: Some("4096"),
+    kind: Kind::Int,
+    doc: "Bytes of log between two entries of the offset index.",
+    parse: |text| count(text, 0),
+};
+
+static INDEX_SIZE_MAX_BYTES: Property<u32> = Property {
+    name: "log.index.size.max.bytes",
+    synonym: None,
+    default: Some("10485760"),
+    kind: Kind::Int,
+    doc: "The size in bytes at which the index of a segment file is full, and so is the file.",
+    parse: |text| count(text, 4),
+};
+
+static MESSAGE_MAX_BYTES: Property<u32> = Property {
+    name: "message.max.bytes",
+    synonym: None,
+    default: Some("1048588"),
+    kind: Kind::Int,
+    doc: "The largest record batch in bytes, after compression.",
+    parse: |text| count(text, 0),
+};
+
+static TIMESTAMP_TYPE: Property<TimestampType> = Property {
+    name: "log.message.timestamp.type",
+    synonym: None,
+    default: Some("CreateTime"),
+    kind: Kind::String,
+    doc: "Whose time records have: `CreateTime` the producer's, `LogAppendTime` the broker's.",
+    parse: |text| match text {
+        "CreateTime" => Ok(TimestampType::CreateTime),
+        "LogAppendTime" => Ok(TimestampType::LogAppendTime),
+        _ => Err("CreateTime or LogAppendTime is needed".to_owned()),
+    },
+};
+
+static TIMESTAMP_BEFORE_MAX: Property<Duration> = Property {
+    name: "log.message.timestamp.before.max.ms",
+    synonym: None,
+    default: Some("9223372036854775807"),
+    kind: Kind::Long,
+    doc: "How far in milliseconds a record's time may be behind the broker's.",
+    parse: |text| number(text, 0, i64::MAX).map(millis),
+};
+
+static TIMESTAMP_AFTER_MAX: Property<Duration> = Property {
+    name: "log.message.timestamp.after.max.ms",
+    synonym: None,
+    default: Some("3600000"),
+    kind: Kind::Long,
+    doc: "How far in milliseconds a record's time may be ahead of the broker's.",
+    parse: |text| number(text, 0, i64::MAX).map(millis),
+};
+
+static MIN_INSYNC_REPLICAS: Property<u32> = Property {
+    name: "min.insync.replicas",
+    synonym: None,
+    default: Some("1"),
+    kind: Kind::Int,
+    doc: "How many replicas must be in sync for an append with acks=all; no more than there are.",
+    parse: |text| count(text, 1),
+};
+
+/// Properties of which the first that is given counts, as DescribeConfigs tells them.
+const ALTERNATIVES: [&[&str]; 3] = [
+    &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
+    &["log.roll.ms", "log.roll.hours"],
+    &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+];
+
+/// Everything that may say what the property says, the one that counts most first.
+pub(crate) fn alternatives(name: &'static str) -> Vec<&'static str> {
+    let group = ALTERNATIVES.iter().find(|group| group.contains(&name));
+    group.map_or_else(|| vec![name], |group| group.to_vec())
+}
+
+fn count(text: &str, min: u32) -> Result<u32, String> {
+    number(text, min, i32::MAX.cast_unsigned())
+}
+
+fn millis(count: i64) -> Duration {
+    Duration::from_millis(count.cast_unsigned())
+}
+
+fn hours(count: i32) -> Duration {
+    Duration::from_hours(u64::from(count.cast_unsigned()))
+}
+
+/// Any negative number means for ever, as in Kafka.
+fn retention(text: &str, min: i64, max: i64, unit_ms: i64) -> Result<Option<Duration>, String> {
+    match number(text, min, max)? {
+        0 => Err("-1, for ever, or at least 1 is needed".to_owned()),
+        negative if negative < 0 => Ok(None),
+        // Hours of 32 bits are far from overflowing.
+        count => Ok(Some(millis(count.saturating_mul(unit_ms)))),
+    }
+}
+
+impl LogSettings {
+    /// `None` where something is wrong, which the reader remembers.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let segment_bytes = reader.read(&SEGMENT_BYTES);
+        let segment_bytes = reader.read(&INTERNAL_SEGMENT_BYTES).or(segment_bytes);
+        let segment_age = first(reader, &[&ROLL_MS, &ROLL_HOURS]);
+        let segment_jitter = first(reader, &[&ROLL_JITTER_MS, &ROLL_JITTER_HOURS]);
+        let retention = first(reader, &[&RETENTION_MS, &RETENTION_MINUTES, &RETENTION_HOURS]);
+        let retention_bytes = reader.read(&RETENTION_BYTES);
+        let cleanup = reader.read(&CLEANUP_POLICY);
+        let file_delete_delay = reader.read(&DELETE_DELAY);
+        let index_interval_bytes = reader.read(&INDEX_INTERVAL_BYTES);
+        let segment_index_bytes = reader.read(&INDEX_SIZE_MAX_BYTES);
+        let max_message_bytes = reader.read(&MESSAGE_MAX_BYTES);
+        let timestamp_type = reader.read(&TIMESTAMP_TYPE);
+        let timestamp_before_max = reader.read(&TIMESTAMP_BEFORE_MAX);
+        let timestamp_after_max = reader.read(&TIMESTAMP_AFTER_MAX);
+        let min_insync_replicas = reader.read(&MIN_INSYNC_REPLICAS);
+        let retention_check_interval = reader.read(&RETENTION_CHECK_INTERVAL);
+        let initial_task_delay = reader.read(&INITIAL_TASK_DELAY);
+        let topics = TopicConfig {
+            cleanup: cleanup?,
+            file_delete_delay: file_delete_delay?,
+            index_interval_bytes: index_interval_bytes?,
+            max_message_bytes: max_message_bytes?,
+            timestamp_after_max: timestamp_after_max?,
+            timestamp_before_max: timestamp_before_max?,
+            timestamp_type: timestamp_type?,
+            min_insync_replicas: min_insync_replicas?,
+            retention_bytes: retention_bytes?,
+            retention: retention?,
+            segment_bytes: segment_bytes?,
+            segment_index_bytes: segment_index_bytes?,
+            segment_jitter: segment_jitter?,
+            segment_age: segment_age?,
+        };
+        Some(Self {
+            topics,
+            retention_check_interval: retention_check_interval?,
+            initial_task_delay: initial_task_delay?,
+        })
+    }
+}
+
+/// Reads all of them, and takes the first that there is.
+fn first<T>(reader: &mut Reader<'_>, properties: &[&Property<T>]) -> Option<T> {
+    let read: Vec<Option<T>> = properties.iter().map(|property| reader.read(property)).collect();
+    read.into_iter().flatten().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::parse;
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_kafkas() {
+        let logs = parse(&[]).unwrap().logs;
+        assert_eq!(logs.topics, TopicConfig::KAFKA);
+        assert_eq!(logs.retention_check_interval, Duration::from_mins(5));
+        assert_eq!(logs.initial_task_delay, Duration::from_secs(30));
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn milliseconds_go_over_minutes_and_minutes_over_hours() {
+        check(&[("hours", "2")], Some(7_200_000));
+        check(&[("hours", "2"), ("minutes", "3")], Some(180_000));
+        check(&[("hours", "2"), ("minutes", "3"), ("ms", "4")], Some(4));
+        check(&[("hours", "2"), ("minutes", "-1")], None);
+        check(&[("hours", "-2")], None);
+        check(&[("ms", "-1"), ("hours", "1")], None);
+    }
+
+    fn check(given: &[(&str, &str)], millis: Option<u64>) {
+        let named: Vec<_> =
+            given.iter().map(|(unit, value)| (format!("log.retention.{unit}"), *value)).collect();
+        let named: Vec<_> = named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let retention = parse(&named).unwrap().logs.topics.retention;
+        assert_eq!(retention, millis.map(Duration::from_millis), "{given:?}");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn what_kafka_refuses_is_refused() {
+        for (name, value) in [
+            ("log.retention.ms", "0"), ("log.retention.hours", "0"), ("log.retention.minutes", "x"),
+            ("log.roll.ms", "0"), ("log.roll.hours", "0"), ("log.roll.jitter.ms", "-1"),
+            ("log.index.size.max.bytes", "3"), ("log.segment.delete.delay.ms", "-1"),
+            ("log.message.timestamp.type", "Any"), ("log.message.timestamp.after.max.ms", "-1"),
+            ("log.cleanup.policy", "Delete"), ("log.cleanup.policy", "compact"),
+            ("min.insync.replicas", "0"), ("log.retention.check.interval.ms", "0"),
+        ] {
+            let errors = parse(&[(name, value)]).unwrap_err();
+            assert_eq!(errors.0.iter().map(|e| e.name).collect::<Vec<_>>(), [name], "{value}");
+        }
+    }
+
+    #[test]
+    fn topics_inherit_what_the_broker_says() {
+        let topics = parse(&[
+            ("log.cleanup.policy", ""),
+            ("log.retention.bytes", "5000"),
+            ("log.roll.jitter.hours", "1"),
+            ("log.roll.ms", "9"),
+            ("log.message.timestamp.type", "LogAppendTime"),
+        ]);
+        let topics = topics.unwrap().logs.topics;
+        let expected = TopicConfig {
+            cleanup: CleanupPolicy::Keep,
+            retention_bytes: Some(5000),
+            segment_jitter: Duration::from_hours(1),
+            segment_age: Duration::from_millis(9),
+            timestamp_type: TimestampType::LogAppendTime,
+            ..TopicConfig::KAFKA
+        };
+        assert_eq!(topics, expected);
+    }
+}
