@@ -58,9 +58,11 @@ fn main() -> ExitCode {
 fn produce(options: &Options) -> Result<(), String> {
     let topic = options.topic.clone().unwrap_or_else(frames::fresh_topic);
     let mut control = Connection::open(options.address).map_err(|error| error.to_string())?;
-    create_topic(&mut control, &topic, options.partitions)?;
+    let new = create_topic(&mut control, &topic, options.partitions)?;
     let mut load = ProduceLoad::new(options, &topic);
-    settle(&mut control, &load)?;
+    if new {
+        settle(&mut control, &load)?;
+    }
     let bytes = load.bytes_left();
     back_memory(bytes);
     let mut connections = open(options.address, options.connections)?;
@@ -105,7 +107,7 @@ fn open(address: SocketAddr, count: usize) -> Result<Vec<Connection>, String> {
     (0..count).map(|_| Connection::open(address).map_err(|error| error.to_string())).collect()
 }
 
-fn create_topic(control: &mut Connection, topic: &str, partitions: i32) -> Result<(), String> {
+fn create_topic(control: &mut Connection, topic: &str, partitions: i32) -> Result<bool, String> {
     let answer =
         control.ask(&frames::create_topic(topic, partitions)).map_err(|error| error.to_string())?;
     frames::topic_created(&answer)

@@ -21,7 +21,7 @@ pub(crate) struct Options {
     pub(crate) acks: i16,
     /// Read everything back afterwards.
     pub(crate) fetch: bool,
-    /// The topic to make; one that nobody has used where none is named.
+    /// The topic, made where it does not exist; one that nobody has used where none is named.
     pub(crate) topic: Option<String>,
 }
 
