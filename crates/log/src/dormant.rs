@@ -42,10 +42,10 @@ pub struct DormantLog {
     pub(crate) settled: Option<LogPosition>,
     /// There is no segment: the first one will be made.
     pub(crate) is_new: bool,
-    /// What was deleted and not removed yet when the last process ended.
-    pub(crate) leftovers: SetAside,
     /// The names, if the log is about to be opened.
     pub(crate) listing: Option<Listing>,
+    /// What was deleted and not removed yet when the last process ended.
+    pub(crate) leftovers: SetAside,
 }
 
 impl DormantLog {
@@ -61,7 +61,7 @@ impl DormantLog {
     ) -> Result<Self, OpenLogError> {
         let listing = Listing::read_or_make(disk, directory).await?;
         let directory: Arc<Path> = directory.into();
-        let leftovers = SetAside::among(&directory, listing.entries());
+        let leftovers = SetAside::among(&directory, listing.files());
         let mut found = listing.segments();
         let is_new = found.is_empty();
         if is_new {
@@ -80,7 +80,7 @@ impl DormantLog {
         let view = LogView::new(start, sealed, active);
         // Thousands stay as they are; the others are opened at once.
         let listing = settled.is_none().then_some(listing);
-        Ok(Self { directory, config, known, view, settled, is_new, leftovers, listing })
+        Ok(Self { directory, config, known, view, settled, is_new, listing, leftovers })
     }
 
     /// Whether the end is known without reading a byte: the log is new, or was stopped cleanly and
@@ -105,18 +105,18 @@ impl DormantLog {
         self.settled.expect("only the end of a settled log is known")
     }
 
-    /// The files that were deleted and not removed yet when the last process ended: the host
-    /// removes them.
-    pub fn take_leftovers(&mut self) -> SetAside {
-        std::mem::take(&mut self.leftovers)
-    }
-
     /// What has to be synced before the log's names are durable: its own and those in it.
     pub(crate) fn directories(&self) -> Vec<PathBuf> {
         let parent = self.directory.parent().map(|parent| {
             if parent.as_os_str().is_empty() { Path::new(".") } else { parent }.to_owned()
         });
         std::iter::once(self.directory.to_path_buf()).chain(parent).collect()
+    }
+
+    /// The files that were deleted and not removed yet when the last process ended: the host
+    /// removes them.
+    pub fn take_leftovers(&mut self) -> SetAside {
+        std::mem::take(&mut self.leftovers)
     }
 
     /// For readers. Those that hold it when the log is opened may go on with it.

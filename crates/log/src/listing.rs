@@ -45,12 +45,8 @@ impl Listing {
         self.files().find(|entry| entry.name == name).map(|entry| entry.len)
     }
 
-    /// All of it.
-    pub(crate) fn entries(&self) -> &[DirEntry] {
-        &self.0
-    }
-
-    fn files(&self) -> impl Iterator<Item = &DirEntry> {
+    /// The files.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &DirEntry> {
         self.0.iter().filter(|entry| !entry.is_dir)
     }
 }

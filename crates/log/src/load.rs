@@ -126,10 +126,8 @@ impl Segment {
         loaded: &Loaded,
         upto: Option<Offset>,
     ) -> Result<Option<ScanPoint>, LoadError> {
-        let (mut entry, begin) = match loaded.index.newest_offset() {
-            Some((last_offset, position)) => (Some(last_offset), position),
-            None => (None, 0),
-        };
+        let mut entry = loaded.index.newest_offset();
+        let begin = entry.map_or(0, |entry| entry.position);
         let newest = loaded.index.newest_time();
         let mut point = ScanPoint::beginning_of(self.base);
         point.tail = SegmentTail::at_last_entry(begin, newest);
@@ -142,7 +140,7 @@ impl Segment {
             }
             // A time entry was made with the offset entry, and covers its batch.
             let covered = header.max_timestamp <= newest.map(|newest| newest.timestamp);
-            if entry.take().is_some_and(|expected| expected != last_offset || !covered)
+            if entry.take().is_some_and(|entry| entry.last_offset != last_offset || !covered)
                 || header.base_offset < point.next_offset
                 || at - begin > u64::from(self.interval) * GAP_MAX
             {
@@ -170,9 +168,8 @@ impl Segment {
         loaded: &Loaded,
     ) -> Result<bool, LoadError> {
         let Some(newest) = loaded.index.newest_time() else { return Ok(true) };
-        let at = loaded.index.position_before(newest.offset);
-        let walk = HeaderWalk { at, end: self.surveyed };
-        let mut headers = Headers::new(disk, (self.base, &loaded.file), walk);
+        let entry = loaded.index.entry_before(newest.offset);
+        let mut headers = Headers::from(disk, (self.base, &loaded.file), entry, self.surveyed);
         while let Some(WalkedBatch { header, .. }) = headers.next().await? {
             if header.last_offset() >= newest.offset {
                 return Ok(header.base_offset <= newest.offset

@@ -7,7 +7,7 @@ use ottla_records::{BatchHeader, Batches, InflateError, Record, RecordError};
 use ottla_types::limits::INFLATED_BATCH_BYTES_MAX;
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
 
-use crate::index::MaxTimestamp;
+use crate::index::{IndexEntry, MaxTimestamp};
 use crate::load::LoadError;
 use crate::segment::Loaded;
 use crate::view::{SealedSegment, Span};
@@ -63,8 +63,8 @@ impl LogView {
             if self.is_sealed(span) && newest.is_none_or(|max| max.timestamp < time) {
                 continue;
             }
-            let at = index.position_before_time(time);
-            let mut headers = Headers::new(disk, (span.segment.base, file), span.from(at));
+            let entry = index.entry_before_time(time);
+            let mut headers = Headers::from(disk, (span.segment.base, file), entry, span.end);
             while let Some(batch) = headers.next().await? {
                 if batch.header.max_timestamp.is_none_or(|max| max < time) {
                     continue;
@@ -103,8 +103,8 @@ impl LogView {
         }
         let Some((span, max)) = latest else { return Ok(None) };
         let Loaded { file, index, .. } = span.segment.load(disk).await?;
-        let walk = span.from(index.position_before(max.offset));
-        let mut headers = Headers::new(disk, (span.segment.base, file), walk);
+        let entry = index.entry_before(max.offset);
+        let mut headers = Headers::from(disk, (span.segment.base, file), entry, span.end);
         while let Some(batch) = headers.next().await? {
             if batch.header.last_offset() >= max.offset {
                 return first_in(disk, span, &batch, |timestamp| timestamp >= max.timestamp).await;
@@ -128,8 +128,8 @@ async fn max_of(
     bound: Offset,
 ) -> Result<Option<MaxTimestamp>, LookupError> {
     let Loaded { file, index, .. } = span.segment.load(disk).await?;
-    let (mut max, at) = index.max_before(bound);
-    let mut headers = Headers::new(disk, (span.segment.base, file), span.from(at));
+    let (mut max, entry) = index.max_before(bound);
+    let mut headers = Headers::from(disk, (span.segment.base, file), entry, span.end);
     while let Some(batch) = headers.next().await? {
         let offset = batch.header.last_offset();
         if let Some(timestamp) = batch.header.max_timestamp
@@ -182,6 +182,8 @@ pub(crate) struct Headers<'a> {
     segment_base: Offset,
     file: &'a Arc<dyn File>,
     walk: HeaderWalk,
+    /// What the first batch should be.
+    entry: Option<IndexEntry>,
     chunk_at: u64,
     chunk: Vec<u8>,
 }
@@ -192,25 +194,44 @@ impl<'a> Headers<'a> {
         (segment_base, file): (Offset, &'a Arc<dyn File>),
         walk: HeaderWalk,
     ) -> Self {
-        Self { disk, segment_base, file, walk, chunk_at: walk.at, chunk: Vec::new() }
+        Self { disk, segment_base, file, walk, entry: None, chunk_at: walk.at, chunk: Vec::new() }
+    }
+
+    /// The batches from that of an index entry on; from the segment's beginning if there is none,
+    /// or no such batch: index files have no checksum.
+    pub(crate) fn from(
+        disk: &'a Arc<dyn Disk>,
+        segment: (Offset, &'a Arc<dyn File>),
+        entry: Option<IndexEntry>,
+        end: u64,
+    ) -> Self {
+        let entry = entry.filter(|entry| entry.position < end);
+        let walk = HeaderWalk { at: entry.map_or(0, |entry| entry.position), end };
+        Self { entry, ..Self::new(disk, segment, walk) }
     }
 
     pub(crate) async fn next(&mut self) -> Result<Option<WalkedBatch>, LoadError> {
         while self.walk.at < self.walk.end {
-            if let Some(head) = self.walk.head_in(self.chunk_at, &self.chunk) {
-                let header = BatchHeader::parse(head)
-                    .and_then(|header| Ok((self.walk.step(header.size)?, header)));
-                let (segment, position) = (self.segment_base, self.walk.at);
-                let (at, header) = header.map_err(|error| LoadError::Damaged {
-                    segment,
-                    position,
-                    fault: error.into(),
-                })?;
-                return Ok(Some(WalkedBatch { at, header }));
+            let Some(head) = self.walk.head_in(self.chunk_at, &self.chunk) else {
+                self.chunk_at = self.walk.at;
+                let len = self.walk.wanted(CHUNK_BYTES);
+                self.chunk = read(self.disk, self.file, self.chunk_at, len).await?;
+                continue;
+            };
+            let batch = BatchHeader::parse(head)
+                .and_then(|header| Ok(WalkedBatch { at: self.walk.step(header.size)?, header }));
+            let last_offset = batch.as_ref().ok().map(|batch| batch.header.last_offset());
+            if self.entry.take().is_some_and(|entry| Some(entry.last_offset) != last_offset) {
+                (self.walk.at, self.chunk_at) = (0, 0);
+                self.chunk.clear();
+                continue;
             }
-            self.chunk_at = self.walk.at;
-            let len = self.walk.wanted(CHUNK_BYTES);
-            self.chunk = read(self.disk, self.file, self.chunk_at, len).await?;
+            let (segment, position) = (self.segment_base, self.walk.at);
+            return batch.map(Some).map_err(|error| LoadError::Damaged {
+                segment,
+                position,
+                fault: error.into(),
+            });
         }
         Ok(None)
     }

@@ -157,7 +157,7 @@ impl DormantLog {
         let agrees = |point: &ScanPoint| {
             (point.next_offset, point.tail.position) == (end.offset, end.position)
         };
-        let point = point.filter(agrees).ok_or_else(|| OpenLogError::NotAsStopped { end })?;
+        let point = point.filter(agrees).ok_or(OpenLogError::NotAsStopped { end })?;
         if loaded.stored.excess {
             trim(disk, (&self.directory, active.base), loaded.stored.entries).await?;
         }

@@ -15,7 +15,6 @@ use crate::lookup::Headers;
 use crate::recovery::{Rebuilt, RecoveryScan, ScanPoint};
 use crate::scan::{ScannedFile, scan};
 use crate::segment::{Loaded, Segment};
-use crate::walk::HeaderWalk;
 use crate::{DormantLog, LEADER_EPOCH_CHECKPOINT, LeaderEpochCache, OpenLogError, ProducerState};
 
 /// The snapshot that a log goes on from.
@@ -197,9 +196,8 @@ impl Segment {
         if offset <= self.base {
             return Ok(point);
         }
-        point.tail.position = loaded.index.position_before(offset);
-        let walk = HeaderWalk { at: point.tail.position, end: self.surveyed };
-        let mut headers = Headers::new(disk, (self.base, &loaded.file), walk);
+        let entry = loaded.index.entry_before(offset);
+        let mut headers = Headers::from(disk, (self.base, &loaded.file), entry, self.surveyed);
         while let Some(batch) = headers.next().await? {
             point.tail.position = batch.at;
             if batch.header.last_offset() >= offset {

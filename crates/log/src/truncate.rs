@@ -58,8 +58,8 @@ impl Log {
         };
         let keep = span.segment.base;
         let kept = span.segment.load(disk).await?;
-        let walk = span.from(kept.index.position_before(to));
-        let mut headers = Headers::new(disk, (keep, &kept.file), walk);
+        let entry = kept.index.entry_before(to);
+        let mut headers = Headers::from(disk, (keep, &kept.file), entry, span.end);
         let mut cut_at = span.end;
         while let Some(batch) = headers.next().await? {
             if batch.header.last_offset() >= to {
