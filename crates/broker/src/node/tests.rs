@@ -1,7 +1,9 @@
 //! A node in the fake world, and clients that talk frames to it.
 
 mod full_disk;
+mod retention;
 mod transactions;
+mod unreadable;
 
 use std::cell::Cell;
 use std::io;
