@@ -17,9 +17,11 @@ use crate::broker::{Broker, Listening, Role};
 use crate::config::{Listener, NodeConfig};
 use crate::connection::{Closed, Connection, Lane};
 use crate::controller::{ControllerHost, HostError};
+use crate::fetch_session::FetchSessions;
 use crate::identity::{Identity, IdentityError};
 use crate::partition::{
-    Checkpoints, LogDirectory, PartitionHost, Partitions, SpaceWatch, run_space_watch, run_syncer,
+    Checkpoints, LogDirectory, PartitionHost, Partitions, SpaceWatch, enforce_retention,
+    run_space_watch, run_syncer,
 };
 use crate::producer_ids::ProducerIds;
 
@@ -161,6 +163,7 @@ impl Node {
         let (host, controller, metadata) =
             ControllerHost::start(&env, &config, &identity, &listeners, Box::new(publisher))
                 .await?;
+        let fetch_sessions = FetchSessions::new(config.fetch_session_slots);
         let broker = Arc::new(Broker {
             env,
             config,
@@ -168,10 +171,13 @@ impl Node {
             controller,
             partitions,
             producer_ids: ProducerIds::default(),
+            fetch_sessions,
         });
         let stopping = Arc::new(Stopping::default());
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("producers", Box::pin(expire));
+        let retain = retain(Arc::clone(&broker), stopping.enter());
+        broker.env.spawn.spawn("retention", Box::pin(retain));
         let loads = Arc::new(Loads::new(broker.env.spawn.loops()));
         for Bound { accepting, listening, .. } in bound {
             let accept = Accept {
@@ -202,6 +208,17 @@ impl Node {
         // Only then may another process write into the folder.
         self.broker.partitions.close(&self.broker.env).await;
         self.host.stop().await;
+    }
+}
+
+/// Deletes records that need not be kept any longer, now and then.
+async fn retain(broker: Arc<Broker>, running: Running) {
+    let (env, logs) = (&broker.env, &broker.config.logs);
+    let mut pause = logs.initial_task_delay;
+    while running.0.or(env.clock.sleep(pause)).await.is_some() {
+        let goes_on = || !running.0.begun.load(Ordering::Acquire);
+        enforce_retention(env, &broker.partitions, goes_on).await;
+        pause = logs.retention_check_interval;
     }
 }
 

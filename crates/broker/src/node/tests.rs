@@ -1,7 +1,10 @@
 //! A node in the fake world, and clients that talk frames to it.
 
 mod full_disk;
+mod retention;
+mod sessions;
 mod transactions;
+mod unreadable;
 
 use std::cell::Cell;
 use std::io;

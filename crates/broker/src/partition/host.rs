@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ottla_env::{Answer, DiskExt, Env, Reply, reply};
 use ottla_log::{LogConfig, OpenLogError};
@@ -15,9 +14,6 @@ use super::Partitions;
 use super::registry::TopicEntry;
 use crate::config::NodeConfig;
 use crate::publisher::MetadataPublisher;
-
-/// How long a deleted partition's files stay: `file.delete.delay.ms`.
-const DELETE_DELAY: Duration = Duration::from_mins(1);
 
 /// The names of directories whose files are on their way out.
 const DELETED_SUFFIX: &str = "-delete";
@@ -170,8 +166,12 @@ impl Opener {
     /// Forgets what the directory's checkpoints say of topics that go, before a new topic of the
     /// same name can be taken for them.
     async fn forget(&self, removed: &[Arc<TopicEntry>]) {
-        let partitions = removed.iter().flat_map(|entry| entry.partitions());
-        let names: Vec<_> = partitions.map(|partition| partition.name().clone()).collect();
+        let mut names = Vec::new();
+        for partition in removed.iter().flat_map(|entry| entry.partitions()) {
+            // Whoever deletes records would write the start of their log down again.
+            partition.deletion_ended().await;
+            names.push(partition.name().clone());
+        }
         if let Err(error) = self.partitions.checkpoints().forget(&self.env, &names).await {
             self.env.process.halt(&format!("cannot write the checkpoints: {error}"));
         }
@@ -181,9 +181,10 @@ impl Opener {
         for partition in entry.partitions() {
             match Partitions::set_aside(&self.env, partition).await {
                 Ok(aside) => {
-                    let env = self.env.clone();
+                    // As in Kafka, the broker's, whatever the topic said of its segments.
+                    let (env, delay) = (self.env.clone(), self.defaults.file_delete_delay);
                     let task = async move {
-                        env.clock.sleep(DELETE_DELAY).await;
+                        env.clock.sleep(delay).await;
                         remove(&env, &aside).await;
                     };
                     self.env.spawn.spawn("delete", Box::pin(task));

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_env::{DiskExt, Env};
-use ottla_log::{Log, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata};
+use ottla_log::{
+    Checkpointed, DormantLog, Log, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata,
+};
 use ottla_metadata::TopicConfig;
 use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
 
@@ -52,6 +54,11 @@ impl Partitions {
         Self { topics: ArcSwap::default(), directory }
     }
 
+    /// The log directory that all of them lie in.
+    pub(crate) fn directory(&self) -> &Arc<LogDirectory> {
+        &self.directory
+    }
+
     pub(crate) fn checkpoints(&self) -> &Checkpoints {
         self.directory.checkpoints()
     }
@@ -84,7 +91,7 @@ impl Partitions {
         if let Some(other) = known.filter(|known| *known != topic_id) {
             set_stray_aside(env, &path, &name, other).await?;
         }
-        let log = Log::open(Arc::clone(&env.disk), &path, config).await?;
+        let log = self.open_log(env, &name, &path, config).await?;
         if known != Some(topic_id) {
             PartitionMetadata { topic_id }.write(&env.disk, &path).await?;
         }
@@ -93,6 +100,25 @@ impl Partitions {
         let partition = Arc::new(partition);
         partition.sync_recovered();
         Ok(partition)
+    }
+
+    async fn open_log(
+        &self,
+        env: &Env,
+        name: &TopicPartition,
+        path: &Path,
+        config: LogConfig,
+    ) -> Result<Log, OpenLogError> {
+        let log_start = self.checkpoints().of(name).log_start;
+        let known = Checkpointed { log_start, ..Checkpointed::default() };
+        let mut dormant = DormantLog::survey(&env.disk, path, config, known).await?;
+        dormant.take_leftovers().remove(&env.disk).await;
+        let mut log = dormant.open(&env.disk).await?;
+        if let Some(unsynced) = log.take_unsynced() {
+            unsynced.make_durable(&env.disk).await?;
+            log.on_synced(unsynced.upto);
+        }
+        Ok(log)
     }
 
     /// Shows topics to requests; partitions that a topic had already stay.
@@ -127,6 +153,12 @@ impl Partitions {
         Some(entry)
     }
 
+    /// Every partition of this moment.
+    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
+        let topics = self.topics.load_full();
+        topics.by_id.values().flat_map(|entry| entry.partitions()).cloned().collect()
+    }
+
     /// Forgets the producers that wrote nothing for `idle`, in every partition.
     pub(crate) fn expire_producers(&self, now: Timestamp, idle: Duration) {
         for partition in self.topics.load_full().by_id.values().flat_map(|entry| entry.partitions())
@@ -151,6 +183,7 @@ impl Partitions {
     /// Moves a removed partition's directory out of the way of a namesake, durably.
     pub(crate) async fn set_aside(env: &Env, partition: &Partition) -> io::Result<PathBuf> {
         partition.roll_ended().await;
+        partition.deletion_ended().await;
         let aside = Self::aside_path(env, partition);
         env.disk.move_to(partition.path(), &aside).await?;
         if let Some(directory) = aside.parent() {
