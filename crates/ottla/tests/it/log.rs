@@ -209,16 +209,12 @@ impl Node {
         let listeners = "listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0";
         let data = format!("log.dirs={}", text(data));
         command.args(["server", "--override", listeners, "--override", &data]);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut told = String::new();
-        for line in lines.map_while(Result::ok) {
-            told += &line;
-            if line.contains("stop") {
-                return Self(child);
-            }
-        }
-        panic!("the node does not start: {told}");
+        let mut node = Self(command.stderr(Stdio::piped()).spawn().unwrap());
+        let lines = BufReader::new(node.0.stderr.take().unwrap()).lines();
+        let told: Vec<String> =
+            lines.map_while(Result::ok).take_while(|line| !line.contains("stop")).collect();
+        assert!(node.0.try_wait().unwrap().is_none(), "the node does not start: {told:?}");
+        node
     }
 }
 
