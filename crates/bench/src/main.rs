@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "this is a command line tool: stdout is its answer")]
 
+mod catch_up;
 mod connection;
 mod frames;
 mod load;
@@ -28,6 +29,10 @@ ottla-bench produce --address HOST:PORT --pid PID [--requests N] [--connections 
                     [--partitions N] [--records N] [--record-bytes N] [--acks 0|1|-1] [--fetch]
                     [--topic NAME]
     one batch of N records in each request; --fetch reads everything back afterwards
+ottla-bench catch-up --address HOST:PORT --pid PID --data FOLDER [--requests N] [--seconds N]
+                    [--live-megabytes N] [--probes N] [the options of produce]
+    a backlog of N requests, read from the disk beside live produce and probes; --data is the
+    broker's log directory
 ottla-bench start --address HOST:PORT -- COMMAND...
     milliseconds from starting COMMAND to its first answer to ApiVersions; leaves it running
 ottla-bench ends --address HOST:PORT --topic NAME --to FILE
@@ -40,6 +45,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((case, rest)) if case == "produce" => Options::parse(rest).and_then(|o| produce(&o)),
+        Some((case, rest)) if case == "catch-up" => {
+            Options::parse(rest).and_then(|options| catch_up::run(&options))
+        }
         Some((case, rest)) if case == "start" => start::run(rest),
         Some((case, rest)) if case == "ends" => restart::write_ends(rest),
         Some((case, rest)) if case == "restart" => restart::run(rest),
@@ -58,9 +66,11 @@ fn main() -> ExitCode {
 fn produce(options: &Options) -> Result<(), String> {
     let topic = options.topic.clone().unwrap_or_else(frames::fresh_topic);
     let mut control = Connection::open(options.address).map_err(|error| error.to_string())?;
-    create_topic(&mut control, &topic, options.partitions)?;
+    let new = create_topic(&mut control, &topic, options.partitions)?;
     let mut load = ProduceLoad::new(options, &topic);
-    settle(&mut control, &load)?;
+    if new {
+        settle(&mut control, &load)?;
+    }
     let bytes = load.bytes_left();
     back_memory(bytes);
     let mut connections = open(options.address, options.connections)?;
@@ -105,7 +115,7 @@ fn open(address: SocketAddr, count: usize) -> Result<Vec<Connection>, String> {
     (0..count).map(|_| Connection::open(address).map_err(|error| error.to_string())).collect()
 }
 
-fn create_topic(control: &mut Connection, topic: &str, partitions: i32) -> Result<(), String> {
+fn create_topic(control: &mut Connection, topic: &str, partitions: i32) -> Result<bool, String> {
     let answer =
         control.ask(&frames::create_topic(topic, partitions)).map_err(|error| error.to_string())?;
     frames::topic_created(&answer)

@@ -3,6 +3,7 @@
 mod full_disk;
 mod retention;
 mod transactions;
+mod unreadable;
 
 use std::cell::Cell;
 use std::io;

@@ -7,6 +7,8 @@ mod deletion;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
 mod memory_disk;
 #[cfg(all(test, feature = "planted"))]
 mod planted;
@@ -14,6 +16,8 @@ mod planted;
 mod producers;
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod recovering;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -21,6 +21,7 @@ struct World {
     full: AtomicBool,
     fail_syncs: AtomicBool,
     cold: AtomicBool,
+    locked: AtomicBool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -80,6 +81,11 @@ impl MemoryDisk {
 
     pub(crate) fn fail_syncs(&self) {
         self.0.fail_syncs.store(true, Ordering::Relaxed);
+    }
+
+    /// As if another process held every lock.
+    pub(crate) fn lock_all(&self) {
+        self.0.locked.store(true, Ordering::Relaxed);
     }
 
     /// Reads from the cache find nothing until the disk has read the file.
@@ -145,6 +151,11 @@ impl MemoryDisk {
 fn of(file: &Arc<dyn File>) -> &MemoryFile {
     file.as_any().downcast_ref().unwrap()
 }
+
+#[derive(Debug)]
+struct Free;
+
+impl FileLock for Free {}
 
 impl File for MemoryFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
@@ -263,7 +274,15 @@ impl Disk for MemoryDisk {
             is_dir: false,
             len: file.bytes.lock().unwrap().len() as u64,
         };
-        to.send(Ok(within.map(entry).collect()));
+        let directories = names.directories.iter().filter(|name| name.parent() == Some(path));
+        let directory = |name: &PathBuf| DirEntry {
+            name: name.file_name().unwrap().to_str().unwrap().to_owned(),
+            is_dir: true,
+            len: 0,
+        };
+        let mut entries: Vec<_> = within.map(entry).chain(directories.map(directory)).collect();
+        entries.sort();
+        to.send(Ok(entries));
     }
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
@@ -283,7 +302,10 @@ impl Disk for MemoryDisk {
         unreachable!("a log does not remove directories");
     }
 
-    fn lock(&self, _: &Path, _: Reply<io::Result<Box<dyn FileLock>>>) {
-        unreachable!("a log does not lock");
+    fn lock(&self, _: &Path, to: Reply<io::Result<Box<dyn FileLock>>>) {
+        to.send(match self.0.locked.load(Ordering::Relaxed) {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(Box::new(Free)),
+        });
     }
 }

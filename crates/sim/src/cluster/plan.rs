@@ -71,8 +71,8 @@ pub(super) enum Fault {
     /// A sync fails; the node must halt. If it does not, it loses its power so many disk calls
     /// later.
     SyncFails { calls: u32, reboots: bool },
-    /// The disk is full; the node may halt.
-    Full { time: Duration },
+    /// Others take all of the disk but so many bytes.
+    Full { room: u64, time: Duration },
     /// The disk is slow.
     Slow { by: Duration, time: Duration },
     /// Every call of the disk takes so many times as long.
@@ -95,7 +95,12 @@ pub(super) enum Fault {
 impl Fault {
     /// Whether a node may answer it by halting.
     pub(super) fn excuses_halting(self) -> bool {
-        matches!(self, Self::SyncFails { .. } | Self::Full { .. } | Self::ReadOnly { .. })
+        matches!(self, Self::SyncFails { .. } | Self::ReadOnly { .. })
+    }
+
+    /// Whether a node may refuse to start while it lasts.
+    pub(super) fn excuses_not_starting(self) -> bool {
+        matches!(self, Self::Unreadable { .. } | Self::Full { .. })
     }
 }
 
@@ -206,7 +211,7 @@ impl PlannedFault {
                 let reboots = draws.one_in(2) || !RESTARTS_WITHOUT_REBOOT;
                 Fault::SyncFails { calls: few(draws, 300), reboots }
             }
-            22 => Fault::Full { time },
+            22 => Fault::Full { room: *draws.pick(&[0, 1_000, 20_000]), time },
             23 => Fault::Slow { by: millis(1..1_000), time },
             24 => Fault::SlowTimes { times: 100, time },
             25 => Fault::Stall { time: millis(1_000..60_000).min(time * 4) },
@@ -247,8 +252,8 @@ impl PlannedFault {
                 let death = DiskFault::DeathAfter { calls, death: Death::PowerLoss };
                 Some((DiskFault::NextSyncLies(lie), Some((Duration::ZERO, death))))
             }
-            Fault::Full { time } => {
-                Some((DiskFault::Full(true), Some((time, DiskFault::Full(false)))))
+            Fault::Full { room, time } => {
+                Some((DiskFault::Room(Some(room)), Some((time, DiskFault::Room(None)))))
             }
             Fault::Slow { by, time } => {
                 Some((DiskFault::Slow(by), Some((time, DiskFault::Slow(Duration::ZERO)))))
