@@ -10,7 +10,9 @@ mod churn;
 mod client;
 mod connection;
 mod consumer;
+mod deleter;
 mod history;
+mod keeps;
 mod nemesis;
 mod node;
 mod plan;
@@ -283,14 +285,14 @@ impl Run {
             self.begin(host, format!("reader {number}"), |client| Consumer::new(client).run());
         }
         // The operator's own machine makes topics and watches them.
-        for (number, (at, partitions)) in self.plan.topics.iter().enumerate() {
-            let (at, partitions) = (Duration::from_millis(*at), *partitions);
+        for (number, (at, partitions, keeps)) in self.plan.topics.iter().enumerate() {
+            let (at, shape) = (Duration::from_millis(*at), (*partitions, *keeps));
             let (name, busy) = (format!("topic-{number}"), Rc::clone(&self.busy));
             let client = self.client(env.clone(), &self.operator, &name);
             busy.borrow_mut().insert(name.clone());
             let task = async move {
                 client.env.clock.sleep(at).await;
-                admin::create(&client, &name, partitions).await;
+                admin::create(&client, &name, shape).await;
                 busy.borrow_mut().remove(&name);
             };
             env.spawn.spawn("create", Box::pin(task));
@@ -299,6 +301,8 @@ impl Run {
             let client = self.client(env.clone(), &self.operator, "churn");
             env.spawn.spawn("churn", Box::pin(churn::run(client)));
         }
+        let deleter = self.client(env.clone(), &self.operator, "deleter");
+        env.spawn.spawn("deleter", Box::pin(deleter::run(deleter)));
         let watcher = self.client(env.clone(), &self.operator, "watcher");
         env.spawn.spawn("watch", Box::pin(admin::watch(watcher)));
     }
@@ -318,14 +322,15 @@ impl Run {
             let mut timer = env.clock.timer();
             timer.set(Some(deadline));
             let mut reading = Box::pin(reader.read_all(partition));
-            let end = std::future::poll_fn(|cx| match timer.poll_expired(cx) {
+            let whole = std::future::poll_fn(|cx| match timer.poll_expired(cx) {
                 std::task::Poll::Ready(()) => std::task::Poll::Ready(None),
                 std::task::Poll::Pending => reading.as_mut().poll(cx).map(Some),
             })
             .await;
             drop(reading);
-            match end {
-                Some(end) => self.shared.history.borrow_mut().on_whole_log(partition, end),
+            let now = env.clock.wall();
+            match whole {
+                Some(whole) => self.shared.history.borrow_mut().on_whole_log(partition, whole, now),
                 None => return self.violate(format!("{partition} cannot be read to its end")),
             }
         }
