@@ -12,7 +12,7 @@ use ottla_wire::messages::list_offsets_response::{
 };
 use ottla_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
-use super::fetch::check_epoch;
+use super::fetch_read::check_epoch;
 use super::{Answer, Call, Refused, encode};
 use crate::broker::Broker;
 use crate::partition::{Isolation, Partition};

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::Partition;
 use super::checkpoints::Checkpoints;
+use super::read_ahead::ReadAhead;
 use super::space::SpaceWatch;
 use super::waiters::list_once;
 
@@ -35,6 +36,8 @@ const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct LogDirectory {
     durability: Durability,
+    /// For fetches of what is not in the page cache.
+    pub(crate) read_ahead: ReadAhead,
     checkpoints: Checkpoints,
     space: SpaceWatch,
     dirty_bytes: AtomicU64,
@@ -52,6 +55,7 @@ impl LogDirectory {
     pub(crate) fn new(durability: Durability, checkpoints: Checkpoints, space: SpaceWatch) -> Self {
         Self {
             durability,
+            read_ahead: ReadAhead::new(),
             checkpoints,
             space,
             dirty_bytes: AtomicU64::new(0),

@@ -6,6 +6,7 @@ mod directory;
 mod host;
 mod lock;
 mod published;
+mod read_ahead;
 mod registry;
 mod retention;
 mod space;
@@ -29,6 +30,8 @@ use ottla_records::CheckedBatch;
 use ottla_types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 use tokio::sync::Mutex;
 
+use crate::fetch_session::{Signal, SlotId};
+
 pub(crate) use checkpoints::Checkpoints;
 pub(crate) use deletion::DeleteRecordsError;
 pub use directory::Durability;
@@ -36,14 +39,15 @@ pub(crate) use directory::{LogDirectory, run_syncer};
 pub(crate) use host::PartitionHost;
 pub use lock::partition_lock_waits_total;
 pub(crate) use published::{Bounds, Isolation};
+pub(crate) use read_ahead::{Cold, ColdRecords};
 pub(crate) use registry::{Partitions, TopicEntry};
 pub(crate) use retention::enforce_retention;
 pub(crate) use space::{SpaceWatch, run_space_watch};
-pub(crate) use waiters::FetchWaiter;
+pub(crate) use waiters::{FetchWaiter, Visible};
 
 use lock::CountedLock;
 use published::Published;
-use waiters::{Visible, Waiters};
+use waiters::Waiters;
 
 /// A partition that this node leads. `state` is a leaf lock around a core (see `lock`); readers
 /// take `published` and `view` and never the lock.
@@ -172,6 +176,11 @@ impl Partition {
 
     pub(crate) fn path(&self) -> &std::path::Path {
         &self.path
+    }
+
+    /// The log directory that it lies in.
+    pub(crate) fn directory(&self) -> &Arc<LogDirectory> {
+        &self.directory
     }
 
     /// The bounds of this moment.
@@ -412,11 +421,32 @@ impl Partition {
         parks
     }
 
+    /// Lists a fetch session for as long as the bounds are those that it has `seen`; false if they
+    /// are not any more.
+    pub(crate) fn watch(&self, seen: &Bounds, signal: &Arc<Signal>, slot: SlotId) -> bool {
+        let mut state = self.state.lock();
+        let same = state.high_watermark.offset == seen.high_watermark.offset
+            && state.log.start_offset() == seen.log_start;
+        let watches = same && !self.is_gone();
+        if watches {
+            state.waiters.add_session(signal, slot);
+        }
+        watches
+    }
+
+    /// The session has forgotten the partition.
+    pub(crate) fn unwatch(&self, signal: &Arc<Signal>, slot: SlotId) {
+        self.state.lock().waiters.remove_session(signal, slot);
+    }
+
     /// The metadata says that this node leads from now on in `epoch`.
     pub(crate) fn lead(&self, epoch: LeaderEpoch) {
-        let _state = self.state.lock();
+        let mut state = self.state.lock();
         let before = self.epoch.swap(epoch.get(), Ordering::AcqRel);
         assert!(before <= epoch.get(), "leader epochs only rise");
+        if before != epoch.get() {
+            state.waiters.on_changed();
+        }
     }
 
     /// Forgets producers that wrote nothing for `idle`.

@@ -54,6 +54,11 @@ impl Partitions {
         Self { topics: ArcSwap::default(), directory }
     }
 
+    /// The log directory that all of them lie in.
+    pub(crate) fn directory(&self) -> &Arc<LogDirectory> {
+        &self.directory
+    }
+
     pub(crate) fn checkpoints(&self) -> &Checkpoints {
         self.directory.checkpoints()
     }
