@@ -4,7 +4,8 @@ use ottla_types::Uuid;
 use ottla_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use ottla_wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use ottla_wire::messages::delete_topics_request::DeleteTopicState;
-use ottla_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use ottla_wire::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
+use ottla_wire::messages::fetch_response::PartitionData;
 use ottla_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use ottla_wire::messages::metadata_request::MetadataRequestTopic;
 use ottla_wire::messages::metadata_response::MetadataResponseTopic;
@@ -170,11 +171,87 @@ pub(super) fn fetched(answer: &Answered) -> Result<Result<Fetched, Refused>, Dec
     let Some(partition) = partition else {
         return Ok(Err(Refused(ErrorCode::UnknownServerError.code())));
     };
-    Ok(Refused::check(partition.error_code).map(|()| Fetched {
+    Ok(of_partition(partition))
+}
+
+/// A fetch in a session: what is news to the node.
+pub(super) struct SessionFetch<'a> {
+    pub(super) id: i32,
+    pub(super) epoch: i32,
+    pub(super) max_wait_ms: i32,
+    pub(super) max_bytes: i32,
+    /// Topic, partition, position.
+    pub(super) wanted: Vec<(&'a Topic, i32, i64)>,
+    pub(super) forgotten: Vec<(&'a Topic, i32)>,
+}
+
+pub(super) fn fetch_in_session(
+    connection: &mut Connection,
+    version: i16,
+    fetch: &SessionFetch<'_>,
+) {
+    let topic = |(topic, index, offset): &(&Topic, i32, i64)| FetchTopic {
+        topic: topic.name.clone().into(),
+        topic_id: topic.id,
+        partitions: vec![FetchPartition {
+            partition: *index,
+            fetch_offset: *offset,
+            partition_max_bytes: 20_000,
+            ..FetchPartition::default()
+        }]
+        .into(),
+        ..FetchTopic::default()
+    };
+    let forgotten = |(topic, index): &(&Topic, i32)| ForgottenTopic {
+        topic: topic.name.clone().into(),
+        topic_id: topic.id,
+        partitions: vec![*index].into(),
+        ..ForgottenTopic::default()
+    };
+    let request = FetchRequest {
+        replica_id: -1,
+        max_wait_ms: fetch.max_wait_ms,
+        min_bytes: 1,
+        max_bytes: fetch.max_bytes,
+        session_id: fetch.id,
+        session_epoch: fetch.epoch,
+        topics: fetch.wanted.iter().map(topic).collect(),
+        forgotten_topics_data: fetch.forgotten.iter().map(forgotten).collect(),
+        ..FetchRequest::default()
+    };
+    connection.send(ApiKey::Fetch, version, |writer| request.encode(writer, version));
+}
+
+/// What a fetch in a session brought.
+pub(super) struct SessionFetched {
+    /// 0: there is no session.
+    pub(super) session_id: i32,
+    pub(super) partitions: Vec<(TopicName, i32, Result<Fetched, Refused>)>,
+}
+
+pub(super) fn session_fetched(
+    answer: &Answered,
+) -> Result<Result<SessionFetched, Refused>, DecodeError> {
+    let response = FetchResponse::decode(&mut answer.body(), answer.version)?;
+    if let Err(refused) = Refused::check(response.error_code) {
+        return Ok(Err(refused));
+    }
+    let mut partitions = Vec::new();
+    for topic in &response.responses {
+        for partition in &topic.partitions {
+            let name = TopicName { name: topic.topic.to_string(), id: topic.topic_id };
+            partitions.push((name, partition.partition_index, of_partition(partition)));
+        }
+    }
+    Ok(Ok(SessionFetched { session_id: response.session_id, partitions }))
+}
+
+fn of_partition(partition: PartitionData<'_>) -> Result<Fetched, Refused> {
+    Refused::check(partition.error_code).map(|()| Fetched {
         high_watermark: partition.high_watermark,
         log_start: (partition.log_start_offset >= 0).then_some(partition.log_start_offset),
         records: partition.records.map(std::borrow::Cow::into_owned).unwrap_or_default(),
-    }))
+    })
 }
 
 /// Kafka's numbers for the ends of a log, in place of a time.

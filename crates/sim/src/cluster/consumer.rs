@@ -6,7 +6,7 @@ use std::io;
 use ottla_records::Batches;
 use ottla_wire::ErrorCode;
 
-use super::calls::{self, Fetched};
+use super::calls::{self, Fetched, Refused};
 use super::client::{Client, Phase, decoded};
 use super::connection::Connection;
 use super::history::{Partition, WholeLog};
@@ -90,7 +90,12 @@ impl Consumer {
         }
     }
 
-    fn position(&self, partition: Partition) -> i64 {
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where it reads on.
+    pub(super) fn position(&self, partition: Partition) -> i64 {
         self.positions.get(&partition).copied().unwrap_or(0)
     }
 
@@ -118,7 +123,7 @@ impl Consumer {
         }
     }
 
-    async fn ask_for_the_end(
+    pub(super) async fn ask_for_the_end(
         &mut self,
         connection: &mut Connection,
         partition: Partition,
@@ -162,7 +167,7 @@ impl Consumer {
     }
 
     /// Where anybody was shown the log to start.
-    fn shown_start(&self, partition: Partition) -> i64 {
+    pub(super) fn shown_start(&self, partition: Partition) -> i64 {
         self.client.shared.history.borrow().starts().shown(partition)
     }
 
@@ -211,8 +216,21 @@ impl Consumer {
         let before = self.shown_start(partition);
         calls::fetch(connection, version, &topic, (partition.index, position), max_wait_ms);
         let answer = self.client.answer(connection).await?;
-        match decoded(calls::fetched(&answer))? {
-            Ok(fetched) => self.on_fetched(partition, (position, before), &fetched),
+        let fetched = decoded(calls::fetched(&answer))?;
+        self.on_answered(connection, partition, (position, before), fetched).await
+    }
+
+    /// What a fetch at a position brought; `start`: where anybody had been shown the log to start
+    /// when it was sent.
+    pub(super) async fn on_answered(
+        &mut self,
+        connection: &mut Connection,
+        partition: Partition,
+        (position, start): (i64, i64),
+        fetched: Result<Fetched, Refused>,
+    ) -> io::Result<()> {
+        match fetched {
+            Ok(fetched) => self.on_fetched(partition, (position, start), &fetched),
             Err(refused) if refused.is(ErrorCode::OffsetOutOfRange) => {
                 self.on_out_of_range(connection, (partition, position)).await?;
             }
@@ -221,7 +239,6 @@ impl Consumer {
         Ok(())
     }
 
-    /// `start`: where anybody had been shown the log to start when the fetch was sent.
     fn on_fetched(
         &mut self,
         partition: Partition,

@@ -17,6 +17,7 @@ mod nemesis;
 mod node;
 mod plan;
 mod producer;
+mod sessions;
 mod sometimes;
 mod values;
 mod vandal;
@@ -37,6 +38,7 @@ use node::Supervised;
 pub use plan::PlannedFault;
 use plan::{Plan, Writes};
 use producer::Producer;
+use sessions::SessionReader;
 pub use sometimes::{Counts, Event};
 
 use crate::draws::Draws;
@@ -282,7 +284,15 @@ impl Run {
             });
         }
         for (number, host) in self.readers.iter().enumerate() {
-            self.begin(host, format!("reader {number}"), |client| Consumer::new(client).run());
+            let in_sessions = number % 2 == 1;
+            self.begin(host, format!("reader {number}"), |client| async move {
+                let consumer = Consumer::new(client);
+                if in_sessions {
+                    SessionReader::new(consumer).run().await;
+                } else {
+                    consumer.run().await;
+                }
+            });
         }
         // The operator's own machine makes topics and watches them.
         for (number, (at, partitions, keeps)) in self.plan.topics.iter().enumerate() {

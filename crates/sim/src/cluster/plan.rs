@@ -24,7 +24,10 @@ pub(super) struct Plan {
     /// When which topic is made: milliseconds, its partitions, and what it keeps.
     pub(super) topics: Vec<(u64, i32, Keeps)>,
     pub(super) writers: Vec<Writes>,
+    /// Every second one reads in sessions.
     pub(super) readers: usize,
+    /// `max.incremental.fetch.session.cache.slots`
+    pub(super) session_slots: u64,
     /// Whether a topic is made and deleted, over and over.
     pub(super) churns: bool,
     /// How long there is trouble.
@@ -163,7 +166,7 @@ impl Plan {
                 _ => Writes::AcksNone,
             })
             .collect();
-        let readers = usize::try_from(draws.within(1..3)).expect("a few");
+        let readers = usize::try_from(draws.within(1..4)).expect("a few");
         let clients = writers.len() + readers;
         // Each fault has draws of its own: leaving one out changes no other.
         let fault = |nth| PlannedFault::draw(&Draws::new(seed, nth, "fault"), trouble_ms, clients);
@@ -181,6 +184,7 @@ impl Plan {
             topics,
             writers,
             readers,
+            session_slots: *draws.pick(&[0, 1, 1_000]),
             churns: draws.one_in(2),
             trouble: Duration::from_millis(trouble_ms),
             faults,

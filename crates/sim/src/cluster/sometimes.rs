@@ -32,11 +32,15 @@ pub enum Event {
     RecordsDeleted,
     /// A log started where it did before the node died.
     LogStartRestored,
+    /// A fetch named in a session only what had changed.
+    IncrementalFetch,
+    /// A session was asked for that the node did not know any more.
+    SessionGone,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::DiedStarting,
         Self::BitFlipped,
         Self::LieShown,
@@ -47,6 +51,8 @@ impl Event {
         Self::SegmentsDeletedBySize,
         Self::RecordsDeleted,
         Self::LogStartRestored,
+        Self::IncrementalFetch,
+        Self::SessionGone,
     ];
 
     /// Whether a line of the node's log tells of it; clients or the nemesis see the others.
@@ -60,7 +66,9 @@ impl Event {
             | Self::DerivedFilesHarmed
             | Self::StorageError
             | Self::RecordsDeleted
-            | Self::LogStartRestored => false,
+            | Self::LogStartRestored
+            | Self::IncrementalFetch
+            | Self::SessionGone => false,
             Self::TornTailCut => says("a crash tore the end of segment"),
             Self::SegmentsDeletedByAge => says("old segments deleted") && counts("by_age="),
             Self::SegmentsDeletedBySize => says("old segments deleted") && counts("by_size="),
