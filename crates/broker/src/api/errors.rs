@@ -5,7 +5,7 @@ use ottla_metadata::{CreateTopicError, DeleteTopicError};
 use ottla_records::{BatchError, HeaderError, TimestampError};
 use ottla_wire::ErrorCode;
 
-use crate::partition::AppendError;
+use crate::partition::{Absent, AppendError};
 
 /// An error code, and words where Kafka sends some.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,10 +77,19 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         let code = match &error {
             AppendError::NotLeader => ErrorCode::NotLeaderOrFollower,
-            AppendError::Roll(_) => ErrorCode::KafkaStorageError,
+            AppendError::Roll(_) | AppendError::Offline(_) => ErrorCode::KafkaStorageError,
             AppendError::Log(log) => log_code(log),
         };
         code.into()
+    }
+}
+
+impl From<Absent> for ErrorCode {
+    fn from(absent: Absent) -> Self {
+        match absent {
+            Absent::Unknown => Self::UnknownTopicOrPartition,
+            Absent::Offline => Self::KafkaStorageError,
+        }
     }
 }
 

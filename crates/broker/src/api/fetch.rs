@@ -17,7 +17,7 @@ use super::Refused;
 use super::fetch_answer::write_answer;
 use super::topic_cursor::TopicCursor;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled};
-use crate::partition::{Bounds, Isolation, Partition, TopicEntry};
+use crate::partition::{Absent, Bounds, Isolation, Partition, TopicEntry};
 
 /// Kafka's `fetch.max.bytes`: the largest answer, whatever the client asks for.
 const ANSWER_BYTES_MAX: u32 = 55 * 1024 * 1024;
@@ -68,6 +68,8 @@ struct Pass {
     urgent: bool,
     /// What must come from the device before the pass can be made.
     cold: Option<Cold>,
+    /// Partitions whose logs are being opened, and must be for the pass to be made.
+    asleep: Vec<Arc<Partition>>,
 }
 
 impl Pass {
@@ -96,6 +98,9 @@ pub(super) fn handle(
     let unreadable = waited.and_then(|waited| waited.unreadable);
     let wanted = u32::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_BYTES_MAX);
     let pass = read_all(channel, &request, wanted, unreadable.as_ref());
+    if !pass.asleep.is_empty() {
+        return Ok(Handled::Kept(awake(channel, pass.asleep, deadline, unreadable)));
+    }
     if let Some(cold) = pass.cold {
         return Ok(Handled::Kept(warm(channel, cold, deadline)));
     }
@@ -127,6 +132,22 @@ fn warm(channel: &Channel, cold: Cold, deadline: Mono) -> Blocked {
             tracing::error!(?cold, %error, "a segment cannot be read");
         }
         Waiting { deadline, unreadable: warmed.is_err().then_some(cold) }
+    }))
+}
+
+/// Waits until logs are open. One that cannot be is offline then, and the next pass says so.
+fn awake(
+    channel: &Channel,
+    asleep: Vec<Arc<Partition>>,
+    deadline: Mono,
+    unreadable: Option<Cold>,
+) -> Blocked {
+    let env = channel.broker.env.clone();
+    Blocked::Warming(Box::pin(async move {
+        for partition in asleep {
+            let _offline = partition.opened(&env).await;
+        }
+        Waiting { deadline, unreadable }
     }))
 }
 
@@ -170,6 +191,11 @@ fn read_all(
                 pass.cold = Some(cold);
                 ErrorCode::None
             }
+            Trouble::Asleep(partition) => {
+                partition.open_soon(&channel.broker.env);
+                pass.asleep.push(partition);
+                ErrorCode::None
+            }
         });
         pass.reads.push(PartitionRead { index: asked.partition, found });
     }
@@ -182,6 +208,8 @@ enum Trouble {
     /// The topic may be about to appear: no hurry.
     Unknown(ErrorCode),
     Cold(Cold),
+    /// What committed readers have to know, nobody knows before the log is open.
+    Asleep(Arc<Partition>),
 }
 
 fn read_one(
@@ -191,9 +219,14 @@ fn read_one(
     unreadable: Option<&Cold>,
     pass: &mut Pass,
 ) -> Result<Found, Trouble> {
-    let unknown = Trouble::Unknown(ErrorCode::UnknownTopicOrPartition);
-    let partition = entry.partition(asked.partition).ok_or(unknown)?;
+    let partition = entry.partition(asked.partition).map_err(|absent| match absent {
+        Absent::Unknown => Trouble::Unknown(absent.into()),
+        Absent::Offline => Trouble::Urgent(absent.into()),
+    })?;
     check_epoch(partition, asked.current_leader_epoch).map_err(Trouble::Urgent)?;
+    if isolation == Isolation::ReadCommitted && !partition.is_open() {
+        return Err(Trouble::Asleep(Arc::clone(partition)));
+    }
     let bounds = bounds_of(partition);
     let out_of_range = Trouble::Urgent(ErrorCode::OffsetOutOfRange);
     let from = Offset::from_wire(asked.fetch_offset).ok_or(out_of_range)?;
