@@ -83,7 +83,7 @@ public final class AckedProducer {
     private void sendUntilStopped(
             KafkaProducer<byte[], byte[]> producer, String topic, int partitions, long rate, Path stop)
             throws Exception {
-        long started = System.nanoTime();
+        long due = System.nanoTime();
         for (long sent = 0; ; sent++) {
             int partition = (int) (sent % partitions);
             long number = sent / partitions;
@@ -91,10 +91,9 @@ public final class AckedProducer {
                     new ProducerRecord<>(topic, partition, null, NumberedRecord.value(partition, number)),
                     (answer, failure) -> onAnswer(partition, number, answer, failure));
             if (sent % 100 == 0) {
-                long ahead = sent * 1_000_000_000L / rate - (System.nanoTime() - started);
-                if (ahead > 0) {
-                    Thread.sleep(ahead / 1_000_000L);
-                }
+                // What was missed while the broker was away is not made up for.
+                due = Math.max(due + 100_000_000_000L / rate, System.nanoTime() - 50_000_000L);
+                Thread.sleep(Math.max(0, due - System.nanoTime()) / 1_000_000L);
                 if (Files.exists(stop)) {
                     return;
                 }

@@ -21,8 +21,9 @@ bootstrap=127.0.0.1:$port
 processes=()
 node=
 
-# Ends what was started, by its id, and removes what was written. A script with mounts redefines `unmount`.
-unmount() { :; }
+# Ends what was started, by its id, and removes what was written. A script redefines `let_go` where it
+# holds more than that.
+let_go() { :; }
 clean_up() {
   local status=$? process deadline=$((SECONDS + 10))
   [ $status -eq 0 ] || echo "FAILED    $name"
@@ -32,7 +33,7 @@ clean_up() {
   for process in ${processes[@]+"${processes[@]}"}; do
     while kill -0 "$process" 2>/dev/null && [ $SECONDS -lt $deadline ]; do sleep 0.1; done
   done
-  unmount
+  let_go
   # Whoever wants to know why it failed keeps the folder.
   if [ -n "${KEEP:-}" ]; then echo "kept: $work"; else rm -rf "$work"; fi
 }
@@ -74,17 +75,24 @@ PROPS
   } >"$work/node.properties"
 }
 
-# Starts one of the two on the folder, without waiting; what it prints is appended to $work/SYSTEM.log.
-launch() {
+# The array `line`: what starts one of the two on the folder.
+command_line() {
   case $1 in
-    ottla) "$ottla" server --config "$work/node.properties" "${@:2}" >>"$work/ottla.log" 2>&1 & ;;
-    # KAFKA_HOME's own start script is a shell that becomes the JVM.
+    ottla) line=("$ottla" server --config "$work/node.properties") ;;
     kafka)
       if [ -n "${KAFKA_PEER:-}" ]; then
-        java -Xmx1g -Dorg.slf4j.simpleLogger.defaultLogLevel=info -cp "${classpath/\/silent\///logging/}" \
-          kafka.Kafka "$work/node.properties" >>"$work/kafka.log" 2>&1 &
-      else "$KAFKA_HOME/bin/kafka-server-start.sh" "$work/node.properties" >>"$work/kafka.log" 2>&1 & fi ;;
+        line=(java -Xms1g -Xmx1g -XX:+UseG1GC -Dorg.slf4j.simpleLogger.defaultLogLevel=info
+          -cp "${classpath/\/silent\///logging/}" kafka.Kafka "$work/node.properties")
+      # The release's own script, a shell that becomes the JVM.
+      else line=(env KAFKA_HEAP_OPTS="-Xms1g -Xmx1g" "$KAFKA_HOME/bin/kafka-server-start.sh" "$work/node.properties"); fi ;;
   esac
+}
+
+# Starts it without waiting; what it prints is appended to $work/SYSTEM.log.
+launch() {
+  local line
+  command_line "$1"
+  "${line[@]}" >>"$work/$1.log" 2>&1 &
   node=$!
 }
 

@@ -1,5 +1,7 @@
 //! Requests as bytes, and what their answers say.
 
+pub(crate) mod lookup;
+
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -89,13 +91,19 @@ pub(crate) fn create_topic(name: &str, partitions: i32) -> Vec<u8> {
     })
 }
 
+/// Whether the topic is new.
+///
 /// # Errors
 /// When the topic was refused.
-pub(crate) fn topic_created(frame: &[u8]) -> Result<(), String> {
+pub(crate) fn topic_created(frame: &[u8]) -> Result<bool, String> {
     let mut reader = body(frame, ApiKey::CreateTopics, CREATE_TOPICS_VERSION)?;
     let answer = CreateTopicsResponse::decode(&mut reader, CREATE_TOPICS_VERSION)
         .map_err(|error| format!("CreateTopics: {error}"))?;
-    answer.topics.iter().try_for_each(|topic| succeeded("CreateTopics", topic.error_code))
+    let topic = answer.topics.first().ok_or("CreateTopics: no topic came back")?;
+    match ErrorCode::from_wire(topic.error_code) {
+        Some(ErrorCode::TopicAlreadyExists) => Ok(false),
+        _ => succeeded("CreateTopics", topic.error_code).map(|()| true),
+    }
 }
 
 /// A batch of equal records to one partition. Neither base offset nor leader epoch is part of its

@@ -11,6 +11,7 @@ mod frames;
 mod load;
 mod options;
 mod process;
+mod restart;
 mod start;
 
 use std::net::SocketAddr;
@@ -25,15 +26,23 @@ use process::{CpuClock, back_memory};
 const USAGE: &str = "\
 ottla-bench produce --address HOST:PORT --pid PID [--requests N] [--connections N] [--in-flight N]
                     [--partitions N] [--records N] [--record-bytes N] [--acks 0|1|-1] [--fetch]
+                    [--topic NAME]
     one batch of N records in each request; --fetch reads everything back afterwards
 ottla-bench start --address HOST:PORT -- COMMAND...
-    milliseconds from starting COMMAND to its first answer to ApiVersions; leaves it running";
+    milliseconds from starting COMMAND to its first answer to ApiVersions; leaves it running
+ottla-bench ends --address HOST:PORT --topic NAME --to FILE
+    how far each partition reaches, one `partition end` a line
+ottla-bench restart --address HOST:PORT --topic NAME --ends FILE --fetches N -- COMMAND...
+    milliseconds from starting COMMAND to its first answers that are right: leaders, the last
+    record of N partitions, every end; leaves it running";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((case, rest)) if case == "produce" => Options::parse(rest).and_then(|o| produce(&o)),
         Some((case, rest)) if case == "start" => start::run(rest),
+        Some((case, rest)) if case == "ends" => restart::write_ends(rest),
+        Some((case, rest)) if case == "restart" => restart::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
@@ -47,11 +56,13 @@ fn main() -> ExitCode {
 
 /// Produces, and with `--fetch` reads back: each measured by itself.
 fn produce(options: &Options) -> Result<(), String> {
-    let topic = frames::fresh_topic();
+    let topic = options.topic.clone().unwrap_or_else(frames::fresh_topic);
     let mut control = Connection::open(options.address).map_err(|error| error.to_string())?;
-    create_topic(&mut control, &topic, options.partitions)?;
+    let new = create_topic(&mut control, &topic, options.partitions)?;
     let mut load = ProduceLoad::new(options, &topic);
-    settle(&mut control, &load)?;
+    if new {
+        settle(&mut control, &load)?;
+    }
     let bytes = load.bytes_left();
     back_memory(bytes);
     let mut connections = open(options.address, options.connections)?;
@@ -96,15 +107,18 @@ fn open(address: SocketAddr, count: usize) -> Result<Vec<Connection>, String> {
     (0..count).map(|_| Connection::open(address).map_err(|error| error.to_string())).collect()
 }
 
-fn create_topic(control: &mut Connection, topic: &str, partitions: i32) -> Result<(), String> {
+fn create_topic(control: &mut Connection, topic: &str, partitions: i32) -> Result<bool, String> {
     let answer =
         control.ask(&frames::create_topic(topic, partitions)).map_err(|error| error.to_string())?;
     frames::topic_created(&answer)
 }
 
+/// Thousands of partitions take a JVM longer than its topic takes to be created.
+const SETTLE_SECONDS_MAX: u64 = 120;
+
 /// Waits until every partition takes a batch: a topic is created before its partitions are open.
 fn settle(control: &mut Connection, load: &ProduceLoad) -> Result<(), String> {
-    let deadline = Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = Instant::now() + std::time::Duration::from_secs(SETTLE_SECONDS_MAX);
     for frame in load.frames() {
         loop {
             match frames::produced(&control.ask(frame).map_err(|error| error.to_string())?) {

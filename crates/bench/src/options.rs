@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) acks: i16,
     /// Read everything back afterwards.
     pub(crate) fetch: bool,
+    /// The topic, made where it does not exist; one that nobody has used where none is named.
+    pub(crate) topic: Option<String>,
 }
 
 impl Options {
@@ -40,6 +42,7 @@ impl Options {
             record_bytes: 1_000,
             acks: 1,
             fetch: false,
+            topic: None,
         };
         let mut rest = arguments.iter();
         while let Some(name) = rest.next() {
@@ -67,6 +70,7 @@ impl Options {
             "--record-bytes" => self.record_bytes = value(name, rest)?,
             "--acks" => self.acks = value(name, rest)?,
             "--fetch" => self.fetch = true,
+            "--topic" => self.topic = Some(value(name, rest)?),
             _ => return Err(format!("unknown option `{name}`")),
         }
         Ok(())

@@ -42,6 +42,10 @@ pub(crate) struct Broker {
 impl Broker {
     /// Makes topics that a client asked for by name, with the broker's defaults.
     pub(crate) async fn create_missing(&self, names: BTreeSet<TopicName>) {
+        if !self.partitions.have_room() {
+            // Said in the log when the directory became full.
+            return;
+        }
         let topics = names
             .into_iter()
             .map(|name| NewTopic { name: name.as_str().to_owned(), ..NewTopic::default() });

@@ -18,7 +18,10 @@ use crate::config::{Listener, NodeConfig};
 use crate::connection::{Closed, Connection, Lane};
 use crate::controller::{ControllerHost, HostError};
 use crate::identity::{Identity, IdentityError};
-use crate::partition::{LogDirectory, PartitionHost, Partitions, run_checkpoints, run_syncer};
+use crate::partition::{
+    LogDirectory, PartitionHost, Partitions, SpaceWatch, run_checkpoints, run_space_watch,
+    run_syncer,
+};
 use crate::producer_ids::ProducerIds;
 
 /// How long to wait before accepting again when the system refused: it has run out of something
@@ -146,12 +149,16 @@ impl Node {
         let identity = Identity::establish(&env, &config).await?;
         let bound = bind_all(&env, &config)?;
         let listeners: Vec<Listener> = bound.iter().map(|bound| bound.listener.clone()).collect();
-        let directory = LogDirectory::open(&env, &config.log_dir, config.durability).await;
+        let space = SpaceWatch::new(&config.log_dir, config.log_dir_reserve_bytes);
+        let room = space.begin(&env).await;
+        let directory = LogDirectory::open(&env, &config.log_dir, config.durability, space).await;
         let directory = Arc::new(directory.map_err(StartError::storage(&config))?);
         let partitions = Arc::new(Partitions::new(Arc::clone(&directory)));
         env.spawn.spawn("syncer", Box::pin(run_syncer(env.clone(), Arc::clone(&directory))));
         let checkpoints = run_checkpoints(env.clone(), Arc::clone(&directory));
         env.spawn.spawn("checkpoints", Box::pin(checkpoints));
+        let watch = run_space_watch(env.clone(), Arc::clone(&directory), room);
+        env.spawn.spawn("space", Box::pin(watch));
         let publisher = PartitionHost::start(&env, &config, Arc::clone(&partitions));
         let (host, controller, metadata) =
             ControllerHost::start(&env, &config, &identity, &listeners, Box::new(publisher))

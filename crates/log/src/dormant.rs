@@ -11,7 +11,7 @@ use ottla_types::Offset;
 use crate::files::parse_segment_name;
 use crate::segment::Segment;
 use crate::view::SealedSegment;
-use crate::{LogConfig, LogPosition, LogView, OpenLogError};
+use crate::{LogConfig, LogPosition, LogView, OpenLogError, SetAside};
 
 /// What the checkpoints of a log directory say of one partition; by default, nothing.
 ///
@@ -33,7 +33,7 @@ pub struct Checkpointed {
 }
 
 /// A log as its directory's names tell it. Readers can be served from it; a writer opens it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DormantLog {
     pub(crate) directory: Arc<Path>,
     pub(crate) config: LogConfig,
@@ -43,6 +43,8 @@ pub struct DormantLog {
     pub(crate) settled: Option<LogPosition>,
     /// There is no segment: the first one will be made.
     pub(crate) is_new: bool,
+    /// What was deleted and not removed yet when the last process ended.
+    leftovers: SetAside,
 }
 
 impl DormantLog {
@@ -58,6 +60,7 @@ impl DormantLog {
     ) -> Result<Self, OpenLogError> {
         let entries = list_or_make(disk, directory).await?;
         let directory: Arc<Path> = directory.into();
+        let leftovers = SetAside::among(&directory, &entries);
         let mut found = segments(&entries);
         let is_new = found.is_empty();
         if is_new {
@@ -74,7 +77,7 @@ impl DormantLog {
         let start = found[0].0.max(known.log_start.unwrap_or(Offset::ZERO));
         let settled = settled.filter(|end| start <= end.offset);
         let view = LogView::new(start, sealed, active);
-        Ok(Self { directory, config, known, view, settled, is_new })
+        Ok(Self { directory, config, known, view, settled, is_new, leftovers })
     }
 
     /// Whether the end is known without reading a byte: the log is new, or was stopped cleanly and
@@ -97,6 +100,12 @@ impl DormantLog {
     #[must_use]
     pub const fn end(&self) -> LogPosition {
         self.settled.expect("only the end of a settled log is known")
+    }
+
+    /// The files that were deleted and not removed yet when the last process ended: the host
+    /// removes them.
+    pub fn take_leftovers(&mut self) -> SetAside {
+        std::mem::take(&mut self.leftovers)
     }
 
     /// For readers. Those that hold it when the log is opened may go on with it.

@@ -34,7 +34,12 @@ pub struct ParseFileError {
 /// The name of the segment whose first offset is `base`.
 #[must_use]
 pub fn segment_name(base: Offset) -> String {
-    format!("{base:0NAME_DIGITS$}.log", base = base.get())
+    segment_file(base, "log")
+}
+
+/// The name of a segment's file of that extension.
+pub(crate) fn segment_file(base: Offset, extension: &str) -> String {
+    format!("{base:0NAME_DIGITS$}.{extension}", base = base.get())
 }
 
 /// The first offset of the segment of that name; `None` for every other file.
@@ -108,7 +113,8 @@ impl LeaderEpochCache {
         disk.replace_file(&path, self.encode().as_bytes()).await
     }
 
-    /// Reads the file's text.
+    /// Reads the file's text. Its last line must be whole: a number that is cut short is another
+    /// number.
     ///
     /// # Errors
     /// When the text is not what Kafka writes, or its entries do not grow.
@@ -133,6 +139,9 @@ impl LeaderEpochCache {
         }
         if cache.entries().len() != count {
             return Err(wrong(2, "the number of entries is wrong"));
+        }
+        if !text.ends_with('\n') {
+            return Err(wrong(2 + count, "the last line is cut short"));
         }
         Ok(cache)
     }
@@ -190,6 +199,8 @@ mod tests {
         check_epochs("0\n1\n-1 0\n", 3);
         check_epochs("0\n2\n1 0\n1 5\n", 4);
         check_epochs("0\n2\n1 5\n2 5\n", 4);
+        // What is cut short is another number.
+        check_epochs("0\n2\n0 0\n3 12", 4);
     }
 
     fn check_epochs(text: &str, line: usize) {

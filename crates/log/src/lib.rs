@@ -8,11 +8,14 @@
 //! corruption, which is reported and never cut away.
 
 mod aborted;
+mod advance;
+mod ages;
 mod append_list;
 mod checkpoint;
 mod checkpoint_file;
 mod cold;
 mod config;
+mod cut;
 mod dormant;
 mod durability;
 mod epochs;
@@ -22,6 +25,7 @@ mod fixtures;
 mod index;
 #[allow(dead_code, reason = "opening and checkpoints use all of it")]
 mod index_file;
+pub mod inspect;
 mod load;
 mod log;
 mod lookup;
@@ -29,6 +33,7 @@ mod open;
 mod producer_snapshot;
 mod producers;
 mod recovery;
+mod retention;
 mod roll;
 mod segment;
 mod truncate;
@@ -36,6 +41,7 @@ mod view;
 mod walk;
 
 pub use aborted::AbortedTransaction;
+pub use advance::{Doomed, SetAside};
 pub use checkpoint::{CheckpointPlan, Superseded, WrittenCheckpoint};
 pub use checkpoint_file::{
     CLEAN_SHUTDOWN, CLEANER_CHECKPOINT, CleanShutdown, HIGH_WATERMARK_CHECKPOINT,
@@ -43,6 +49,7 @@ pub use checkpoint_file::{
 };
 pub use cold::{Cold, ColdRange, UnloadedSegment};
 pub use config::LogConfig;
+pub use cut::CutPlan;
 pub use dormant::{Checkpointed, DormantLog};
 pub use durability::Unsynced;
 pub use epochs::{EpochEnd, EpochEntry, LeaderEpochCache, StaleEpoch};
@@ -58,6 +65,7 @@ pub use producers::{
     Admission, EndedTransaction, ProducerError, ProducerState, RECENT_BATCHES, RecentBatch,
 };
 pub use recovery::Fault;
+pub use retention::{Expired, LogFacts, RetentionLimits, SegmentFacts};
 pub use roll::{FreshSegment, RollError, RollPlan};
 pub use truncate::TruncateError;
 pub use view::{Located, LogView, ReadError, ReadOutcome, RecordSlice};

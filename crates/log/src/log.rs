@@ -1,10 +1,11 @@
 //! The one writer of a partition.
 
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_env::File;
 use ottla_records::{BatchHeader, CheckedBatch, EndTransactionMarker};
 use ottla_types::planted::{self, Bug};
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
@@ -16,7 +17,7 @@ use crate::segment::{Loaded, SegmentTail};
 use crate::view::SealedSegment;
 use crate::{
     Admission, FreshSegment, LeaderEpochCache, LogConfig, LogView, ProducerError, ProducerState,
-    RollPlan, StaleEpoch,
+    RollPlan, SegmentFacts, StaleEpoch,
 };
 
 /// A place between two batches: Kafka calls it `LogOffsetMetadata`.
@@ -56,6 +57,12 @@ pub enum AppendError {
     Producer(#[from] ProducerError),
     #[error(transparent)]
     Epoch(#[from] StaleEpoch),
+    /// How much was written is unknown. It has to be cut off ([`Log::cut_plan`]); nothing is
+    /// appended before that.
+    #[error("no space for the log: {0}")]
+    Full(#[source] io::Error),
+    #[error("what a full disk left of an earlier batch is not cut off yet")]
+    NeedsCut,
     /// How much was written is unknown, so nothing can be appended until the log is opened again.
     #[error("write to the log: {0}")]
     Storage(#[from] io::Error),
@@ -85,6 +92,8 @@ enum Health {
     Open,
     /// A successor of the active segment is being made.
     Rolling,
+    /// Behind the last good append the file holds what a full disk took of another.
+    NeedsCut,
     /// What the file holds behind the last good append is unknown.
     Dead,
 }
@@ -179,7 +188,8 @@ impl Log {
     /// read up to `high_watermark`.
     pub fn last_stable_offset(&mut self, high_watermark: Offset) -> Offset {
         self.producers.on_high_watermark(high_watermark);
-        self.producers.last_stable_offset(high_watermark)
+        // A transaction may be open whose beginning was deleted.
+        self.producers.last_stable_offset(high_watermark).max(self.start_offset())
     }
 
     /// What opening it found.
@@ -193,7 +203,8 @@ impl Log {
     /// is recognised and not written again.
     ///
     /// # Errors
-    /// Without an effect, except that after [`AppendError::Storage`] the log is dead.
+    /// Without an effect, except that after [`AppendError::Storage`] the log is dead, and after
+    /// [`AppendError::Full`] it needs a cut.
     pub fn append(
         &mut self,
         batch: &CheckedBatch<'_>,
@@ -230,6 +241,9 @@ impl Log {
         if let Some(latest) = self.epochs.latest().filter(|latest| epoch < *latest) {
             return Err(StaleEpoch { epoch, latest }.into());
         }
+        if self.health == Health::NeedsCut {
+            return Err(AppendError::NeedsCut);
+        }
         if self.health == Health::Rolling || self.is_full_for(batch.header(), now) {
             self.health = Health::Rolling;
             return Err(AppendError::NeedsRoll);
@@ -241,14 +255,29 @@ impl Log {
         Ok(Appended::New { base_offset, last_offset: header.last_offset() })
     }
 
-    fn write(&mut self, batch: &CheckedBatch<'_>, epoch: LeaderEpoch) -> io::Result<()> {
+    fn write(&mut self, batch: &CheckedBatch<'_>, epoch: LeaderEpoch) -> Result<(), AppendError> {
         let head = batch.head_at(self.end_offset, epoch);
         let parts = [IoSlice::new(&head), IoSlice::new(batch.section())];
         let written = self.active().file.write_at(self.tail.position, &parts);
-        if written.is_err() {
-            self.health = Health::Dead;
-        }
-        written
+        written.map_err(|error| {
+            let no_space =
+                matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            self.health = if no_space { Health::NeedsCut } else { Health::Dead };
+            if no_space { AppendError::Full(error) } else { AppendError::Storage(error) }
+        })
+    }
+
+    pub(crate) fn active_file(&self) -> Arc<dyn File> {
+        Arc::clone(&self.active().file)
+    }
+
+    /// What a full disk left behind the log's end is gone.
+    ///
+    /// # Panics
+    /// If no append asked for it.
+    pub fn on_cut(&mut self) {
+        assert!(self.health == Health::NeedsCut, "an append asked for a cut");
+        self.health = Health::Open;
     }
 
     fn on_written(
@@ -282,8 +311,36 @@ impl Log {
             || relative + i64::from(batch.last_offset_delta) > i64::from(i32::MAX)
     }
 
+    /// Asks for a successor of the active segment, as an append does that finds no room: since all
+    /// that it holds may go, say. False, and nothing is asked for, if it is empty, or if the log
+    /// takes no batch now.
+    pub fn begin_roll(&mut self) -> bool {
+        let may = self.health == Health::Open && self.tail.position > 0;
+        if may {
+            self.health = Health::Rolling;
+        }
+        may
+    }
+
+    /// What is known of the segment that is appended to.
+    #[must_use]
+    pub fn active_facts(&self) -> SegmentFacts {
+        SegmentFacts {
+            base: self.view.active().base,
+            bytes: self.tail.position,
+            newest: self.tail.max_timestamp.map(|max| max.timestamp),
+        }
+    }
+
+    /// Another view of the same log, which starts at `start`.
+    pub(crate) fn set_view(&mut self, view: LogView, start: Offset) {
+        assert_eq!(view.active().base, self.view.active().base, "only old segments may go");
+        self.view = view;
+        self.epochs.truncate_from_start(start);
+    }
+
     /// How to make a successor of the active segment, once [`AppendError::NeedsRoll`] was
-    /// answered: from then on, until [`Self::roll`] or [`Self::abandon_roll`], nothing else is, and
+    /// answered, or [`Self::begin_roll`]: from then on, until [`Self::roll`] or [`Self::abandon_roll`], nothing else is, and
     /// no sync is handed out.
     ///
     /// Wait for a sync that is under way ([`Self::is_syncing`]) before: if it fails, the success of

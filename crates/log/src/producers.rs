@@ -199,6 +199,11 @@ impl ProducerState {
         self.producers.iter().map(|(id, producer)| (*id, &**producer))
     }
 
+    /// One producer.
+    pub(crate) fn producer(&self, id: ProducerId) -> Option<&Producer> {
+        self.producers.get(&id).map(|producer| &**producer)
+    }
+
     /// Adds a producer as it was kept. False if there is one of that id, or another whose open
     /// transaction begins at the same offset: what was kept is not to be believed then.
     pub(crate) fn restore(&mut self, id: ProducerId, producer: Box<Producer>) -> bool {

@@ -24,6 +24,9 @@ pub(crate) struct Segment {
     pub(crate) kept_interval: u32,
     /// Its bytes when the log was surveyed; what nobody has loaded has not grown.
     pub(crate) surveyed: u64,
+    /// What the last entry of its `.timeindex` says: not to be relied on for more than that the
+    /// segment may be left alone.
+    pub(crate) peeked: OnceLock<Option<Timestamp>>,
     loaded: OnceLock<Loaded>,
 }
 
@@ -50,6 +53,7 @@ impl Segment {
             interval: config.index_interval_bytes,
             kept_interval: config.index_interval_bytes,
             surveyed,
+            peeked: OnceLock::new(),
             loaded: OnceLock::new(),
         }
     }

@@ -12,8 +12,9 @@ use ottla_wire::messages::create_topics_request::CreatableTopic;
 use ottla_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use ottla_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
-use super::errors::create_topic_code;
+use super::errors::{Refusal, create_topic_code};
 use super::{Answer, Call, Refused, encode};
+use crate::controller::Unavailable;
 
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let version = call.version;
@@ -29,12 +30,23 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
             request.topics.iter().map(|t| refusal(&t.name, ErrorCode::RequestTimedOut, None));
         return Ok(Answer::Now(answer(late.collect(), version)?));
     }
+    if !request.validate_only && !call.broker.partitions.have_room() {
+        // Kafka has no such answer. This one tells a person why, and a client to try again.
+        let Refusal { code, message, .. } = Refusal::directory_full();
+        let full = request.topics.iter().map(|t| refusal(&t.name, code, message.clone()));
+        return Ok(Answer::Now(answer(full.collect(), version)?));
+    }
     let broker = Arc::clone(call.broker);
     Ok(Answer::Later(Box::pin(async move {
         let names: Vec<String> = request.topics.iter().map(|topic| topic.name.clone()).collect();
         match broker.controller.create_topics(request).await {
             Ok(Ok(outcomes)) => answer(outcomes.iter().map(result).collect(), version),
-            Ok(Err(_)) | Err(_) => {
+            Ok(Err(Unavailable::NoSpace)) => {
+                let full = Refusal::directory_full();
+                let refused = names.iter().map(|n| refusal(n, full.code, full.message.clone()));
+                answer(refused.collect(), version)
+            }
+            Ok(Err(Unavailable::Behind | Unavailable::Ended)) | Err(_) => {
                 let refused = names.iter().map(|n| refusal(n, ErrorCode::NotController, None));
                 answer(refused.collect(), version)
             }

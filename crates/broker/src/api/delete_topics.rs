@@ -10,6 +10,7 @@ use ottla_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 
 use super::errors::delete_topic_code;
 use super::{Answer, Call, Refused, encode};
+use crate::controller::Unavailable;
 
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let version = call.version;
@@ -24,7 +25,12 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     Ok(Answer::Later(Box::pin(async move {
         match broker.controller.delete_topics(DeleteTopics { topics: topics.clone() }).await {
             Ok(Ok(deleted)) => answer(deleted.iter().map(result).collect(), version),
-            Ok(Err(_)) | Err(_) => {
+            Ok(Err(Unavailable::NoSpace)) => {
+                let code = ErrorCode::KafkaStorageError;
+                let refused = topics.iter().map(|topic| refusal(topic, code));
+                answer(refused.collect(), version)
+            }
+            Ok(Err(Unavailable::Behind | Unavailable::Ended)) | Err(_) => {
                 let refused = topics.iter().map(|topic| refusal(topic, ErrorCode::NotController));
                 answer(refused.collect(), version)
             }

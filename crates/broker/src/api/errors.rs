@@ -20,6 +20,11 @@ impl Refusal {
     fn with(code: ErrorCode, message: String) -> Self {
         Self { code, message: Some(message), records: Vec::new() }
     }
+
+    /// Producers try again what is refused so; a person reads why.
+    pub(super) fn directory_full() -> Self {
+        Self::with(ErrorCode::KafkaStorageError, "the log directory is full".to_owned())
+    }
 }
 
 impl From<ErrorCode> for Refusal {
@@ -77,6 +82,7 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         let code = match &error {
             AppendError::NotLeader => ErrorCode::NotLeaderOrFollower,
+            AppendError::DirectoryFull => return Self::directory_full(),
             AppendError::Roll(_) | AppendError::Offline(_) => ErrorCode::KafkaStorageError,
             AppendError::Log(log) => log_code(log),
         };
@@ -102,7 +108,10 @@ fn log_code(error: &LogAppendError) -> ErrorCode {
         },
         LogAppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         LogAppendError::NeedsRoll | LogAppendError::Epoch(_) => ErrorCode::NotLeaderOrFollower,
-        LogAppendError::Storage(_) | LogAppendError::Dead => ErrorCode::KafkaStorageError,
+        LogAppendError::Full(_)
+        | LogAppendError::NeedsCut
+        | LogAppendError::Storage(_)
+        | LogAppendError::Dead => ErrorCode::KafkaStorageError,
     }
 }
 

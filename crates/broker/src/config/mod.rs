@@ -37,6 +37,8 @@ pub struct NodeConfig {
     /// The voters of a static quorum (`kraft.version` 0); where absent, they are in the log.
     pub quorum_voters: Option<VoterSet>,
     pub durability: Durability,
+    /// Bytes kept free of records; where absent, derived from the size of the file system.
+    pub log_dir_reserve_bytes: Option<u64>,
     pub auto_create_topics: bool,
     pub partitions_default: i32,
     /// What holds for all its logs, but for the metadata's.
@@ -155,6 +157,17 @@ static DURABILITY: Property<Durability> = Property {
     },
 };
 
+static LOG_DIR_RESERVE: Property<u64> = Property {
+    name: "ottla.log.dir.reserve.bytes",
+    synonym: None,
+    default: None,
+    kind: Kind::Long,
+    doc: "Bytes of the log folder's file system that records leave free, for metadata and \
+          checkpoints: below, Produce and CreateTopics are refused until there is room again. \
+          Where absent, a twentieth of the file system, at most 1 GiB.",
+    parse: |text| number(text, 0, i64::MAX).map(i64::cast_unsigned),
+};
+
 static AUTO_CREATE_TOPICS: Property<bool> = Property {
     name: "auto.create.topics.enable",
     synonym: None,
@@ -231,6 +244,7 @@ impl NodeConfig {
         let log_dir = reader.read(&LOG_DIRS);
         let quorum_voters = reader.read(&QUORUM_VOTERS);
         let durability = reader.read(&DURABILITY);
+        let log_dir_reserve_bytes = reader.read(&LOG_DIR_RESERVE);
         let auto_create_topics = reader.read(&AUTO_CREATE_TOPICS);
         let partitions_default = reader.read(&NUM_PARTITIONS);
         let logs = LogSettings::read(reader);
@@ -250,6 +264,7 @@ impl NodeConfig {
             log_dir: log_dir?,
             quorum_voters,
             durability: durability?,
+            log_dir_reserve_bytes,
             auto_create_topics: auto_create_topics?,
             partitions_default: partitions_default?,
             logs: logs?,

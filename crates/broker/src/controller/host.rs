@@ -20,7 +20,7 @@ use crate::publisher::MetadataPublisher;
 
 use super::quorum::{Quorum, storage};
 use super::start::Leading;
-use super::{AllocationRefused, Answered, HostError, Metadata, Request};
+use super::{AllocationRefused, Answered, HostError, Metadata, Request, Unavailable};
 
 /// Changes that may be under way at once: appended and not yet told to everybody. More requests
 /// than that wait in the mailbox, and behind it their connections.
@@ -74,6 +74,15 @@ impl Parked {
             Self::CreateTopics(to, response) => to.send(Ok(response)),
             Self::DeleteTopics(to, response) => to.send(Ok(response)),
             Self::ProducerIds(to, response) => to.send(Ok(response)),
+            Self::Nobody => {}
+        }
+    }
+
+    fn refuse(self, why: Unavailable) {
+        match self {
+            Self::CreateTopics(to, _) => to.send(Err(why)),
+            Self::DeleteTopics(to, _) => to.send(Err(why)),
+            Self::ProducerIds(to, _) => to.send(Err(why.into())),
             Self::Nobody => {}
         }
     }
@@ -226,8 +235,17 @@ impl Host {
         let change = if records.is_empty() {
             None
         } else {
-            self.quorum.append(records).await?;
-            Some(self.quorum.take_changes())
+            let before = self.quorum.end();
+            match self.quorum.append(records).await {
+                Ok(()) => Some(self.quorum.take_changes()),
+                Err(error) if error.is_no_space() && self.quorum.end() == before => {
+                    // Others have taken even the reserve. The log directory's watcher says so.
+                    tracing::debug!(%error, "request refused");
+                    parked.refuse(Unavailable::NoSpace);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
         };
         self.uncommitted.push_back(Step { end: self.quorum.end(), change, parked });
         if self.quorum.is_committed() {
@@ -289,10 +307,7 @@ impl Host {
     /// The last record of a clean stop.
     async fn see_off(&mut self) -> Result<(), HostError> {
         let fence = Controller::fence_broker(self.quorum.image(), self.node);
-        self.quorum.append(fence.as_slice()).await?;
-        let change = Some(self.quorum.take_changes());
-        let end = self.quorum.end();
-        self.uncommitted.push_back(Step { end, change, parked: Parked::Nobody });
+        self.append(fence.as_slice(), Parked::Nobody).await?;
         self.sync_all().await?;
         self.quorum.close().await
     }

@@ -73,6 +73,8 @@ pub(crate) enum Unavailable {
     Behind,
     #[error("the controller has ended")]
     Ended,
+    #[error("the disk has no space for the metadata log")]
+    NoSpace,
 }
 
 /// Asks the controller, from any loop.
@@ -187,12 +189,18 @@ pub enum HostError {
 }
 
 impl HostError {
+    /// Whether only space was missing, and the metadata log is as it was before.
+    pub(super) const fn is_no_space(&self) -> bool {
+        matches!(self, Self::Append(AppendError::Full(_)) | Self::Roll(RollError::Create(_)))
+    }
+
     /// What to do about it, where that is known.
     pub(crate) fn cure(&self) -> &'static str {
         match self {
             Self::Storage { error, .. }
             | Self::Open(OpenLogError::Storage(error))
-            | Self::Append(AppendError::Storage(error)) => identity::cure(error),
+            | Self::Append(AppendError::Full(error) | AppendError::Storage(error))
+            | Self::Roll(RollError::Create(error)) => identity::cure(error),
             _ => "",
         }
     }

@@ -162,6 +162,9 @@ impl Quorum {
     }
 
     /// Appends records, to the page cache only. Up to 10,000 stay together: no crash parts them.
+    ///
+    /// Without an effect where there is no space for the first 10,000
+    /// ([`HostError::is_no_space`], and the end is where it was).
     pub(super) async fn append(&mut self, records: &[Record]) -> Result<(), HostError> {
         let now = self.env.clock.wall();
         for records in records.chunks(RECORDS_PER_BATCH_MAX) {
@@ -256,13 +259,31 @@ impl Quorum {
         let now = self.env.clock.wall();
         let mut appended = self.log.append(&batch.checked(), epoch, now);
         if matches!(appended, Err(AppendError::NeedsRoll)) {
-            let fresh = self.log.roll_plan().prepare(&self.env.disk).await?;
-            self.log.roll(fresh);
+            self.roll().await?;
             appended = self.log.append(&batch.checked(), epoch, now);
+        }
+        if matches!(appended, Err(AppendError::Full(_))) {
+            let cut = self.log.cut_plan().perform(&self.env.disk).await;
+            cut.map_err(storage("cut off the torn end of the metadata log"))?;
+            self.log.on_cut();
         }
         match appended? {
             Appended::New { .. } => Ok(()),
             Appended::Duplicate { .. } => unreachable!("no producer stamps these batches"),
+        }
+    }
+
+    async fn roll(&mut self) -> Result<(), HostError> {
+        match self.log.roll_plan().prepare(&self.env.disk).await {
+            Ok(fresh) => {
+                self.log.roll(fresh);
+                Ok(())
+            }
+            Err(error) => {
+                // After a failed sync nobody goes on anyway.
+                self.log.abandon_roll();
+                Err(error.into())
+            }
         }
     }
 }

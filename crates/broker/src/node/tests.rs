@@ -1,5 +1,6 @@
 //! A node in the fake world, and clients that talk frames to it.
 
+mod full_disk;
 mod transactions;
 
 use std::cell::Cell;
@@ -21,8 +22,8 @@ use ottla_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use ottla_wire::messages::metadata_request::MetadataRequestTopic;
 use ottla_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use ottla_wire::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, FetchResponse, MetadataRequest,
-    MetadataResponse, ProduceRequest, ProduceResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, FetchRequest, FetchResponse,
+    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
 };
 use ottla_wire::{ApiKey, EncodeError, Reader, RequestHeader, ResponseHeader, Writer};
 

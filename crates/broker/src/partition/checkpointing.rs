@@ -232,7 +232,7 @@ fn tolerate(partition: &Partition, error: io::Error) -> Result<(), CheckpointErr
     Ok(())
 }
 
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::Partition;
 use super::checkpoints::{Checkpoints, Remembered};
 use super::last_stop::{LastStop, fail};
+use super::space::SpaceWatch;
 use super::waiters::list_once;
 
 /// `ottla.durability`: when an append counts as committed.
@@ -47,6 +48,7 @@ pub(crate) struct LogDirectory {
     checkpoint_work: Notify,
     /// Held by whoever writes checkpoints, or moves directories that checkpoints are written into.
     checkpointing: tokio::sync::Mutex<()>,
+    space: SpaceWatch,
     dirty_bytes: AtomicU64,
     /// Partitions with unsynced bytes: each is listed once, by its own `dirty` mark.
     dirty: Mutex<Vec<Arc<Partition>>>,
@@ -62,24 +64,30 @@ impl LogDirectory {
     /// A directory that nobody used before.
     #[cfg(test)]
     pub(super) fn new(place: &Path, durability: Durability) -> Self {
-        Self::with(place, durability, Checkpoints::none(place), LastStop::none(place))
+        let space = SpaceWatch::new(place, None);
+        Self::with(place, durability, space, (Checkpoints::none(place), LastStop::none(place)))
     }
 
     /// Reads what the last process left of itself. Nothing is written yet.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(crate) async fn open(env: &Env, place: &Path, durability: Durability) -> io::Result<Self> {
+    pub(crate) async fn open(
+        env: &Env,
+        place: &Path,
+        durability: Durability,
+        space: SpaceWatch,
+    ) -> io::Result<Self> {
         let checkpoints = Checkpoints::read(env, place).await?;
         let last_stop = LastStop::read(env, place).await?;
-        Ok(Self::with(place, durability, checkpoints, last_stop))
+        Ok(Self::with(place, durability, space, (checkpoints, last_stop)))
     }
 
     fn with(
         place: &Path,
         durability: Durability,
-        checkpoints: Checkpoints,
-        last_stop: LastStop,
+        space: SpaceWatch,
+        (checkpoints, last_stop): (Checkpoints, LastStop),
     ) -> Self {
         Self {
             place: place.to_owned(),
@@ -89,6 +97,7 @@ impl LogDirectory {
             checkpoints_due: Mutex::new(Vec::new()),
             checkpoint_work: Notify::new(),
             checkpointing: tokio::sync::Mutex::new(()),
+            space,
             dirty_bytes: AtomicU64::new(0),
             dirty: Mutex::new(Vec::new()),
             parked: Mutex::new(Vec::new()),
@@ -130,8 +139,13 @@ impl LogDirectory {
         &self.checkpoints
     }
 
+    pub(crate) const fn space(&self) -> &SpaceWatch {
+        &self.space
+    }
+
     /// A partition has grown by `bytes`; called under its lock.
     pub(super) fn on_appended(&self, partition: &Arc<Partition>, bytes: u64, newly_dirty: bool) {
+        self.space.on_appended(bytes);
         let dirty = self.dirty_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if newly_dirty {
             self.dirty_set().push(Arc::clone(partition));

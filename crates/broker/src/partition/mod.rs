@@ -9,6 +9,7 @@ mod lock;
 mod opening;
 mod published;
 mod registry;
+mod space;
 mod spread;
 mod waiters;
 
@@ -40,6 +41,7 @@ pub use lock::partition_lock_waits_total;
 use opening::Offline;
 pub(crate) use published::{Bounds, Isolation};
 pub(crate) use registry::{Absent, Partitions, TopicEntry};
+pub(crate) use space::{SpaceWatch, run_space_watch};
 pub(crate) use waiters::FetchWaiter;
 
 use lock::CountedLock;
@@ -134,6 +136,8 @@ pub(crate) enum AppendError {
     Roll(io::ErrorKind),
     #[error(transparent)]
     Offline(#[from] Offline),
+    #[error("the log directory is full")]
+    DirectoryFull,
 }
 
 impl Partition {
@@ -248,6 +252,9 @@ impl Partition {
         batch: &CheckedBatch<'_>,
         waker: &Waker,
     ) -> Result<Admission, AppendError> {
+        if !self.directory.space().admits() {
+            return Err(AppendError::DirectoryFull);
+        }
         if self.directory.park_if_over_budget(waker) {
             return Ok(Admission::Parked);
         }
@@ -281,6 +288,10 @@ impl Partition {
             Err(LogAppendError::NeedsRoll) => {
                 self.roll(env, &mut state);
                 Ok(state.park(waker))
+            }
+            Err(error @ LogAppendError::Full(_)) => {
+                self.on_no_space(env, &state);
+                Err(error.into())
             }
             Err(error @ (LogAppendError::Storage(_) | LogAppendError::Dead)) => {
                 // Kafka, too, ends a broker whose only log directory has failed: what the file

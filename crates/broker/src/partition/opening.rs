@@ -10,6 +10,7 @@ use ottla_env::Env;
 use ottla_log::{DormantLog, Log, LogPosition, LogView, OpenLogError};
 use ottla_types::Offset;
 
+use super::checkpointing::is_full;
 use super::{Absent, Durability, Partition, State};
 
 /// The writer's half of a partition's log.
@@ -125,25 +126,40 @@ impl Partition {
         let rolling = Arc::clone(&self.rolling).try_lock_owned().ok();
         let task = async move {
             let _rolling = rolling;
-            let opened = dormant.open(&opening.disk).await;
-            partition.on_opened(&opening, opened).await;
+            let opened = dormant.clone().open(&opening.disk).await;
+            partition.on_opened(&opening, dormant, opened).await;
         };
         env.spawn.spawn("open", Box::pin(task));
     }
 
-    async fn on_opened(self: &Arc<Self>, env: &Env, opened: Result<Log, OpenLogError>) {
+    async fn on_opened(
+        self: &Arc<Self>,
+        env: &Env,
+        dormant: DormantLog,
+        opened: Result<Log, OpenLogError>,
+    ) {
         match opened {
             Ok(log) if log.end() == self.bounds().log_end => self.on_open(log),
             Ok(log) => {
                 let (found, shown) = (log.end().offset, self.bounds().log_end.offset);
                 self.on_damaged(&format!("its log ends at {found}, and not at {shown}"));
             }
+            Err(OpenLogError::Storage(error)) if is_full(&error) => self.on_no_room(dormant),
             // The directory has failed, and it is the only one.
             Err(OpenLogError::Storage(error)) => {
                 self.directory.fail(env, &format!("cannot open {}: {error}", self.name)).await;
             }
             Err(error) => self.on_damaged(&error.to_string()),
         }
+    }
+
+    /// There was no space to make a file: the log is dormant as before, and appends are refused
+    /// until there is room.
+    fn on_no_room(&self, dormant: DormantLog) {
+        self.directory.space().on_none_found();
+        let mut state = self.state.lock();
+        state.writer = Writer::Dormant(dormant);
+        state.waiters.on_room();
     }
 
     fn on_open(self: &Arc<Self>, mut log: Log) {

@@ -129,6 +129,11 @@ impl Partitions {
         self.directory.checkpoints()
     }
 
+    /// Whether there is room for appends, and so for more topics.
+    pub(crate) fn have_room(&self) -> bool {
+        self.directory.space().admits()
+    }
+
     pub(crate) fn topic(&self, name: &str) -> Option<Arc<TopicEntry>> {
         self.topics.load().by_name.get(name).cloned()
     }

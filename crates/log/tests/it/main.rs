@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod deletion;
+#[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod inspect;
 #[cfg(test)]
 mod memory_disk;
 #[cfg(all(test, feature = "planted"))]
@@ -12,6 +16,8 @@ mod planted;
 mod producers;
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod recovering;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -18,8 +18,10 @@ struct World {
     names: Mutex<Names>,
     durable: Mutex<Names>,
     fail_writes: AtomicBool,
+    full: AtomicBool,
     fail_syncs: AtomicBool,
     cold: AtomicBool,
+    locked: AtomicBool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -72,8 +74,18 @@ impl MemoryDisk {
         self.0.fail_writes.store(true, Ordering::Relaxed);
     }
 
+    /// Writes are done by half, for want of space.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.0.full.store(full, Ordering::Relaxed);
+    }
+
     pub(crate) fn fail_syncs(&self) {
         self.0.fail_syncs.store(true, Ordering::Relaxed);
+    }
+
+    /// As if another process held every lock.
+    pub(crate) fn lock_all(&self) {
+        self.0.locked.store(true, Ordering::Relaxed);
     }
 
     /// Reads from the cache find nothing until the disk has read the file.
@@ -140,9 +152,16 @@ fn of(file: &Arc<dyn File>) -> &MemoryFile {
     file.as_any().downcast_ref().unwrap()
 }
 
+#[derive(Debug)]
+struct Free;
+
+impl FileLock for Free {}
+
 impl File for MemoryFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let failing = self.world.upgrade().unwrap().fail_writes.load(Ordering::Relaxed);
+        let world = self.world.upgrade().unwrap();
+        let full = world.full.load(Ordering::Relaxed);
+        let failing = full || world.fail_writes.load(Ordering::Relaxed);
         let mut bytes = self.bytes.lock().unwrap();
         let mut at = usize::try_from(at).unwrap();
         for part in parts {
@@ -152,7 +171,11 @@ impl File for MemoryFile {
             bytes[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
-        if failing { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        match (full, failing) {
+            (true, _) => Err(io::ErrorKind::StorageFull.into()),
+            (false, true) => Err(io::Error::other("the device is gone")),
+            (false, false) => Ok(()),
+        }
     }
 
     fn read_cached(&self, at: u64, buffer: &mut [u8]) -> io::Result<CachedRead> {
@@ -251,14 +274,23 @@ impl Disk for MemoryDisk {
             is_dir: false,
             len: file.bytes.lock().unwrap().len() as u64,
         };
-        to.send(Ok(within.map(entry).collect()));
+        let directories = names.directories.iter().filter(|name| name.parent() == Some(path));
+        let directory = |name: &PathBuf| DirEntry {
+            name: name.file_name().unwrap().to_str().unwrap().to_owned(),
+            is_dir: true,
+            len: 0,
+        };
+        let mut entries: Vec<_> = within.map(entry).chain(directories.map(directory)).collect();
+        entries.sort();
+        to.send(Ok(entries));
     }
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
         let mut names = self.0.names.lock().unwrap();
-        let file = names.files.remove(from).unwrap();
-        names.files.insert(onto.to_owned(), file);
-        to.send(Ok(()));
+        let file = names.files.remove(from).ok_or(io::ErrorKind::NotFound);
+        to.send(
+            file.map(|file| drop(names.files.insert(onto.to_owned(), file))).map_err(Into::into),
+        );
     }
 
     fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {
@@ -270,7 +302,10 @@ impl Disk for MemoryDisk {
         unreachable!("a log does not remove directories");
     }
 
-    fn lock(&self, _: &Path, _: Reply<io::Result<Box<dyn FileLock>>>) {
-        unreachable!("a log does not lock");
+    fn lock(&self, _: &Path, to: Reply<io::Result<Box<dyn FileLock>>>) {
+        to.send(match self.0.locked.load(Ordering::Relaxed) {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(Box::new(Free)),
+        });
     }
 }

@@ -85,6 +85,38 @@ fn a_log_is_dead_after_a_failed_write() {
 }
 
 #[test]
+fn a_log_that_ran_out_of_space_goes_on_once_the_rest_is_cut_off() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    append(&disk, &mut log, &batch(&["a"])).unwrap();
+    disk.set_full(true);
+    let (end, segment) = (log.end(), format!("{DIRECTORY}/00000000000000000000.log"));
+    let failed = append(&disk, &mut log, &batch(&["b"]));
+    assert!(matches!(failed, Err(AppendError::Full(_))));
+    assert!(disk.content(&segment).len() as u64 > end.position, "half of it is there");
+    disk.set_full(false);
+    let refused = append(&disk, &mut log, &batch(&["b"]));
+    assert!(matches!(refused, Err(AppendError::NeedsCut)), "not behind half a batch");
+    assert_eq!(log.end(), end);
+    // Neither a sync meanwhile nor a crash makes anything of the half.
+    sync(&disk, &mut log);
+    assert_eq!(log.synced_end(), end);
+    let crashed = disk.crash(1_000);
+    let reopened = open(&crashed);
+    assert!(reopened.recovery().torn_tail.is_some());
+    assert_eq!(contents(&crashed, &reopened), [(0, "a".to_owned())]);
+
+    now(log.cut_plan().perform(&disk.ports())).unwrap();
+    log.on_cut();
+    assert_eq!(disk.content(&segment).len() as u64, end.position);
+    append(&disk, &mut log, &batch(&["b"])).unwrap();
+    let crashed = disk.crash(1_000);
+    let reopened = open(&crashed);
+    assert_eq!(reopened.recovery().torn_tail, None);
+    assert_eq!(contents(&crashed, &reopened), [(0, "a".to_owned()), (1, "b".to_owned())]);
+}
+
+#[test]
 fn a_log_is_dead_after_a_failed_sync() {
     let disk = MemoryDisk::default();
     let mut log = open(&disk);

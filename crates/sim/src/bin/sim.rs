@@ -1,7 +1,7 @@
 //! Runs the node in the simulator, seed by seed, on every core.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ottla_sim::{Options, Report, simulate};
+use ottla_sim::{Counts, Event, Options, Report, simulate};
 
 const USAGE: &str = "\
 usage: sim --seeds A..B            these seeds (0..50 without any option)
@@ -23,6 +23,9 @@ usage: sim --seeds A..B            these seeds (0..50 without any option)
 thread_local! {
     static SEED: Cell<Option<u64>> = const { Cell::new(None) };
 }
+
+/// From so many seeds on, everything that some seed must meet has to have happened.
+const SEEDS_THAT_MEET_ALL: u64 = 200;
 
 enum Work {
     Seeds(Range<u64>),
@@ -115,6 +118,8 @@ struct Totals {
     acked: u64,
     read: u64,
     traces: u64,
+    events: Counts,
+    faults: BTreeMap<&'static str, u64>,
 }
 
 impl Totals {
@@ -125,11 +130,26 @@ impl Totals {
         self.lives += u64::from(report.lives);
         self.acked += report.acked;
         self.read += report.read;
+        for (event, count) in &report.events {
+            *self.events.entry(*event).or_default() += count;
+        }
+        for fault in &report.faults {
+            *self.faults.entry(fault.kind()).or_default() += 1;
+        }
         // In any order: cores finish when they like.
         self.traces ^= report.trace_hash;
         if !report.is_clean() {
             say(&format!("{report}\n  {}", replay(seed)));
             self.failed.push(seed);
+        }
+    }
+
+    /// Events that should have happened by now and have not.
+    fn unmet(&self) -> Vec<Event> {
+        let unmet = |event: &Event| !self.events.contains_key(event);
+        match self.seeds {
+            ..SEEDS_THAT_MEET_ALL => Vec::new(),
+            _ => Event::ALL.into_iter().filter(unmet).collect(),
         }
     }
 }
@@ -171,7 +191,13 @@ fn run_many(seeds: Range<u64>, until: Option<Instant>) -> bool {
         totals.read,
         totals.traces
     ));
-    totals.failed.is_empty()
+    say(&format!("faults: {:?}", totals.faults));
+    say(&format!("met: {:?}", totals.events));
+    let unmet = totals.unmet();
+    if !unmet.is_empty() {
+        say(&format!("never met, so the seeds prove nothing about them: {unmet:?}"));
+    }
+    totals.failed.is_empty() && unmet.is_empty()
 }
 
 /// Leaves out one fault after the other as long as the seed still fails.

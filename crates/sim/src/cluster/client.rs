@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ottla_env::{Env, Mono};
-use ottla_wire::DecodeError;
+use ottla_wire::{DecodeError, ErrorCode};
 
 use super::calls::{self, Refused};
 use super::connection::{Answered, Connection};
 use super::history::{History, Partition, Topic};
+use super::sometimes::{self, Event};
 use crate::draws::Draws;
 
 /// How long a client waits for an answer before it takes the connection for broken.
@@ -56,8 +57,23 @@ impl Client {
         self.shared.history.borrow_mut().violate(what);
     }
 
+    /// As [`Self::violate`], unless the disk has broken its word about the partition.
+    pub(super) fn violate_of(&self, partition: Partition, what: String) {
+        self.shared.history.borrow_mut().violate_of(partition, what);
+    }
+
     pub(super) fn topic(&self, partition: Partition) -> Topic {
         self.shared.history.borrow().topics()[partition.topic].clone()
+    }
+
+    pub(super) fn is_written_off(&self, partition: Partition) -> bool {
+        self.shared.history.borrow().is_written_off(partition)
+    }
+
+    /// Any partition of any topic that can be written to; `None` before the first topic was made.
+    pub(super) fn any_sound_partition(&self) -> Option<Partition> {
+        let partitions = self.shared.history.borrow().sound_partitions();
+        (!partitions.is_empty()).then(|| *self.draws.pick(&partitions))
     }
 
     /// Any partition of any topic; `None` before the first topic was made.
@@ -123,6 +139,16 @@ impl Client {
     pub(super) fn on_broken(&self, error: &io::Error) {
         if error.kind() == io::ErrorKind::InvalidData {
             self.violate(format!("the node answers nonsense: {error}"));
+        }
+    }
+
+    /// As [`Self::expect_retriable`], about a partition whose files may be beyond repair.
+    pub(super) fn expect_retriable_of(&self, partition: Partition, what: &str, refused: Refused) {
+        if refused.is(ErrorCode::KafkaStorageError) {
+            sometimes::happens(Event::StorageError);
+        }
+        if !self.is_written_off(partition) {
+            self.expect_retriable(what, refused);
         }
     }
 

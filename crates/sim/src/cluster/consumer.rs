@@ -19,6 +19,9 @@ pub(super) struct Consumer {
     ends: BTreeMap<Partition, i64>,
 }
 
+/// Reads of a partition whose files are harmed.
+const PROBES: usize = 30;
+
 /// More than any batch here inflates to.
 const INFLATED_MAX: usize = 1 << 20;
 
@@ -82,6 +85,30 @@ impl Consumer {
         self.positions.get(&partition).copied().unwrap_or(0)
     }
 
+    /// Where to read on. Of a partition whose files are harmed, anywhere: somewhere in it nobody
+    /// may get past.
+    fn next_position(&self, partition: Partition) -> i64 {
+        let end = self.ends.get(&partition).copied().unwrap_or(0);
+        match u64::try_from(end) {
+            Ok(end) if end > 0 && self.client.is_written_off(partition) => {
+                i64::try_from(self.client.draws.below(end)).expect("below an offset")
+            }
+            _ => self.position(partition),
+        }
+    }
+
+    /// Reads here and there in a partition whose files are harmed: whatever is found is what was
+    /// written.
+    pub(super) async fn probe(&mut self, partition: Partition) {
+        let mut connection = self.client.connect().await;
+        for _ in 0..PROBES {
+            if let Err(error) = self.fetch(&mut connection, partition, 0).await {
+                self.client.on_broken(&error);
+                connection = self.client.connect().await;
+            }
+        }
+    }
+
     async fn ask_for_the_end(
         &mut self,
         connection: &mut Connection,
@@ -97,7 +124,7 @@ impl Consumer {
                 Ok(Some(end))
             }
             Err(refused) => {
-                self.client.expect_retriable("an end", refused);
+                self.client.expect_retriable_of(partition, "an end", refused);
                 Ok(None)
             }
         }
@@ -109,7 +136,8 @@ impl Consumer {
         if let Some(before) = before
             && before > end
         {
-            self.client.violate(format!("the end of {partition} went back from {before} to {end}"));
+            let what = format!("the end of {partition} went back from {before} to {end}");
+            self.client.violate_of(partition, what);
         }
     }
 
@@ -121,12 +149,12 @@ impl Consumer {
     ) -> io::Result<()> {
         let topic = self.client.topic(partition);
         let version = *self.client.draws.pick(&[4, 7, 11, 12, 13, 15, 17]);
-        let position = self.position(partition);
+        let position = self.next_position(partition);
         calls::fetch(connection, version, &topic, (partition.index, position), max_wait_ms);
         let answer = self.client.answer(connection).await?;
         match decoded(calls::fetched(&answer))? {
             Ok(fetched) => self.on_fetched(partition, position, &fetched),
-            Err(refused) => self.client.expect_retriable("a fetch", refused),
+            Err(refused) => self.client.expect_retriable_of(partition, "a fetch", refused),
         }
         Ok(())
     }
@@ -151,7 +179,7 @@ impl Consumer {
     }
 
     fn broken(&self, partition: Partition, at: i64, what: &str) {
-        self.client.violate(format!("read {partition}@{at}: {what}"));
+        self.client.violate_of(partition, format!("read {partition}@{at}: {what}"));
     }
 
     /// Records a batch's values; the offset behind it, if all is well.
@@ -183,11 +211,12 @@ impl Consumer {
                     next += 1;
                 }
                 Ok(record) => {
-                    history.violate(format!("{partition} jumps from {next} to {}", record.offset));
+                    let what = format!("{partition} jumps from {next} to {}", record.offset);
+                    history.violate_of(partition, what);
                     return None;
                 }
                 Err(error) => {
-                    history.violate(format!("read {partition}@{next}: {error}"));
+                    history.violate_of(partition, format!("read {partition}@{next}: {error}"));
                     return None;
                 }
             }

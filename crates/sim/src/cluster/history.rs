@@ -3,7 +3,7 @@
 //! Rules that one observation can break are checked as it is recorded; those that need the whole
 //! log, when a fresh client has read it at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ottla_types::Uuid;
@@ -56,6 +56,9 @@ pub(super) struct History {
     writes: BTreeMap<Value, Write>,
     seen: BTreeMap<(Partition, i64), Value>,
     power_lost: bool,
+    /// Partitions, by topic and number, whose files do not hold what was promised: none of it may
+    /// be served as anything else, but it may be missing.
+    written_off: BTreeSet<(String, i32)>,
     acked: u64,
     read: u64,
     violations: Vec<String>,
@@ -81,12 +84,37 @@ impl History {
         self.power_lost = true;
     }
 
+    /// The disk has broken its word about a partition.
+    pub(super) fn write_off(&mut self, partition: Option<(String, i32)>) {
+        self.written_off.extend(partition);
+    }
+
+    pub(super) fn is_written_off(&self, partition: Partition) -> bool {
+        let is = |(topic, index): &(String, i32)| {
+            *index == partition.index && *topic == self.topics[partition.topic].name
+        };
+        self.written_off.iter().any(is)
+    }
+
+    /// Something was seen that must not be, unless the disk has broken its word.
+    pub(super) fn violate_of(&mut self, partition: Partition, what: String) {
+        if !self.is_written_off(partition) {
+            self.violate(what);
+        }
+    }
+
     pub(super) fn on_topic(&mut self, topic: Topic) {
         self.topics.push(topic);
     }
 
     pub(super) fn topics(&self) -> &[Topic] {
         &self.topics
+    }
+
+    /// Every partition of every topic that is not written off.
+    pub(super) fn sound_partitions(&self) -> Vec<Partition> {
+        let sound = |partition: &Partition| !self.is_written_off(*partition);
+        self.partitions().into_iter().filter(sound).collect()
     }
 
     /// Every partition of every topic.
@@ -108,7 +136,8 @@ impl History {
         let partition = write.partition;
         if write.acked_at.is_some_and(|before| before != offset) {
             let before = write.acked_at;
-            self.violate(format!("{value:?} acknowledged at {before:?} and at {offset}"));
+            let what = format!("{value:?} acknowledged at {before:?} and at {offset}");
+            self.violate_of(partition, what);
             return;
         }
         write.acked_at = Some(offset);
@@ -116,7 +145,8 @@ impl History {
             && *other != value
         {
             let other = *other;
-            self.violate(format!("{value:?} acknowledged at {partition}@{offset}: {other:?}"));
+            let what = format!("{value:?} acknowledged at {partition}@{offset}: {other:?}");
+            self.violate_of(partition, what);
         }
     }
 
@@ -136,7 +166,8 @@ impl History {
         }
         let before = *self.seen.entry((partition, offset)).or_insert(value);
         if before != value {
-            self.violate(format!("{partition}@{offset} was {before:?} and is {value:?}"));
+            let what = format!("{partition}@{offset} was {before:?} and is {value:?}");
+            self.violate_of(partition, what);
         }
     }
 
@@ -151,9 +182,35 @@ impl History {
         if !dense || i64::try_from(log.len()) != Ok(end) {
             found.push(format!("{partition} has {} records, and its end is {end}", log.len()));
         }
-        found.extend(out_of_order(partition, &log));
+        found.extend(self.out_of_order(partition, &log));
         found.extend(self.missing(partition, &log));
-        self.violations.extend(found);
+        found.into_iter().for_each(|what| self.violate_of(partition, what));
+    }
+
+    /// Writers send what they number to each partition in order, and nothing twice under two
+    /// numbers. What was sent without a sequence over a connection that broke may come late.
+    fn out_of_order(&self, partition: Partition, log: &[(i64, Value)]) -> Vec<String> {
+        let (mut last, mut met) = (BTreeMap::<Writer, u32>::new(), BTreeSet::new());
+        let mut found = Vec::new();
+        for (offset, value) in log {
+            let twice = !met.insert(*value);
+            let before = last.get(&value.writer).copied();
+            match before.filter(|before| *before >= value.number) {
+                None => drop(last.insert(value.writer, value.number)),
+                Some(_) if !twice && self.may_come_late(*value) => {}
+                Some(before) => {
+                    let what = if twice { "twice" } else { "out of order" };
+                    found.push(format!("{value:?} at {partition}@{offset} after {before}: {what}"));
+                }
+            }
+        }
+        found
+    }
+
+    fn may_come_late(&self, value: Value) -> bool {
+        self.writes
+            .get(&value)
+            .is_some_and(|write| write.promise != Promise::ExactlyOnce && write.acked_at.is_none())
     }
 
     fn missing(&self, partition: Partition, log: &[(i64, Value)]) -> Vec<String> {
@@ -181,21 +238,6 @@ impl History {
     }
 }
 
-/// Writers send what they number to each partition in order, and nothing twice under two numbers.
-fn out_of_order(partition: Partition, log: &[(i64, Value)]) -> Vec<String> {
-    let mut last = BTreeMap::<Writer, u32>::new();
-    let mut found = Vec::new();
-    for (offset, value) in log {
-        if let Some(before) = last.insert(value.writer, value.number)
-            && before >= value.number
-        {
-            let what = if before == value.number { "twice" } else { "out of order" };
-            found.push(format!("{value:?} at {partition}@{offset} after {before}: {what}"));
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +251,7 @@ mod tests {
     /// A history in which values 0..3 were sent; then `more` happened, and the log was read.
     fn check(promise: Promise, log: &[u32], more: impl Fn(&mut History), expected: Option<&str>) {
         let mut history = History::default();
+        history.on_topic(Topic { name: "t".to_owned(), id: Uuid::ZERO, partitions: 1 });
         (0..3).for_each(|number| history.on_sent(value(number), HERE, promise));
         more(&mut history);
         for (offset, number) in (0..).zip(log) {
@@ -235,6 +278,10 @@ mod tests {
         };
         let garbage = |h: &mut History| h.on_read(HERE, 0, Some(b"garbage!"));
         let twice = |h: &mut History| (0..2).for_each(|at| h.on_acked(value(0), at));
+        let harmed = |h: &mut History| {
+            h.on_acked(value(1), 1);
+            h.write_off(Some(("t".to_owned(), 0)));
+        };
         let unpowered = |h: &mut History| {
             h.on_acked(value(1), 1);
             h.on_power_loss();
@@ -247,8 +294,13 @@ mod tests {
         check(ExactlyOnce,  &[0, 1, 2], acked(2),   Some("acknowledged at 0-0@2 and is at 1"));
         check(ExactlyOnce,  &[0, 1, 1], acked(1),   Some("twice"));
         check(ExactlyOnce,  &[0, 2, 1], none,       Some("out of order"));
+        check(WhilePowered, &[0, 2, 1], none,       None);
+        check(WhilePowered, &[0, 2, 1], acked(2),   Some("out of order"));
+        check(WhilePowered, &[0, 1, 2, 1], none,    Some("twice"));
         check(WhilePowered, &[0, 2],    acked(1),   Some("is lost"));
         check(WhilePowered, &[0, 2],    unpowered,  None);
+        check(ExactlyOnce,  &[0, 2],    harmed,     None);
+        check(ExactlyOnce,  &[0, 7],    harmed,     Some("never sent"));
         check(Nothing,      &[],        none,       None);
         check(Nothing,      &[7],       none,       Some("never sent"));
         check(Nothing,      &[0],       read(0, 1), Some("was Value"));

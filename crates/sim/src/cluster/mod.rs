@@ -15,7 +15,9 @@ mod nemesis;
 mod node;
 mod plan;
 mod producer;
+mod sometimes;
 mod values;
+mod vandal;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -33,6 +35,7 @@ use node::Supervised;
 pub use plan::PlannedFault;
 use plan::{Plan, Writes};
 use producer::Producer;
+pub use sometimes::{Counts, Event};
 
 use crate::draws::Draws;
 use crate::executor::Sim;
@@ -67,6 +70,8 @@ pub struct Report {
     /// Records that were acknowledged, and that were read.
     pub acked: u64,
     pub read: u64,
+    /// How often things happened that some run must meet.
+    pub events: Counts,
     /// The faults that happened.
     pub faults: Vec<PlannedFault>,
     /// What was seen that must not be.
@@ -124,7 +129,8 @@ pub fn simulate(seed: u64, options: &Options) -> Report {
     let run = Run::new(&mut sim, seed, plan);
     let (node, shared) = (run.node.host.clone(), Rc::clone(&run.shared));
     let (operator, faults) = (run.operator.clone(), run.plan.faults.clone());
-    sim.run(&operator, |env| run.play(env));
+    let ((), events) =
+        sometimes::watching(options.prints, || sim.run(&operator, |env| run.play(env)));
     let history = shared.history.borrow();
     let (acked, read) = history.counts();
     Report {
@@ -135,6 +141,7 @@ pub fn simulate(seed: u64, options: &Options) -> Report {
         lives: node.lives(),
         acked,
         read,
+        events,
         faults,
         violations: history.violations().to_vec(),
     }
@@ -198,7 +205,8 @@ impl Run {
         let (acked_before, _) = self.shared.history.borrow().counts();
         self.watch(&env, HEALED, || false).await;
         let acked = || self.shared.history.borrow().counts().0;
-        if !self.watch(&env, PATIENCE, || acked() > acked_before).await {
+        let hopeless = || self.shared.history.borrow().sound_partitions().is_empty();
+        if !self.watch(&env, PATIENCE, || acked() > acked_before || hopeless()).await {
             self.violate("nothing was acknowledged after all was healed".to_owned());
         }
         self.shared.phase.set(Phase::Draining);
@@ -303,6 +311,10 @@ impl Run {
         let partitions = self.shared.history.borrow().partitions();
         let deadline: Mono = env.clock.mono().after(PATIENCE);
         for partition in partitions {
+            if self.shared.history.borrow().is_written_off(partition) {
+                reader.probe(partition).await;
+                continue;
+            }
             let mut timer = env.clock.timer();
             timer.set(Some(deadline));
             let mut reading = Box::pin(reader.read_all(partition));

@@ -8,6 +8,8 @@ use ottla_env::{Env, Task};
 use super::client::Shared;
 use super::node::Supervised;
 use super::plan::{Fault, PlannedFault};
+use super::sometimes::{self, Event};
+use super::vandal;
 use crate::disk::DiskFault;
 use crate::host::{Death, Host};
 
@@ -31,6 +33,7 @@ impl Nemesis {
 
     /// Ends every fault.
     pub(super) fn heal(&self) {
+        self.node.heal();
         let host = &self.node.host;
         host.disk_fault(DiskFault::Healed);
         host.set_delay(Duration::ZERO);
@@ -41,9 +44,17 @@ impl Nemesis {
 
     async fn happen(&self, planned: PlannedFault) {
         self.env.clock.sleep(planned.at).await;
-        if planned.fault.excuses_halting() {
+        let fault = planned.fault;
+        if fault.excuses_halting() {
             self.node.excuse();
-            self.shared.history.borrow_mut().on_power_loss();
+            self.on_power_loss();
+        }
+        if let Fault::SyncFails { reboots, .. } = fault {
+            self.node.host.set_outlives_halts(!reboots);
+        }
+        let unreadable = matches!(fault, Fault::Unreadable { .. });
+        if unreadable {
+            self.node.excuse_starting(true);
         }
         if let Some((begin, end)) = planned.disk_faults() {
             self.node.host.disk_fault(begin);
@@ -52,16 +63,61 @@ impl Nemesis {
                 self.node.host.disk_fault(end);
             }
         }
+        if unreadable {
+            // Whoever has met it needs a moment to say so.
+            self.env.clock.sleep(Duration::from_millis(100)).await;
+            self.node.excuse_starting(false);
+        }
+        self.happen_to_the_node(fault);
+        self.happen_to_the_net(fault).await;
+    }
+
+    fn on_power_loss(&self) {
+        self.shared.history.borrow_mut().on_power_loss();
+    }
+
+    fn happen_to_the_node(&self, fault: Fault) {
         let host = &self.node.host;
-        match planned.fault {
-            Fault::Death { death, .. } | Fault::Stop { death } => {
-                if death == Death::PowerLoss {
-                    self.shared.history.borrow_mut().on_power_loss();
+        match fault {
+            Fault::Death { death, .. } | Fault::Deaths { death, .. } | Fault::Stop { death }
+                if death == Death::PowerLoss =>
+            {
+                self.on_power_loss();
+            }
+            Fault::Lie { .. } => self.on_power_loss(),
+            _ => {}
+        }
+        match fault {
+            Fault::Stop { death } => self.node.stop(death),
+            Fault::Deaths { death, lives, calls } => {
+                for life in 1..=lives {
+                    // Some at the same place, some later: each start gets further, or not.
+                    self.node.die_again(calls * life / lives, death);
                 }
-                if matches!(planned.fault, Fault::Stop { .. }) {
-                    self.node.stop(death);
+                host.end(death);
+            }
+            Fault::Vandalism { stops, what } => {
+                self.node.vandalise(what);
+                if stops {
+                    self.node.stop(Death::Kill);
+                } else {
+                    host.end(Death::Kill);
                 }
             }
+            Fault::Rot { draw } => {
+                if let Some(path) = vandal::rot(host, draw) {
+                    sometimes::happens(Event::BitFlipped);
+                    self.shared.history.borrow_mut().write_off(vandal::partition_of(&path));
+                }
+            }
+            Fault::WallJump { ms } => host.set_wall_skew_ms(ms),
+            _ => {}
+        }
+    }
+
+    async fn happen_to_the_net(&self, fault: Fault) {
+        let host = &self.node.host;
+        match fault {
             Fault::Cut { client, time } => {
                 self.clients[client].set_cut(host, true);
                 self.env.clock.sleep(time).await;
@@ -73,8 +129,7 @@ impl Nemesis {
                 self.env.clock.sleep(time).await;
                 host.set_delay(Duration::ZERO);
             }
-            Fault::WallJump { ms } => host.set_wall_skew_ms(ms),
-            Fault::SyncFails { .. } | Fault::Full { .. } | Fault::Slow { .. } => {}
+            _ => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The node of a run, and whoever starts it again.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use ottla_env::{Env, Mailbox, Sender, mailbox};
 
 use super::client::{Phase, Shared};
 use super::plan::Plan;
+use super::sometimes::{self, Event};
+use super::vandal::{self, Vandalism};
+use crate::disk::DiskFault;
 use crate::draws::Draws;
 use crate::host::{Death, Host};
 
@@ -24,7 +28,14 @@ pub(super) struct Supervised {
     status: RefCell<Status>,
     /// Asks the present life to stop in peace, and to end so.
     stop: RefCell<Sender<Death>>,
+    /// It may halt, and it may refuse to start.
     excused: Cell<bool>,
+    /// It may refuse to start, for as many reasons.
+    excused_from_starting: Cell<u32>,
+    /// What happens to its files before it is started again.
+    vandalism: RefCell<VecDeque<Vandalism>>,
+    /// How the next lives end: after so many disk calls.
+    deaths: RefCell<VecDeque<(u32, Death)>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +68,9 @@ impl Supervised {
             status: RefCell::new(Status::Starting),
             stop: RefCell::new(mailbox(1).0),
             excused: Cell::new(false),
+            excused_from_starting: Cell::new(0),
+            vandalism: RefCell::default(),
+            deaths: RefCell::default(),
         }
     }
 
@@ -71,6 +85,28 @@ impl Supervised {
         self.excused.set(true);
     }
 
+    /// Begins, or ends, a reason not to start.
+    pub(super) fn excuse_starting(&self, begins: bool) {
+        let reasons = self.excused_from_starting.get();
+        self.excused_from_starting.set(if begins { reasons + 1 } else { reasons - 1 });
+    }
+
+    /// Before the next start, files are harmed.
+    pub(super) fn vandalise(&self, vandalism: Vandalism) {
+        self.vandalism.borrow_mut().push_back(vandalism);
+    }
+
+    /// The next life ends early.
+    pub(super) fn die_again(&self, calls: u32, death: Death) {
+        self.deaths.borrow_mut().push_back((calls, death));
+    }
+
+    /// Nothing more happens to it than what has begun.
+    pub(super) fn heal(&self) {
+        self.vandalism.borrow_mut().clear();
+        self.deaths.borrow_mut().clear();
+    }
+
     /// Starts the node whenever it is down, after a while.
     pub(super) async fn supervise(self: Rc<Self>, env: Env, shared: Rc<Shared>, seed: u64) {
         let draws = Draws::new(seed, 0, "supervisor");
@@ -80,22 +116,44 @@ impl Supervised {
                 let down =
                     if shared.phase.get() == Phase::Trouble { draws.below(3_000) } else { 1 };
                 env.clock.sleep(Duration::from_millis(down)).await;
+                self.while_down(&shared);
                 Rc::clone(&self).start();
             }
             env.clock.sleep(Duration::from_millis(5)).await;
         }
     }
 
+    /// What happens between two lives.
+    fn while_down(&self, shared: &Shared) {
+        for damaged in self.host.take_damaged() {
+            sometimes::happens(Event::LieShown);
+            shared.history.borrow_mut().write_off(vandal::partition_of(&damaged.path));
+        }
+        for vandalism in self.vandalism.borrow_mut().drain(..) {
+            if vandalism.happen(&self.host) > 0 {
+                sometimes::happens(Event::DerivedFilesHarmed);
+            }
+        }
+        if let Some((calls, death)) = self.deaths.borrow_mut().pop_front() {
+            self.host.disk_fault(DiskFault::DeathAfter { calls, death });
+        }
+    }
+
     fn look(&self, shared: &Shared) {
         let mut history = shared.history.borrow_mut();
+        let starting = *self.status.borrow() == Status::Starting;
+        let excused = self.excused.get() || (starting && self.excused_from_starting.get() > 0);
         for why in self.host.take_halts() {
             history.on_power_loss();
-            if !self.excused.get() {
+            if !excused {
                 history.violate(format!("the node halted for no reason: {why}"));
             }
         }
         if !self.host.is_alive() {
             // Whatever it still said, it said while it died.
+            if *self.status.borrow() == Status::Starting && self.host.lives() > 0 {
+                sometimes::happens(Event::DiedStarting);
+            }
             return;
         }
         let status = self.status.borrow().clone();
@@ -103,7 +161,7 @@ impl Supervised {
             Status::Starting | Status::Serving => {}
             Status::Stopped(death) => self.end(death),
             Status::Failed(why) => {
-                if !self.excused.get() {
+                if !self.excused.get() && self.excused_from_starting.get() == 0 {
                     history.violate(format!("the node does not start: {why}"));
                 }
                 drop(history);

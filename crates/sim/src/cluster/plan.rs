@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::disk::DiskFault;
+use super::vandal::Vandalism;
+use crate::disk::{DiskFault, Lie, ReadOnly};
 use crate::draws::Draws;
 use crate::host::Death;
 
@@ -43,13 +44,24 @@ pub struct PlannedFault {
     pub(super) fault: Fault,
 }
 
+/// Whether a node that has halted is sometimes started again on a machine that was not. The page
+/// cache then shows what the device refused, and recovery believes it: nothing in this node can
+/// tell yet, so it is not drawn.
+const RESTARTS_WITHOUT_REBOOT: bool = false;
+
 /// What can go wrong. Clients are numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The node dies, so many disk calls later.
     Death { death: Death, calls: u32 },
+    /// The node is killed, and so are its next lives, each so many disk calls into its start or
+    /// into what follows it.
+    Deaths { death: Death, lives: u32, calls: u32 },
     /// The node stops in peace; then its process ends, or its machine.
     Stop { death: Death },
+    /// The node stops in peace or is killed, and before it is started again somebody harms files
+    /// that can be made again from others.
+    Vandalism { stops: bool, what: Vandalism },
     /// A client and the node cannot reach each other.
     Cut { client: usize, time: Duration },
     /// A client's connections are reset.
@@ -58,11 +70,24 @@ pub(super) enum Fault {
     Delay { by: Duration, time: Duration },
     /// A sync fails; the node must halt. If it does not, it loses its power so many disk calls
     /// later.
-    SyncFails { calls: u32 },
+    SyncFails { calls: u32, reboots: bool },
     /// The disk is full; the node may halt.
     Full { time: Duration },
     /// The disk is slow.
     Slow { by: Duration, time: Duration },
+    /// Every call of the disk takes so many times as long.
+    SlowTimes { times: u32, time: Duration },
+    /// No call of the disk comes to its end.
+    Stall { time: Duration },
+    /// One page in so many of those on the device cannot be read.
+    Unreadable { one_in: u64, time: Duration },
+    /// The disk cannot be changed; the node may halt.
+    ReadOnly { what: ReadOnly, time: Duration },
+    /// The device lies about a page of a segment. Some calls later the machine loses its power,
+    /// which shows it.
+    Lie { lie: Lie, calls: u32 },
+    /// A bit of a segment flips, by the number of a draw.
+    Rot { draw: u64 },
     /// The node's wall clock jumps.
     WallJump { ms: i64 },
 }
@@ -70,7 +95,36 @@ pub(super) enum Fault {
 impl Fault {
     /// Whether a node may answer it by halting.
     pub(super) fn excuses_halting(self) -> bool {
-        matches!(self, Self::SyncFails { .. } | Self::Full { .. })
+        matches!(self, Self::SyncFails { .. } | Self::Full { .. } | Self::ReadOnly { .. })
+    }
+}
+
+impl PlannedFault {
+    /// What kind of fault it is, for counting.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.fault {
+            Fault::Death { death: Death::Kill, .. } => "kill",
+            Fault::Death { death: Death::PowerLoss, .. } => "power loss",
+            Fault::Deaths { .. } => "deaths in a row",
+            Fault::Stop { .. } => "stop in peace",
+            Fault::Vandalism { .. } => "derived files harmed",
+            Fault::Cut { .. } => "cut",
+            Fault::Reset { .. } => "reset",
+            Fault::Delay { .. } => "delay",
+            Fault::SyncFails { reboots: true, .. } => "failing sync",
+            Fault::SyncFails { reboots: false, .. } => "failing sync, no reboot",
+            Fault::Full { .. } => "full disk",
+            Fault::Slow { .. } => "slow disk",
+            Fault::SlowTimes { .. } => "disk slow x100",
+            Fault::Stall { .. } => "stalled disk",
+            Fault::Unreadable { .. } => "unreadable pages",
+            Fault::ReadOnly { .. } => "read-only disk",
+            Fault::Lie { lie: Lie::Lost, .. } => "lost write",
+            Fault::Lie { lie: Lie::Misdirected, .. } => "misdirected write",
+            Fault::Rot { .. } => "flipped bit",
+            Fault::WallJump { .. } => "wall jump",
+        }
     }
 }
 
@@ -103,9 +157,12 @@ impl Plan {
         let readers = usize::try_from(draws.within(1..3)).expect("a few");
         let clients = writers.len() + readers;
         // Each fault has draws of its own: leaving one out changes no other.
-        let faults = (0..draws.below(12))
-            .map(|nth| PlannedFault::draw(&Draws::new(seed, nth, "fault"), trouble_ms, clients))
-            .collect();
+        let fault = |nth| PlannedFault::draw(&Draws::new(seed, nth, "fault"), trouble_ms, clients);
+        let mut faults: Vec<_> = (0..draws.below(12)).map(fault).collect();
+        if draws.one_in(BEYOND_PROMISE_ONE_IN) {
+            let draws = Draws::new(seed, 0, "damage");
+            faults.push(PlannedFault::draw_damage(&draws, trouble_ms));
+        }
         Self {
             loops: usize::try_from(draws.within(1..4)).expect("a few"),
             segment_bytes: *draws.pick(&[12_000, 20_000, 60_000, 1 << 20]),
@@ -121,6 +178,14 @@ impl Plan {
     }
 }
 
+/// One seed in so many has a fault that no node alone survives: what it harms is written off, and
+/// all else must be served as if nothing had happened.
+const BEYOND_PROMISE_ONE_IN: u64 = 5;
+
+fn few(draws: &Draws, below: u64) -> u32 {
+    u32::try_from(draws.below(below)).expect("a few")
+}
+
 impl PlannedFault {
     fn draw(draws: &Draws, trouble_ms: u64, clients: usize) -> Self {
         let at = draws.below(trouble_ms);
@@ -129,18 +194,27 @@ impl PlannedFault {
         let time = millis(1..left);
         let client = draws.index(clients);
         let death = *draws.pick(&[Death::Kill, Death::PowerLoss, Death::PowerLoss]);
-        let fault = match draws.below(20) {
-            0..7 => {
-                let calls = u32::try_from(draws.below(60)).expect("a few");
-                Fault::Death { death, calls }
+        let fault = match draws.below(30) {
+            0..7 => Fault::Death { death, calls: few(draws, 60) },
+            7..9 => Fault::Deaths { death, lives: 1 + few(draws, 4), calls: few(draws, 400) },
+            9..11 => Fault::Stop { death },
+            11..14 => Fault::Vandalism { stops: draws.one_in(2), what: Vandalism::draw(draws) },
+            14 | 15 => Fault::Cut { client, time },
+            16..19 => Fault::Reset { client },
+            19 => Fault::Delay { by: millis(1..2_000), time },
+            20 | 21 => {
+                let reboots = draws.one_in(2) || !RESTARTS_WITHOUT_REBOOT;
+                Fault::SyncFails { calls: few(draws, 300), reboots }
             }
-            7..9 => Fault::Stop { death },
-            9..11 => Fault::Cut { client, time },
-            11..14 => Fault::Reset { client },
-            14 => Fault::Delay { by: millis(1..2_000), time },
-            15..17 => Fault::SyncFails { calls: u32::try_from(draws.below(300)).expect("a few") },
-            17 => Fault::Full { time },
-            18 => Fault::Slow { by: millis(1..1_000), time },
+            22 => Fault::Full { time },
+            23 => Fault::Slow { by: millis(1..1_000), time },
+            24 => Fault::SlowTimes { times: 100, time },
+            25 => Fault::Stall { time: millis(1_000..60_000).min(time * 4) },
+            26 | 27 => Fault::Unreadable { one_in: draws.within(1..10), time },
+            28 => {
+                let what = *draws.pick(&[ReadOnly::Names, ReadOnly::Everything]);
+                Fault::ReadOnly { what, time }
+            }
             _ => {
                 let ms = i64::try_from(draws.below(7_200_000)).expect("two hours") - 3_600_000;
                 Fault::WallJump { ms }
@@ -149,13 +223,29 @@ impl PlannedFault {
         Self { at: Duration::from_millis(at), fault }
     }
 
+    /// A fault that harms what was acknowledged.
+    fn draw_damage(draws: &Draws, trouble_ms: u64) -> Self {
+        let at = draws.within(trouble_ms / 4..trouble_ms);
+        let calls = few(draws, 300);
+        let fault = match draws.below(3) {
+            0 => Fault::Lie { lie: Lie::Lost, calls },
+            1 => Fault::Lie { lie: Lie::Misdirected, calls },
+            _ => Fault::Rot { draw: draws.next() },
+        };
+        Self { at: Duration::from_millis(at), fault }
+    }
+
     /// What the disk does at the beginning of the fault and at its end, where the disk is at fault.
     pub(super) fn disk_faults(&self) -> Option<(DiskFault, Option<(Duration, DiskFault)>)> {
         match self.fault {
             Fault::Death { death, calls } => Some((DiskFault::DeathAfter { calls, death }, None)),
-            Fault::SyncFails { calls } => {
+            Fault::SyncFails { calls, .. } => {
                 let death = DiskFault::DeathAfter { calls, death: Death::PowerLoss };
                 Some((DiskFault::NextSyncFails, Some((Duration::ZERO, death))))
+            }
+            Fault::Lie { lie, calls } => {
+                let death = DiskFault::DeathAfter { calls, death: Death::PowerLoss };
+                Some((DiskFault::NextSyncLies(lie), Some((Duration::ZERO, death))))
             }
             Fault::Full { time } => {
                 Some((DiskFault::Full(true), Some((time, DiskFault::Full(false)))))
@@ -163,10 +253,25 @@ impl PlannedFault {
             Fault::Slow { by, time } => {
                 Some((DiskFault::Slow(by), Some((time, DiskFault::Slow(Duration::ZERO)))))
             }
-            Fault::Stop { .. }
+            Fault::SlowTimes { times, time } => {
+                Some((DiskFault::SlowTimes(times), Some((time, DiskFault::SlowTimes(1)))))
+            }
+            Fault::Stall { time } => Some((DiskFault::Stall(time), None)),
+            Fault::Unreadable { one_in, time } => {
+                let end = DiskFault::UnreadableOneIn(0);
+                Some((DiskFault::UnreadableOneIn(one_in), Some((time, end))))
+            }
+            Fault::ReadOnly { what, time } => {
+                let end = DiskFault::ReadOnly(ReadOnly::Nothing);
+                Some((DiskFault::ReadOnly(what), Some((time, end))))
+            }
+            Fault::Deaths { .. }
+            | Fault::Stop { .. }
+            | Fault::Vandalism { .. }
             | Fault::Cut { .. }
             | Fault::Reset { .. }
             | Fault::Delay { .. }
+            | Fault::Rot { .. }
             | Fault::WallJump { .. } => None,
         }
     }

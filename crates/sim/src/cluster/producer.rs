@@ -118,7 +118,7 @@ impl Producer {
         while self.client.phase() < Phase::Draining {
             let mut batches = Vec::new();
             for _ in 0..self.client.draws.within(1..4) {
-                let Some(partition) = self.client.any_partition() else { break };
+                let Some(partition) = self.client.any_sound_partition() else { break };
                 if batches
                     .iter()
                     .all(|pending: &Pending| pending.partition.topic != partition.topic)
@@ -151,7 +151,9 @@ impl Producer {
             let pending = batches.iter().find(|pending| self.is_about(&produced, pending));
             match (pending, produced.result) {
                 (Some(pending), Ok(base_offset)) => self.on_acked(pending, base_offset),
-                (Some(_), Err(refused)) => self.client.expect_retriable("acks=1", refused),
+                (Some(pending), Err(refused)) => {
+                    self.client.expect_retriable_of(pending.partition, "acks=1", refused);
+                }
                 (None, _) => self.client.violate("an answer about another partition".to_owned()),
             }
         }
@@ -216,6 +218,12 @@ impl Producer {
         let mut next_batch = self.client.env.clock.mono();
         loop {
             let now = self.client.env.clock.mono();
+            let before = pending.len();
+            pending.retain(|each| !self.client.is_written_off(each.partition));
+            if pending.len() < before {
+                // Nobody waits for the answers any more.
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
             let draining = self.client.phase() == Phase::Draining;
             if draining && pending.is_empty() {
                 return Ok(());
@@ -227,7 +235,8 @@ impl Producer {
             }
             self.send_waiting(connection, pending);
             let deadline = earliest_deadline(pending);
-            let until = deadline.unwrap_or(next_batch).min(next_batch.max(now.after(PATIENCE)));
+            let next = if next_batch > now { next_batch } else { now.after(PATIENCE) };
+            let until = deadline.map_or(next, |deadline| deadline.min(next));
             match connection.answer_by(&self.client.env, until).await {
                 Ok(answer) => self.on_answer(&answer, pending)?,
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -246,7 +255,7 @@ impl Producer {
     }
 
     fn add_batch(&mut self, identity: &mut Identity, pending: &mut VecDeque<Pending>) {
-        let Some(partition) = self.client.any_partition() else { return };
+        let Some(partition) = self.client.any_sound_partition() else { return };
         let sequence = identity.sequences.entry(partition).or_insert(Sequence::ZERO);
         let (id, epoch) = (identity.id, identity.epoch);
         let stamp = ProducerStamp { id, epoch, base_sequence: Some(*sequence) };
@@ -306,7 +315,7 @@ impl Producer {
         if refused.is(ErrorCode::OutOfOrderSequenceNumber) && !is_oldest {
             return;
         }
-        self.client.expect_retriable("acks=all", refused);
+        self.client.expect_retriable_of(partition, "acks=all", refused);
     }
 }
 

@@ -28,16 +28,9 @@ struct Unsynced {
     /// The number of its last change.
     change: u64,
     /// The system takes it for clean, so no later sync writes it.
-    lost: Option<Loss>,
-}
-
-/// Why a page is not on the device although the system believes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Loss {
-    /// Its sync failed, and that was told.
-    Refused,
-    /// Its sync succeeded.
-    LiedAbout,
+    lost: bool,
+    /// A sync that covered it succeeded, and the device has not written it since.
+    lied_about: bool,
 }
 
 /// What a sync that was submitted has to make durable.
@@ -124,22 +117,22 @@ impl Pages {
             let entry = self.unsynced.entry(page).or_insert_with(|| Unsynced {
                 durable: slice_of(bytes, page, durable_len).to_vec(),
                 change: 0,
-                lost: None,
+                lost: false,
+                lied_about: false,
             });
             entry.change = self.changes;
-            entry.lost = None;
+            entry.lost = false;
         }
     }
 
     /// Whether a sync would have nothing to do.
     pub(super) fn is_durable(&self) -> bool {
-        self.durable_len == self.bytes.len()
-            && self.unsynced.values().all(|page| page.lost.is_some())
+        self.durable_len == self.bytes.len() && self.unsynced.values().all(|page| page.lost)
     }
 
     pub(super) fn sync_image(&self) -> SyncImage {
         let image = |page: usize| slice_of(&self.bytes, page, usize::MAX).to_vec();
-        let dirty = self.unsynced.iter().filter(|(_, page)| page.lost.is_none());
+        let dirty = self.unsynced.iter().filter(|(_, page)| !page.lost);
         SyncImage {
             change: self.changes,
             len: self.bytes.len(),
@@ -155,7 +148,7 @@ impl Pages {
         if page.change > image.change {
             return None;
         }
-        page.lost = Some(Loss::LiedAbout);
+        (page.lost, page.lied_about) = (true, true);
         Some((*number, content.clone()))
     }
 
@@ -165,13 +158,13 @@ impl Pages {
         for (number, content) in image.pages {
             self.strays.remove(&number);
             let Some(page) = self.unsynced.get_mut(&number) else { continue };
-            if page.lost == Some(Loss::LiedAbout) {
+            if page.lost {
                 continue;
             }
             if page.change <= image.change {
                 self.unsynced.remove(&number);
             } else {
-                page.durable = content;
+                (page.durable, page.lied_about) = (content, false);
             }
         }
     }
@@ -182,7 +175,7 @@ impl Pages {
             if let Some(page) = self.unsynced.get_mut(number)
                 && page.change <= image.change
             {
-                page.lost = Some(Loss::Refused);
+                page.lost = true;
             }
         }
     }
@@ -203,7 +196,7 @@ impl Pages {
         let mut damaged = self.land_strays();
         for (number, page) in std::mem::take(&mut self.unsynced) {
             let (start, stop) = (number * PAGE, ((number + 1) * PAGE).min(high));
-            if page.lost == Some(Loss::LiedAbout) {
+            if page.lied_about {
                 damaged.push(start);
             }
             let page_kept = draws.one_in(2);
@@ -214,7 +207,7 @@ impl Pages {
                     Fate::WholePages => page_kept,
                     Fate::TornPages => draws.one_in(2),
                 };
-                if page.lost.is_some() || !kept {
+                if page.lost || !kept {
                     let stretch = &mut self.bytes[sector..(sector + SECTOR).min(stop)];
                     restore(stretch, &page.durable, sector - start);
                 }

@@ -10,7 +10,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ottla_env::{Answer, DiskExt as _, Env};
-use ottla_log::{AppendError, Appended, Log, LogConfig, LogPosition, OpenLogError, ReadOutcome};
+use ottla_log::{
+    AppendError, Appended, Log, LogConfig, LogPosition, OpenLogError, ReadOutcome, RollError,
+};
 use ottla_records::{BatchBuilder, BatchOptions, Batches, BuiltBatch, NewRecord, ProducerStamp};
 use ottla_sim::{Death, DiskFault, Draws, Host, Sim};
 use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
@@ -30,12 +32,14 @@ struct Ledger {
     recent: VecDeque<(Option<i64>, BuiltBatch)>,
     lives: u32,
     rolls: u32,
+    cuts: u32,
     duplicates: u32,
 }
 
 /// One life of the log.
 struct Life {
     env: Env,
+    machine: Host,
     draws: Rc<Draws>,
     ledger: Rc<RefCell<Ledger>>,
     log: Log,
@@ -45,6 +49,7 @@ struct Life {
 impl Life {
     async fn begin(
         env: Env,
+        machine: Host,
         draws: Rc<Draws>,
         ledger: Rc<RefCell<Ledger>>,
         config: LogConfig,
@@ -61,7 +66,7 @@ impl Life {
             }
             Err(error) => panic!("{error}"),
         };
-        let mut life = Self { env, draws, ledger, log, syncing: None };
+        let mut life = Self { env, machine, draws, ledger, log, syncing: None };
         life.check_what_was_found().await;
         life.resend_recent().await;
         life
@@ -106,6 +111,7 @@ impl Life {
             match self.log.append(&batch.checked(), LeaderEpoch::ZERO, now) {
                 Ok(appended) => break appended,
                 Err(AppendError::NeedsRoll) => self.roll().await,
+                Err(AppendError::Full(_)) => self.cut().await,
                 Err(AppendError::Storage(_)) => dead().await,
                 Err(error) => panic!("append: {error}"),
             }
@@ -136,12 +142,26 @@ impl Life {
         }
     }
 
+    /// The disk was full in the middle of a batch; others make room meanwhile.
+    async fn cut(&mut self) {
+        self.machine.disk_fault(DiskFault::Room(None));
+        self.ledger.borrow_mut().cuts += 1;
+        match self.log.cut_plan().perform(&self.env.disk).await {
+            Ok(()) => self.log.on_cut(),
+            Err(_) => self.halt().await,
+        }
+    }
+
     async fn roll(&mut self) {
         // A successor must not be there before the fate of the bytes in front of it is known:
         // after a sync that fails, the success of another proves nothing.
         self.end_sync().await;
         match self.log.roll_plan().prepare(&self.env.disk).await {
             Ok(fresh) => self.log.roll(fresh),
+            Err(RollError::Create(error)) if error.kind() == io::ErrorKind::StorageFull => {
+                self.machine.disk_fault(DiskFault::Room(None));
+                return self.log.abandon_roll();
+            }
             Err(_) => self.halt().await,
         }
         self.ledger.borrow_mut().rolls += 1;
@@ -154,6 +174,9 @@ impl Life {
     }
 
     async fn step(&mut self) {
+        if self.draws.one_in(20) {
+            self.machine.disk_fault(DiskFault::Room(Some(self.draws.below(2_000))));
+        }
         match self.draws.below(10) {
             0..5 => {
                 let batch = self.new_batch();
@@ -304,6 +327,7 @@ fn run(seed: u64) -> Ledger {
                 if plan.one_in(5) {
                     host.disk_fault(DiskFault::NextSyncFails);
                 }
+                host.disk_fault(DiskFault::Room(None));
             } else {
                 host.disk_fault(DiskFault::Healed);
             }
@@ -326,9 +350,10 @@ async fn live(
 ) {
     let (done, ledger) = (Rc::new(Cell::new(false)), Rc::clone(ledger));
     let is_done = Rc::clone(&done);
+    let machine = host.clone();
     host.start(1, |env| {
         Box::pin(async move {
-            let mut life = Life::begin(env, draws, ledger, config).await;
+            let mut life = Life::begin(env, machine, draws, ledger, config).await;
             for _ in 0..if last { 20 } else { u32::MAX } {
                 life.step().await;
             }
@@ -343,13 +368,15 @@ async fn live(
 
 #[test]
 fn a_log_keeps_its_promises_through_any_death() {
-    let (mut lives, mut rolls, mut duplicates) = (0, 0, 0);
+    let (mut lives, mut rolls, mut cuts, mut duplicates) = (0, 0, 0, 0);
     for seed in 0..300 {
         let ledger = std::panic::catch_unwind(|| run(seed));
         let ledger = ledger.unwrap_or_else(|_| panic!("seed {seed}"));
         lives += ledger.lives;
         rolls += ledger.rolls;
+        cuts += ledger.cuts;
         duplicates += ledger.duplicates;
     }
     assert!(lives > 500 && rolls > 100 && duplicates > 100, "{lives} {rolls} {duplicates}");
+    assert!(cuts > 100, "{cuts}");
 }

@@ -1,0 +1,99 @@
+//! How old segments are, with as few reads as will do: thousands of logs are asked every few
+//! minutes, most of them to no effect.
+
+use std::sync::Arc;
+
+use ottla_env::{Disk, DiskExt, Open};
+use ottla_types::Timestamp;
+
+use crate::files::segment_file;
+use crate::index_file::{TIME_ENTRY_BYTES, TimeEntries};
+use crate::segment::Segment;
+use crate::{LogView, ReadError, SegmentFacts};
+
+impl LogView {
+    /// What is known of the segments that nobody appends to, the oldest first. Ages are looked for
+    /// from the oldest on, as long as segments are `older_than` that.
+    ///
+    /// A young segment is known by the last entry of its `.timeindex`; one that looks old is loaded,
+    /// which takes no index at its word.
+    ///
+    /// # Errors
+    /// When a segment that may be old cannot be read.
+    pub async fn sealed_facts(
+        &self,
+        disk: &Arc<dyn Disk>,
+        older_than: Option<Timestamp>,
+    ) -> Result<Vec<SegmentFacts>, ReadError> {
+        let unknown = |at: &crate::view::SealedSegment| SegmentFacts {
+            base: at.segment.base,
+            bytes: at.end,
+            newest: None,
+        };
+        let mut facts: Vec<SegmentFacts> = self.sealed().iter().map(unknown).collect();
+        let Some(older_than) = older_than else { return Ok(facts) };
+        for (facts, sealed) in facts.iter_mut().zip(self.sealed()) {
+            facts.newest = sealed.segment.newest(disk, older_than).await?;
+            if facts.newest.is_none_or(|newest| newest >= older_than) {
+                break;
+            }
+        }
+        Ok(facts)
+    }
+
+    /// What is known of the last segment of a log that is not open for appending and ends at
+    /// `position` of it; as [`Self::sealed_facts`].
+    ///
+    /// # Errors
+    /// As [`Self::sealed_facts`].
+    pub async fn dormant_facts(
+        &self,
+        disk: &Arc<dyn Disk>,
+        position: u64,
+        older_than: Option<Timestamp>,
+    ) -> Result<SegmentFacts, ReadError> {
+        let active = self.active();
+        let newest = match older_than.filter(|_| position > 0) {
+            Some(older_than) => active.newest(disk, older_than).await?,
+            None => None,
+        };
+        Ok(SegmentFacts { base: active.base, bytes: position, newest })
+    }
+}
+
+impl Segment {
+    /// The largest timestamp, of which only this can be relied on: whether it is `older_than` that.
+    async fn newest(
+        &self,
+        disk: &Arc<dyn Disk>,
+        older_than: Timestamp,
+    ) -> Result<Option<Timestamp>, ReadError> {
+        if self.get().is_none()
+            && let Some(peeked) = self.peek(disk).await
+            && peeked >= older_than
+        {
+            return Ok(Some(peeked));
+        }
+        let loaded = self.load(disk).await?;
+        Ok(loaded.index.newest_time().map(|max| max.timestamp))
+    }
+
+    async fn peek(&self, disk: &Arc<dyn Disk>) -> Option<Timestamp> {
+        if let Some(peeked) = self.peeked.get() {
+            return *peeked;
+        }
+        let path = self.directory.join(segment_file(self.base, "timeindex"));
+        let peeked = last_time(disk, &path).await;
+        *self.peeked.get_or_init(|| peeked)
+    }
+}
+
+/// The timestamp of a `.timeindex`'s last entry, if there is one that could be.
+async fn last_time(disk: &Arc<dyn Disk>, path: &std::path::Path) -> Option<Timestamp> {
+    let file = disk.open_file(path, Open::Existing).await.ok()?;
+    let len = disk.len_of(&file).await.ok()?;
+    let entry = u64::try_from(TIME_ENTRY_BYTES).expect("a few bytes");
+    let at = len.checked_sub(entry).filter(|at| at.is_multiple_of(entry))?;
+    let bytes = disk.read_at(&file, at, TIME_ENTRY_BYTES).await.ok()?;
+    TimeEntries::parse(&bytes).ok()?.iter().next_back().map(|entry| entry.timestamp)
+}

@@ -1,0 +1,120 @@
+//! What must happen now and then, or the seeds prove nothing: counted over all of them, and a
+//! zero fails the run.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Metadata, Subscriber};
+
+/// Something that some seed must meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    /// The node died before it served.
+    DiedStarting,
+    /// A bit of a segment flipped.
+    BitFlipped,
+    /// A power loss has shown that a sync had lied.
+    LieShown,
+    /// Derived files were deleted or corrupted while the node was down.
+    DerivedFilesHarmed,
+    /// A client was told of a failing disk.
+    StorageError,
+    /// A torn end of a log was cut off.
+    TornTailCut,
+}
+
+impl Event {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::DiedStarting,
+        Self::BitFlipped,
+        Self::LieShown,
+        Self::DerivedFilesHarmed,
+        Self::StorageError,
+        Self::TornTailCut,
+    ];
+
+    /// What the node says in its log when it happens; `None` where clients or the nemesis see it.
+    const fn said(self) -> Option<&'static str> {
+        match self {
+            Self::DiedStarting
+            | Self::BitFlipped
+            | Self::LieShown
+            | Self::DerivedFilesHarmed
+            | Self::StorageError => None,
+            Self::TornTailCut => Some("a crash tore the end of segment"),
+        }
+    }
+}
+
+/// How often each event happened.
+pub type Counts = BTreeMap<Event, u64>;
+
+thread_local! {
+    static COUNTS: RefCell<Counts> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Counts an event of the run on this thread.
+pub(super) fn happens(event: Event) {
+    COUNTS.with_borrow_mut(|counts| *counts.entry(event).or_default() += 1);
+}
+
+/// What happened in `run`, as far as it is counted.
+pub(super) fn watching<T>(prints: bool, run: impl FnOnce() -> T) -> (T, Counts) {
+    COUNTS.take();
+    let result = tracing::subscriber::with_default(Listener { prints }, run);
+    (result, COUNTS.take())
+}
+
+/// Hears what the node writes into its log.
+struct Listener {
+    prints: bool,
+}
+
+impl Subscriber for Listener {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        if self.prints {
+            let level = event.metadata().level();
+            eprintln!("              {level} {}{}", line.message, line.fields);
+        }
+        let heard = |event: &&Event| event.said().is_some_and(|said| line.message.contains(said));
+        Event::ALL.iter().filter(heard).for_each(|event| happens(*event));
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let written = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+        written.expect("a string takes everything");
+    }
+}
