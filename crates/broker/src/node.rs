@@ -19,8 +19,8 @@ use crate::connection::{Closed, Connection, Lane};
 use crate::controller::{ControllerHost, HostError};
 use crate::identity::{Identity, IdentityError};
 use crate::partition::{
-    LogDirectory, PartitionHost, Partitions, SpaceWatch, run_checkpoints, run_space_watch,
-    run_syncer,
+    LogDirectory, PartitionHost, Partitions, SpaceWatch, enforce_retention, run_checkpoints,
+    run_space_watch, run_syncer,
 };
 use crate::producer_ids::ProducerIds;
 
@@ -174,6 +174,8 @@ impl Node {
         let stopping = Arc::new(Stopping::default());
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("producers", Box::pin(expire));
+        let retain = retain(Arc::clone(&broker), stopping.enter());
+        broker.env.spawn.spawn("retention", Box::pin(retain));
         let loads = Arc::new(Loads::new(broker.env.spawn.loops()));
         for Bound { accepting, listening, .. } in bound {
             let accept = Accept {
@@ -209,6 +211,17 @@ impl Node {
         if let Err(error) = directory.last_stop().on_stopped(env, epoch).await {
             tracing::warn!(%error, "the next start will read what it need not have read");
         }
+    }
+}
+
+/// Deletes records that need not be kept any longer, now and then.
+async fn retain(broker: Arc<Broker>, running: Running) {
+    let (env, logs) = (&broker.env, &broker.config.logs);
+    let mut pause = logs.initial_task_delay;
+    while running.0.or(env.clock.sleep(pause)).await.is_some() {
+        let goes_on = || !running.0.begun.load(Ordering::Acquire);
+        enforce_retention(env, &broker.partitions, goes_on).await;
+        pause = logs.retention_check_interval;
     }
 }
 

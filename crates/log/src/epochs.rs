@@ -55,9 +55,11 @@ impl LeaderEpochCache {
                 return Err(StaleEpoch { epoch, latest: last.epoch });
             }
             Some(last) if epoch == last.epoch => return Ok(()),
-            Some(last) => assert!(offset > last.start, "offsets grow with epochs"),
+            Some(last) => assert!(offset >= last.start, "offsets grow with epochs"),
             None => {}
         }
+        // Of an epoch that begins here, all that it wrote was deleted.
+        self.entries.pop_if(|last| last.start == offset);
         self.entries.push(EpochEntry { epoch, start: offset });
         Ok(())
     }
@@ -150,6 +152,17 @@ mod tests {
         let mut cut = whole.clone();
         cut.truncate_from_start(Offset::new(5));
         assert_eq!(cut, whole);
+    }
+
+    #[test]
+    fn an_epoch_of_which_nothing_is_left_gives_way_to_the_next() {
+        let mut deleted = cache(&[(2, 10), (3, 20)]);
+        deleted.truncate_from_start(Offset::new(30));
+        assert_eq!(deleted, cache(&[(3, 30)]));
+        deleted.assign(LeaderEpoch::new(3), Offset::new(30)).unwrap();
+        assert_eq!(deleted, cache(&[(3, 30)]));
+        deleted.assign(LeaderEpoch::new(4), Offset::new(30)).unwrap();
+        assert_eq!(deleted, cache(&[(4, 30)]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use ottla_metadata::{CreateTopicError, DeleteTopicError};
 use ottla_records::{BatchError, HeaderError, TimestampError};
 use ottla_wire::ErrorCode;
 
-use crate::partition::{Absent, AppendError};
+use crate::partition::{Absent, AppendError, DeleteRecordsError};
 
 /// An error code, and words where Kafka sends some.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,5 +155,15 @@ pub(super) fn delete_topic_code(error: &DeleteTopicError) -> ErrorCode {
         DeleteTopicError::UnknownName => ErrorCode::UnknownTopicOrPartition,
         DeleteTopicError::UnknownId => ErrorCode::UnknownTopicId,
         DeleteTopicError::TooMany => ErrorCode::PolicyViolation,
+    }
+}
+
+pub(super) fn delete_records_code(error: &DeleteRecordsError) -> ErrorCode {
+    match error {
+        DeleteRecordsError::NotLeader => ErrorCode::NotLeaderOrFollower,
+        DeleteRecordsError::BeyondHighWatermark { .. } => ErrorCode::OffsetOutOfRange,
+        DeleteRecordsError::Storage(_) | DeleteRecordsError::Offline(_) => {
+            ErrorCode::KafkaStorageError
+        }
     }
 }

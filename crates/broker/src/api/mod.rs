@@ -2,6 +2,7 @@
 
 mod api_versions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
@@ -95,6 +96,7 @@ pub(crate) static TABLE: &[Api] = &[
     api(ApiKey::CreateTopics, 2..=7, Handler::Plain(create_topics::handle)),
     api(ApiKey::DeleteTopics, 1..=6, Handler::Plain(delete_topics::handle)),
     api(ApiKey::OffsetForLeaderEpoch, 2..=4, Handler::Plain(offset_for_leader_epoch::handle)),
+    api(ApiKey::DeleteRecords, 0..=2, Handler::Plain(delete_records::handle)),
     // Version 6 is Kafka's two-phase commit, still marked unstable there.
     api(ApiKey::InitProducerId, 0..=5, Handler::Plain(init_producer_id::handle)),
     api(ApiKey::DescribeConfigs, 1..=4, Handler::Plain(describe_configs::handle)),

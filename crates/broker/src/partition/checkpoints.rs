@@ -66,7 +66,6 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When the disk refuses; what the file says is then the old or the new value.
-    #[expect(dead_code, reason = "whoever deletes records calls it")]
     pub(crate) async fn set_log_start(
         &self,
         env: &Env,

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ottla_env::{Answer, DiskExt, Env, Reply, reply};
 use ottla_log::{LogConfig, OpenLogError};
@@ -17,9 +16,6 @@ use super::{Durability, LogDirectory, Partition, Partitions};
 use crate::config::NodeConfig;
 use crate::controller::METADATA_DIRECTORY;
 use crate::publisher::MetadataPublisher;
-
-/// How long a deleted partition's files stay: `file.delete.delay.ms`.
-const DELETE_DELAY: Duration = Duration::from_mins(1);
 
 /// Partitions that are opened at the same time: enough to keep the disk's threads busy. Each may
 /// hold a chunk of 1 MiB that is read again after a kill.
@@ -258,6 +254,8 @@ impl Opener {
         }
         for partition in removed.iter().flat_map(|entry| entry.partitions()) {
             partition.roll_ended().await;
+            // Whoever deletes records renames files.
+            partition.deletion_ended().await;
         }
         let mut aside = Vec::with_capacity(names.len());
         for (partition, path) in names {
@@ -271,9 +269,10 @@ impl Opener {
         if let Err(error) = self.env.disk.sync_names(self.directory().place()).await {
             self.fail(&format!("cannot set deleted partitions aside: {error}")).await;
         }
-        let env = self.env.clone();
+        // As in Kafka, the broker's, whatever the topics said of their segments.
+        let (env, delay) = (self.env.clone(), self.defaults.file_delete_delay);
         let task = async move {
-            env.clock.sleep(DELETE_DELAY).await;
+            env.clock.sleep(delay).await;
             for path in aside {
                 remove(&env, &path).await;
             }

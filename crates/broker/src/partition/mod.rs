@@ -2,6 +2,7 @@
 
 mod checkpointing;
 mod checkpoints;
+mod deletion;
 mod directory;
 mod host;
 mod last_stop;
@@ -9,6 +10,7 @@ mod lock;
 mod opening;
 mod published;
 mod registry;
+mod retention;
 mod space;
 mod spread;
 mod waiters;
@@ -33,6 +35,7 @@ use tokio::sync::Mutex;
 
 pub(crate) use checkpointing::run_checkpoints;
 pub(crate) use checkpoints::Checkpoints;
+pub(crate) use deletion::DeleteRecordsError;
 pub use directory::Durability;
 pub(crate) use directory::{LogDirectory, run_syncer};
 pub(crate) use host::PartitionHost;
@@ -41,6 +44,7 @@ pub use lock::partition_lock_waits_total;
 use opening::Offline;
 pub(crate) use published::{Bounds, Isolation};
 pub(crate) use registry::{Absent, Partitions, TopicEntry};
+pub(crate) use retention::enforce_retention;
 pub(crate) use space::{SpaceWatch, run_space_watch};
 pub(crate) use waiters::FetchWaiter;
 
@@ -71,6 +75,8 @@ pub(crate) struct Partition {
     /// Held while a roll or an opening makes files in the directory, which must not be given to a
     /// namesake then.
     rolling: Arc<Mutex<()>>,
+    /// Held by whoever deletes records, and renames files in the directory.
+    deleting: Mutex<()>,
     state: CountedLock<State>,
 }
 
@@ -153,7 +159,8 @@ impl Partition {
         let (log_start, high_watermark, log_end) = writer.bounds(directory.durability());
         // Of a log that is not open it is not known: committed readers have it opened.
         let last_stable = match writer.log_mut() {
-            Some(log) => log.last_stable_offset(high_watermark.offset),
+            // Deleted records count as stable, and may lie behind what is known to be durable yet.
+            Some(log) => log.last_stable_offset(high_watermark.offset).min(high_watermark.offset),
             None => high_watermark.offset,
         };
         let bounds = Bounds { log_start, high_watermark, log_end, last_stable };
@@ -182,6 +189,7 @@ impl Partition {
             open,
             offline: AtomicBool::new(false),
             rolling: Arc::default(),
+            deleting: Mutex::default(),
             state: CountedLock::new(state),
         }
     }

@@ -158,7 +158,8 @@ impl Partitions {
             set_stray_aside(env, &path, &it.name, Some(other)).await?;
         }
         let checkpointed = self.directory.checkpointed(&it.name);
-        let log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
+        let mut log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
+        log.take_leftovers().remove(&env.disk).await;
         let writer = Writer::take(env, log).await?;
         let identity = match known == Some(it.topic_id) {
             true => None,
@@ -203,6 +204,12 @@ impl Partitions {
         Some(entry)
     }
 
+    /// Every partition of this moment.
+    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
+        let topics = self.topics.load_full();
+        topics.by_id.values().flat_map(|entry| entry.partitions()).cloned().collect()
+    }
+
     /// Forgets the producers that wrote nothing for `idle`, in every partition.
     pub(crate) fn expire_producers(&self, now: Timestamp, idle: Duration) {
         for partition in self.all() {
@@ -213,12 +220,6 @@ impl Partitions {
     /// Whether the directory of that name is a partition's of this node.
     pub(super) fn hosts(&self, name: &TopicPartition) -> bool {
         self.topic(name.topic.as_str()).is_some_and(|topic| topic.hosted(name.partition).is_some())
-    }
-
-    /// Every partition that was online at the start.
-    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
-        let topics = self.topics.load();
-        topics.by_id.values().flat_map(|entry| entry.partitions()).map(Arc::clone).collect()
     }
 
     /// Moves a removed partition's directory out of the way of a namesake. Not durably: the caller

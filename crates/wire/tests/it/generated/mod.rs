@@ -198,6 +198,81 @@ subject!(
     Some(5)
 );
 
+impl Arbitrary for messages::delete_records_request::DeleteRecordsRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topics: random.draw(version),
+            timeout_ms: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::delete_records_request::DeleteRecordsTopic<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::delete_records_request::DeleteRecordsPartition<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition_index: random.draw(version),
+            offset: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::delete_records_request::DeleteRecordsRequest<'static>,
+    "DeleteRecordsRequest",
+    Some(ottla_wire::ApiKey::DeleteRecords),
+    Some(2)
+);
+
+impl Arbitrary for messages::delete_records_response::DeleteRecordsResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            topics: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::delete_records_response::DeleteRecordsTopicResult<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::delete_records_response::DeleteRecordsPartitionResult<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition_index: random.draw(version),
+            low_watermark: random.draw(version),
+            error_code: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::delete_records_response::DeleteRecordsResponse<'static>,
+    "DeleteRecordsResponse",
+    Some(ottla_wire::ApiKey::DeleteRecords),
+    Some(2)
+);
+
 impl Arbitrary for messages::delete_topics_request::DeleteTopicsRequest<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
@@ -2012,6 +2087,8 @@ pub(crate) fn each(visitor: &mut impl Visitor) {
     visitor.visit::<messages::api_versions_response::ApiVersionsResponse<'static>>();
     visitor.visit::<messages::create_topics_request::CreateTopicsRequest<'static>>();
     visitor.visit::<messages::create_topics_response::CreateTopicsResponse<'static>>();
+    visitor.visit::<messages::delete_records_request::DeleteRecordsRequest<'static>>();
+    visitor.visit::<messages::delete_records_response::DeleteRecordsResponse<'static>>();
     visitor.visit::<messages::delete_topics_request::DeleteTopicsRequest<'static>>();
     visitor.visit::<messages::delete_topics_response::DeleteTopicsResponse<'static>>();
     visitor.visit::<messages::describe_cluster_request::DescribeClusterRequest<'static>>();

@@ -1,0 +1,135 @@
+//! Letting go of a partition's oldest records: because they need not be kept any longer, or because
+//! somebody asked for it.
+
+use std::io;
+use std::sync::Arc;
+
+use ottla_env::Env;
+use ottla_log::{Doomed, LogView, SegmentFacts, SetAside};
+use ottla_types::Offset;
+
+use super::{Absent, Bounds, Offline, Partition, Roll};
+
+/// How often a sync is waited for before records that are not durable are deleted: one may find the
+/// log rolling.
+const SYNC_TRIES: usize = 3;
+
+/// Why records were not deleted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeleteRecordsError {
+    #[error("this node does not lead the partition")]
+    NotLeader,
+    #[error(transparent)]
+    Offline(#[from] Offline),
+    #[error("{to} is behind the high watermark, {high_watermark}")]
+    BeyondHighWatermark { to: Offset, high_watermark: Offset },
+    #[error("the new start of the log cannot be written down: {0}")]
+    Storage(#[from] io::Error),
+}
+
+/// What decides about a partition's segments, as of one moment.
+#[derive(Debug)]
+pub(super) struct Surveyed {
+    pub(super) bounds: Bounds,
+    pub(super) view: LogView,
+    pub(super) active: SegmentFacts,
+}
+
+impl Partition {
+    /// Deletes the records below `to`, durably: no restart brings them back. Whole segments go, and
+    /// their files some time later. Says where the log starts now.
+    pub(crate) async fn delete_below(
+        self: &Arc<Self>,
+        env: &Env,
+        to: Offset,
+    ) -> Result<Offset, DeleteRecordsError> {
+        // One at a time: the start that is written down must not go back. Whoever gives the
+        // directory to a namesake waits for it, too.
+        let _turn = self.deleting.lock().await;
+        if self.is_gone() {
+            return Err(DeleteRecordsError::NotLeader);
+        }
+        self.opened(env).await.map_err(|absent| match absent {
+            Absent::Unknown => DeleteRecordsError::NotLeader,
+            Absent::Offline => Offline.into(),
+        })?;
+        let Bounds { log_start, high_watermark, .. } = self.bounds();
+        if to > high_watermark.offset {
+            let high_watermark = high_watermark.offset;
+            return Err(DeleteRecordsError::BeyondHighWatermark { to, high_watermark });
+        }
+        if to > log_start {
+            self.make_durable_below(env, to).await?;
+            self.directory.checkpoints().set_log_start(env, self, to).await?;
+        }
+        let doomed = self.on_start_written(to);
+        let start = self.bounds().log_start;
+        if !doomed.is_empty() {
+            let aside = doomed.set_aside(&env.disk).await?;
+            self.remove_later(env, aside);
+        }
+        Ok(start)
+    }
+
+    /// A log must not start behind what a power cut leaves of it. With `fsync` the high watermark
+    /// sees to that.
+    async fn make_durable_below(self: &Arc<Self>, env: &Env, to: Offset) -> io::Result<()> {
+        for _ in 0..SYNC_TRIES {
+            if self.synced_end() >= to {
+                return Ok(());
+            }
+            self.roll_ended().await;
+            if let Err(error) = self.directory.sync(env).await {
+                self.directory.fail(env, &format!("could not make the log durable: {error}")).await;
+                return Err(error);
+            }
+        }
+        let behind = self.synced_end() < to;
+        if behind { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    }
+
+    fn synced_end(&self) -> Offset {
+        self.state.lock().log().synced_end().offset
+    }
+
+    /// The new start is durable: it is shown, and whole segments below it are not any more.
+    fn on_start_written(&self, to: Offset) -> Doomed {
+        let mut state = self.state.lock();
+        let doomed = state.log_mut().advance_start(to);
+        self.view.store(Arc::new(state.log().view()));
+        self.publish(&state);
+        doomed
+    }
+
+    /// Readers may still be at it: `file.delete.delay.ms`.
+    fn remove_later(&self, env: &Env, aside: SetAside) {
+        let (task_env, delay) = (env.clone(), self.settings.file_delete_delay);
+        let task = async move {
+            task_env.clock.sleep(delay).await;
+            aside.remove(&task_env.disk).await;
+        };
+        env.spawn.spawn("delete", Box::pin(task));
+    }
+
+    /// What retention looks at, of a log that is open.
+    pub(super) fn survey(&self) -> Surveyed {
+        let state = self.state.lock();
+        let (view, active) = (state.log().view(), state.log().active_facts());
+        Surveyed { bounds: self.bounds(), view, active }
+    }
+
+    /// Has a successor made of the segment that is appended to, unless one is being made or it is
+    /// empty.
+    pub(super) fn roll_now(self: &Arc<Self>, env: &Env) {
+        let mut state = self.state.lock();
+        if state.roll == Roll::Idle && !self.is_gone() && state.log_mut().begin_roll() {
+            self.roll(env, &mut state);
+        }
+    }
+
+    /// Waits until nothing of the directory is being renamed. Nothing is any more once the
+    /// partition is gone.
+    pub(super) async fn deletion_ended(&self) {
+        drop(self.deleting.lock().await);
+    }
+}

@@ -1,0 +1,122 @@
+//! Retention: looks now and then for records that need not be kept any longer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_env::Env;
+use ottla_log::{Expired, LogFacts, ReadError, RetentionLimits};
+use ottla_metadata::TopicConfig;
+use ottla_types::Timestamp;
+
+use super::deletion::{DeleteRecordsError, Surveyed};
+use super::{Partition, Partitions};
+
+/// How long a roll is given before the segment that it seals is looked at again.
+const ROLL_WAIT: Duration = Duration::from_secs(1);
+
+/// How often a segment that is rolled is looked at again before it is left to the next time.
+const ROLL_WAITS: usize = 5;
+
+/// Why a partition's old records stay for now.
+#[derive(Debug, thiserror::Error)]
+enum RetentionError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Delete(#[from] DeleteRecordsError),
+}
+
+/// Looks through all partitions once, as long as `goes_on`.
+pub(crate) async fn enforce_retention(
+    env: &Env,
+    partitions: &Partitions,
+    goes_on: impl Fn() -> bool,
+) {
+    let mut waiting = Vec::new();
+    for partition in partitions.all() {
+        if !goes_on() {
+            return;
+        }
+        if enforce_on(env, &partition).await == Outcome::Rolling {
+            waiting.push(partition);
+        }
+    }
+    for _ in 0..ROLL_WAITS {
+        if waiting.is_empty() || !goes_on() {
+            return;
+        }
+        env.clock.sleep(ROLL_WAIT).await;
+        let mut still = Vec::new();
+        for partition in waiting {
+            if enforce_on(env, &partition).await == Outcome::Rolling {
+                still.push(partition);
+            }
+        }
+        waiting = still;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// The last segment has to go, too, and its successor is being made.
+    Rolling,
+}
+
+async fn enforce_on(env: &Env, partition: &Arc<Partition>) -> Outcome {
+    match try_enforce(env, partition).await {
+        Ok(outcome) => outcome,
+        // The topic was deleted meanwhile.
+        Err(RetentionError::Delete(DeleteRecordsError::NotLeader)) => Outcome::Done,
+        Err(error) => {
+            tracing::error!(partition = %partition.name(), %error, "old records not deleted");
+            Outcome::Done
+        }
+    }
+}
+
+async fn try_enforce(env: &Env, partition: &Arc<Partition>) -> Result<Outcome, RetentionError> {
+    let (now, limits) = (env.clock.wall(), limits_of(partition.settings()));
+    let bounds = partition.bounds();
+    // Most partitions are idle, and many empty: those are left alone. So is one that is gone.
+    let empty = bounds.log_start == bounds.log_end.offset && !partition.is_open();
+    if empty || partition.opened(env).await.is_err() {
+        return Ok(Outcome::Done);
+    }
+    let Surveyed { bounds, view, active } = partition.survey();
+    let mut segments = view.sealed_facts(&env.disk, older_than(limits, now)).await?;
+    segments.push(active);
+    let log = LogFacts {
+        segments: &segments,
+        start: bounds.log_start,
+        high_watermark: bounds.high_watermark.offset,
+        end: bounds.log_end.offset,
+    };
+    let expired = log.expired(limits, now);
+    let sealed = segments.len() - 1;
+    if expired.segments() > sealed {
+        partition.roll_now(env);
+    }
+    let gone = expired.segments().min(sealed);
+    if gone > 0 {
+        let start = partition.delete_below(env, log.start_without(gone)).await?;
+        let Expired { below_start, by_size, by_age } = expired;
+        let partition = partition.name();
+        tracing::info!(%partition, %start, below_start, by_size, by_age, "old segments deleted");
+    }
+    Ok(if expired.segments() > sealed { Outcome::Rolling } else { Outcome::Done })
+}
+
+/// Never what a topic does not say: one that is to be compacted only keeps its records.
+fn limits_of(config: &TopicConfig) -> RetentionLimits {
+    if !config.cleanup.deletes() {
+        return RetentionLimits::NONE;
+    }
+    RetentionLimits { age: config.retention, bytes: config.retention_bytes }
+}
+
+/// The time before which records are too old.
+fn older_than(limits: RetentionLimits, now: Timestamp) -> Option<Timestamp> {
+    let millis = i64::try_from(limits.age?.as_millis()).unwrap_or(i64::MAX);
+    Some(Timestamp::from_millis(now.millis().saturating_sub(millis)))
+}
