@@ -72,9 +72,9 @@ impl Doomed {
 
 impl SetAside {
     /// Those in a log's directory.
-    pub(crate) fn among(directory: &Path, entries: &[DirEntry]) -> Self {
-        let deleted = |entry: &&DirEntry| !entry.is_dir && entry.name.ends_with(DELETED_SUFFIX);
-        Self(entries.iter().filter(deleted).map(|entry| directory.join(&entry.name)).collect())
+    pub(crate) fn among<'a>(directory: &Path, files: impl Iterator<Item = &'a DirEntry>) -> Self {
+        let deleted = |entry: &&DirEntry| entry.name.ends_with(DELETED_SUFFIX);
+        Self(files.filter(deleted).map(|entry| directory.join(&entry.name)).collect())
     }
 
     /// Whether there is none.

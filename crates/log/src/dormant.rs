@@ -1,14 +1,13 @@
 //! A log of which no file is open. Most partitions of most nodes are idle: a start looks at their
 //! names, and opens what somebody asks for.
 
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_env::{DirEntry, Disk, DiskExt};
+use ottla_env::Disk;
 use ottla_types::Offset;
 
-use crate::files::parse_segment_name;
+use crate::listing::Listing;
 use crate::segment::Segment;
 use crate::view::SealedSegment;
 use crate::{LogConfig, LogPosition, LogView, OpenLogError, SetAside};
@@ -43,8 +42,10 @@ pub struct DormantLog {
     pub(crate) settled: Option<LogPosition>,
     /// There is no segment: the first one will be made.
     pub(crate) is_new: bool,
+    /// The names, if the log is about to be opened.
+    pub(crate) listing: Option<Listing>,
     /// What was deleted and not removed yet when the last process ended.
-    leftovers: SetAside,
+    pub(crate) leftovers: SetAside,
 }
 
 impl DormantLog {
@@ -58,10 +59,10 @@ impl DormantLog {
         config: LogConfig,
         known: Checkpointed,
     ) -> Result<Self, OpenLogError> {
-        let entries = list_or_make(disk, directory).await?;
+        let listing = Listing::read_or_make(disk, directory).await?;
         let directory: Arc<Path> = directory.into();
-        let leftovers = SetAside::among(&directory, &entries);
-        let mut found = segments(&entries);
+        let leftovers = SetAside::among(&directory, listing.files());
+        let mut found = listing.segments();
         let is_new = found.is_empty();
         if is_new {
             found.push((known.log_start.unwrap_or(Offset::ZERO), 0));
@@ -77,7 +78,9 @@ impl DormantLog {
         let start = found[0].0.max(known.log_start.unwrap_or(Offset::ZERO));
         let settled = settled.filter(|end| start <= end.offset);
         let view = LogView::new(start, sealed, active);
-        Ok(Self { directory, config, known, view, settled, is_new, leftovers })
+        // Thousands stay as they are; the others are opened at once.
+        let listing = settled.is_none().then_some(listing);
+        Ok(Self { directory, config, known, view, settled, is_new, listing, leftovers })
     }
 
     /// Whether the end is known without reading a byte: the log is new, or was stopped cleanly and
@@ -102,6 +105,14 @@ impl DormantLog {
         self.settled.expect("only the end of a settled log is known")
     }
 
+    /// What has to be synced before the log's names are durable: its own and those in it.
+    pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        let parent = self.directory.parent().map(|parent| {
+            if parent.as_os_str().is_empty() { Path::new(".") } else { parent }.to_owned()
+        });
+        std::iter::once(self.directory.to_path_buf()).chain(parent).collect()
+    }
+
     /// The files that were deleted and not removed yet when the last process ended: the host
     /// removes them.
     pub fn take_leftovers(&mut self) -> SetAside {
@@ -113,26 +124,6 @@ impl DormantLog {
     pub fn view(&self) -> LogView {
         self.view.clone()
     }
-}
-
-async fn list_or_make(disk: &Arc<dyn Disk>, directory: &Path) -> io::Result<Vec<DirEntry>> {
-    match disk.list(directory).await {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            disk.make_dir(directory).await?;
-            Ok(Vec::new())
-        }
-        listed => listed,
-    }
-}
-
-/// First offsets and bytes, the oldest first.
-fn segments(entries: &[DirEntry]) -> Vec<(Offset, u64)> {
-    let files = entries.iter().filter(|entry| !entry.is_dir);
-    let mut found: Vec<(Offset, u64)> = files
-        .filter_map(|entry| parse_segment_name(&entry.name).map(|base| (base, entry.len)))
-        .collect();
-    found.sort_unstable();
-    found
 }
 
 /// Where a log ends whose last segment is `last`, if that can be told from outside.

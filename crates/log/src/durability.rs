@@ -47,6 +47,8 @@ pub(crate) struct Durability {
     dirty: Vec<Arc<dyn File>>,
     /// Directories with names that no sync has been asked for.
     directories: Vec<PathBuf>,
+    /// Nothing was synced since the log was recovered: what was cut off may come back.
+    recovered: bool,
     in_flight: Option<InFlight>,
 }
 
@@ -57,17 +59,32 @@ struct InFlight {
 }
 
 impl Durability {
-    /// Of a log that was just opened: what lies before `synced_end` is durable once the names in
-    /// `directories` are, what lies behind it once the bytes of `files` are too.
-    pub(crate) const fn new(
+    /// Of a log that was stopped cleanly, or is new: all of it is durable once the names in
+    /// `directories` are.
+    pub(crate) const fn settled(end: LogPosition, directories: Vec<PathBuf>) -> Self {
+        Self {
+            synced_end: end,
+            appended: 0,
+            synced: 0,
+            dirty: Vec::new(),
+            directories,
+            recovered: false,
+            in_flight: None,
+        }
+    }
+
+    /// Of a log that was recovered: what lies behind `synced_end` is durable once the bytes of
+    /// `files` are.
+    pub(crate) fn recovered(
         synced_end: LogPosition,
         files: Vec<Arc<dyn File>>,
         directories: Vec<PathBuf>,
     ) -> Self {
-        Self { synced_end, appended: 0, synced: 0, dirty: files, directories, in_flight: None }
+        Self { dirty: files, recovered: true, ..Self::settled(synced_end, directories) }
     }
 
     pub(crate) fn on_written(&mut self, file: &Arc<dyn File>, bytes: u64) {
+        assert!(!self.recovered, "what recovery found is made durable first");
         // After a roll the old file is listed still.
         if !self.dirty.last().is_some_and(|newest| Arc::ptr_eq(newest, file)) {
             self.dirty.push(Arc::clone(file));
@@ -104,6 +121,7 @@ impl Durability {
     fn on_synced(&mut self, upto: LogPosition) {
         let taken = self.in_flight.take().expect("a sync was taken");
         assert_eq!(taken.upto, upto, "the sync that was taken");
+        self.recovered = false;
         self.synced_end = upto;
         self.synced = taken.appended;
     }
@@ -129,8 +147,8 @@ impl Log {
     }
 
     /// What to sync next, if anything; `None` while a sync or a roll is under way. Of a log that
-    /// was just opened: what a killed process left in the page cache, and names that nobody has
-    /// synced.
+    /// was just opened: names that nobody has synced, and what a killed process left in the page
+    /// cache; that is to be made durable before the first append.
     pub fn take_unsynced(&mut self) -> Option<Unsynced> {
         let upto = self.end();
         if self.is_rolling() {
@@ -145,5 +163,14 @@ impl Log {
     /// If none was taken up to there.
     pub fn on_synced(&mut self, upto: LogPosition) {
         self.durability.on_synced(upto);
+    }
+
+    /// Syncs what is unsynced.
+    pub(crate) async fn make_durable(&mut self, disk: &Arc<dyn Disk>) -> io::Result<()> {
+        if let Some(unsynced) = self.take_unsynced() {
+            unsynced.make_durable(disk).await?;
+            self.on_synced(unsynced.upto);
+        }
+        Ok(())
     }
 }

@@ -37,6 +37,26 @@ pub fn segment_name(base: Offset) -> String {
     segment_file(base, "log")
 }
 
+/// The name of a segment's offset index.
+pub(crate) fn index_name(base: Offset) -> String {
+    segment_file(base, "index")
+}
+
+/// The name of a segment's time index.
+pub(crate) fn time_index_name(base: Offset) -> String {
+    segment_file(base, "timeindex")
+}
+
+/// The name of a segment's index of aborted transactions.
+pub(crate) fn transaction_index_name(base: Offset) -> String {
+    segment_file(base, "txnindex")
+}
+
+/// The name of the snapshot of the producers of a log that ended at `end`.
+pub(crate) fn snapshot_name(end: Offset) -> String {
+    segment_file(end, "snapshot")
+}
+
 /// The name of a segment's file of that extension.
 pub(crate) fn segment_file(base: Offset, extension: &str) -> String {
     format!("{base:0NAME_DIGITS$}.{extension}", base = base.get())
@@ -44,9 +64,19 @@ pub(crate) fn segment_file(base: Offset, extension: &str) -> String {
 
 /// The first offset of the segment of that name; `None` for every other file.
 pub(crate) fn parse_segment_name(name: &str) -> Option<Offset> {
-    let digits = name.strip_suffix(".log").filter(|digits| digits.len() == NAME_DIGITS)?;
+    parse_name(name, "log")
+}
+
+/// The end of the snapshot of that name; `None` for every other file.
+pub(crate) fn parse_snapshot_name(name: &str) -> Option<Offset> {
+    parse_name(name, "snapshot")
+}
+
+fn parse_name(name: &str, kind: &str) -> Option<Offset> {
+    let (digits, extension) = name.split_once('.')?;
     let all_digits = digits.bytes().all(|digit| digit.is_ascii_digit());
-    digits.parse().ok().filter(|_| all_digits).and_then(Offset::from_wire)
+    let is_name = extension == kind && digits.len() == NAME_DIGITS && all_digits;
+    digits.parse().ok().filter(|_| is_name).and_then(Offset::from_wire)
 }
 
 /// Which topic a partition's directory belongs to: a name may be used again, an id may not

@@ -29,6 +29,15 @@ pub(crate) struct MaxTimestamp {
     pub(crate) offset: Offset,
 }
 
+/// Where a batch lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexEntry {
+    /// The last offset of the batch.
+    pub(crate) last_offset: Offset,
+    /// Its first byte.
+    pub(crate) position: u64,
+}
+
 impl SegmentIndex {
     pub(crate) const fn new(base: Offset) -> Self {
         Self { base, offsets: AppendList::new(), times: AppendList::new() }
@@ -75,13 +84,14 @@ impl SegmentIndex {
         thin
     }
 
-    /// Where to begin to look for the batch that holds `offset`: no such batch begins before.
-    pub(crate) fn position_before(&self, offset: Offset) -> u64 {
-        let Some(relative) = offset.get().checked_sub(self.base.get()) else { return 0 };
+    /// Where to begin to look for the batch that holds `offset`, if not at the segment's beginning:
+    /// no such batch begins before.
+    pub(crate) fn entry_before(&self, offset: Offset) -> Option<IndexEntry> {
+        let relative = offset.get().checked_sub(self.base.get())?;
         let relative = u64::try_from(relative).unwrap_or(0);
         let len = self.offsets.len();
         let after = self.offsets.partition_point(len, |[entry]| entry >> 32 <= relative);
-        after.checked_sub(1).map_or(0, |at| self.offsets.get(at)[0] & u64::from(u32::MAX))
+        after.checked_sub(1).map(|at| self.offset_at(at))
     }
 
     /// An offset behind all batches that begin before `position`, not far behind the last of them;
@@ -95,32 +105,37 @@ impl SegmentIndex {
     }
 
     /// Where to begin to look for the first batch with a timestamp of `time` or later.
-    pub(crate) fn position_before_time(&self, time: Timestamp) -> u64 {
+    pub(crate) fn entry_before_time(&self, time: Timestamp) -> Option<IndexEntry> {
         // The offset index is looked at first: an entry of it is appended after the time entry
         // that covers it, so what lies before this entry is covered by the times seen next.
-        let newest = self.offsets.len().checked_sub(1).map(|last| self.offsets.get(last)[0]);
+        let newest = self.newest_offset()?;
         let len = self.times.len();
         let wanted = time.millis();
         let earlier = self.times.partition_point(len, |[millis, _]| millis.cast_signed() < wanted);
-        match (earlier.checked_sub(1), newest) {
-            (None, _) | (_, None) => 0,
-            (Some(_), Some(newest)) if earlier == len => newest & u64::from(u32::MAX),
-            (Some(at), Some(_)) => self.position_before(self.time_at(at).offset),
+        match earlier.checked_sub(1)? {
+            _ if earlier == len => Some(newest),
+            at => self.entry_before(self.time_at(at).offset),
         }
     }
 
-    /// The largest timestamp of the batches in front of a position, which lies below `bound` and
-    /// not far from it.
-    pub(crate) fn max_before(&self, bound: Offset) -> (Option<MaxTimestamp>, u64) {
+    /// The largest timestamp of the batches in front of an entry, which lies below `bound` and not
+    /// far from it.
+    pub(crate) fn max_before(&self, bound: Offset) -> (Option<MaxTimestamp>, Option<IndexEntry>) {
         let below = u64::try_from(bound.get() - self.base.get()).unwrap_or(0);
         let len = self.offsets.len();
         let after = self.offsets.partition_point(len, |[entry]| entry >> 32 < below);
-        let Some(at) = after.checked_sub(1) else { return (None, 0) };
-        let [entry] = self.offsets.get(at);
+        let Some(at) = after.checked_sub(1) else { return (None, None) };
+        let entry = self.offset_at(at);
+        let holder = u64::from(self.relative(entry.last_offset));
         // Time entries are made with offset entries: these cover all that lies in front.
         let len = self.times.len();
-        let times = self.times.partition_point(len, |[_, relative]| relative <= entry >> 32);
-        (times.checked_sub(1).map(|at| self.time_at(at)), entry & u64::from(u32::MAX))
+        let times = self.times.partition_point(len, |[_, relative]| relative <= holder);
+        (times.checked_sub(1).map(|at| self.time_at(at)), Some(entry))
+    }
+
+    /// The newest offset entry.
+    pub(crate) fn newest_offset(&self) -> Option<IndexEntry> {
+        self.offsets.len().checked_sub(1).map(|last| self.offset_at(last))
     }
 
     /// The newest time entry.
@@ -133,6 +148,12 @@ impl SegmentIndex {
     pub(crate) fn is_full(&self, bytes: u32) -> bool {
         let full = |len: usize, entry: u32| len >= (bytes / entry) as usize;
         full(self.offsets.len(), OFFSET_ENTRY_BYTES) || full(self.times.len() + 1, TIME_ENTRY_BYTES)
+    }
+
+    fn offset_at(&self, at: usize) -> IndexEntry {
+        let [entry] = self.offsets.get(at);
+        let relative = i64::try_from(entry >> 32).expect("it has 31 bits");
+        IndexEntry { last_offset: self.base.plus(relative), position: entry & u64::from(u32::MAX) }
     }
 
     fn time_at(&self, at: usize) -> MaxTimestamp {
@@ -172,7 +193,8 @@ mod tests {
     }
 
     fn check(index: &SegmentIndex, offset: i64, position: u64) {
-        assert_eq!(index.position_before(Offset::new(offset)), position, "{offset}");
+        let found = index.entry_before(Offset::new(offset));
+        assert_eq!(found.map_or(0, |entry| entry.position), position, "{offset}");
     }
 
     #[test]
@@ -213,8 +235,8 @@ mod tests {
     }
 
     fn check_time(index: &SegmentIndex, millis: i64, position: u64) {
-        let found = index.position_before_time(Timestamp::from_millis(millis));
-        assert_eq!(found, position, "{millis}");
+        let found = index.entry_before_time(Timestamp::from_millis(millis));
+        assert_eq!(found.map_or(0, |entry| entry.position), position, "{millis}");
     }
 
     #[test]
@@ -230,12 +252,16 @@ mod tests {
         assert_eq!((index.offsets.len(), thin.offsets.len()), (1_000, 66));
         assert_eq!(thin.newest_time(), index.newest_time());
         for n in 0..1_000 {
-            let (near, far) = (index.position_before(Offset::new(n)), thin.position_before(Offset::new(n)));
+            let position = |entry: Option<IndexEntry>| entry.map_or(0, |entry| entry.position);
+            let before = |index: &SegmentIndex| position(index.entry_before(Offset::new(n)));
+            let (near, far) = (before(&index), before(&thin));
             assert!(far <= near && near - far < 1_500, "offset {n}");
             let time = Timestamp::from_millis(n);
-            assert!(thin.position_before_time(time) <= index.position_before_time(time), "time {n}");
+            let before = |index: &SegmentIndex| position(index.entry_before_time(time));
+            assert!(before(&thin) <= before(&index), "time {n}");
             // What it says of the front of the segment is true of that front.
             let (known, at) = thin.max_before(Offset::new(n));
+            let at = position(at);
             let front = i64::try_from(at / 100).unwrap();
             assert!(known.is_none_or(|known| known.timestamp.millis() >= (front - 1) / 7), "front {n}");
             assert!(known.is_some() || at == 0);

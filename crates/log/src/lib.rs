@@ -23,9 +23,10 @@ mod files;
 #[cfg(test)]
 mod fixtures;
 mod index;
-#[allow(dead_code, reason = "opening and checkpoints use all of it")]
+#[allow(dead_code, reason = "tools look at more than a log needs")]
 mod index_file;
 pub mod inspect;
+mod listing;
 mod load;
 mod log;
 mod lookup;
@@ -33,10 +34,14 @@ mod open;
 mod producer_snapshot;
 mod producers;
 mod recovery;
+mod restore;
 mod retention;
 mod roll;
+mod scan;
 mod segment;
+mod stored_index;
 mod truncate;
+mod unsettled;
 mod view;
 mod walk;
 

@@ -141,6 +141,15 @@ impl Log {
         self.health == Health::Rolling
     }
 
+    pub(crate) const fn view_of_writer(&self) -> &LogView {
+        &self.view
+    }
+
+    /// Makes the time index's last entry, as if no batch would follow.
+    pub(crate) fn seal_times(&self) {
+        self.tail.seal(&self.active().index);
+    }
+
     pub(crate) fn active(&self) -> &Loaded {
         self.view.active().get().expect("a writer has its segment open")
     }
@@ -352,14 +361,15 @@ impl Log {
     pub fn roll_plan(&self) -> RollPlan {
         assert!(self.health == Health::Rolling, "an append asked for a roll");
         assert!(self.tail.position > 0, "an empty segment takes any batch that fits");
-        self.tail.seal(&self.active().index);
+        self.seal_times();
         RollPlan {
             directory: Arc::clone(&self.directory),
             base: self.end_offset,
             full: Arc::clone(self.view.active()),
             full_bytes: self.tail.position,
             config: self.config,
-            epochs: self.epochs.clone(),
+            entries: self.checkpoints.stored()..self.active().entries(),
+            snapshot: self.producers.encode_snapshot(),
         }
     }
 
@@ -370,6 +380,7 @@ impl Log {
         assert_eq!(fresh.segment.base, self.end_offset, "nothing was appended since the plan");
         assert!(self.health == Health::Rolling, "an append asked for a roll");
         let mut sealed = self.view.sealed().to_vec();
+        self.checkpoints.on_rolled(self.end_offset, fresh.derived);
         sealed.push(SealedSegment { segment: fresh.sealed, end: self.tail.position });
         self.view = LogView::new(self.view.start_offset(), sealed, fresh.segment);
         self.tail = SegmentTail::default();

@@ -7,9 +7,10 @@ use ottla_records::{BatchHeader, Batches, InflateError, Record, RecordError};
 use ottla_types::limits::INFLATED_BATCH_BYTES_MAX;
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
 
-use crate::index::MaxTimestamp;
+use crate::index::{IndexEntry, MaxTimestamp};
+use crate::load::LoadError;
 use crate::segment::Loaded;
-use crate::view::{SealedSegment, Span, damaged};
+use crate::view::{SealedSegment, Span};
 use crate::walk::{CHUNK_BYTES, HeaderWalk};
 use crate::{LogPosition, LogView, ReadError};
 
@@ -33,6 +34,12 @@ pub enum LookupError {
     Record { base_offset: Offset, error: RecordError },
 }
 
+impl From<LoadError> for LookupError {
+    fn from(error: LoadError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
 impl From<std::io::Error> for LookupError {
     fn from(error: std::io::Error) -> Self {
         Self::Read(error.into())
@@ -51,13 +58,13 @@ impl LogView {
         upto: LogPosition,
     ) -> Result<Option<FoundRecord>, LookupError> {
         for span in self.spans(self.start_offset(), upto) {
-            let Loaded { index, .. } = span.segment.load(disk).await?;
+            let Loaded { file, index, .. } = span.segment.load(disk).await?;
             let newest = index.newest_time();
             if self.is_sealed(span) && newest.is_none_or(|max| max.timestamp < time) {
                 continue;
             }
-            let at = index.position_before_time(time);
-            let mut headers = Headers::new(disk, span, at);
+            let entry = index.entry_before_time(time);
+            let mut headers = Headers::from(disk, (span.segment.base, file), entry, span.end);
             while let Some(batch) = headers.next().await? {
                 if batch.header.max_timestamp.is_none_or(|max| max < time) {
                     continue;
@@ -95,8 +102,9 @@ impl LogView {
             }
         }
         let Some((span, max)) = latest else { return Ok(None) };
-        let at = span.segment.load(disk).await?.index.position_before(max.offset);
-        let mut headers = Headers::new(disk, span, at);
+        let Loaded { file, index, .. } = span.segment.load(disk).await?;
+        let entry = index.entry_before(max.offset);
+        let mut headers = Headers::from(disk, (span.segment.base, file), entry, span.end);
         while let Some(batch) = headers.next().await? {
             if batch.header.last_offset() >= max.offset {
                 return first_in(disk, span, &batch, |timestamp| timestamp >= max.timestamp).await;
@@ -119,8 +127,9 @@ async fn max_of(
     span: Span<'_>,
     bound: Offset,
 ) -> Result<Option<MaxTimestamp>, LookupError> {
-    let (mut max, at) = span.segment.load(disk).await?.index.max_before(bound);
-    let mut headers = Headers::new(disk, span, at);
+    let Loaded { file, index, .. } = span.segment.load(disk).await?;
+    let (mut max, entry) = index.max_before(bound);
+    let mut headers = Headers::from(disk, (span.segment.base, file), entry, span.end);
     while let Some(batch) = headers.next().await? {
         let offset = batch.header.last_offset();
         if let Some(timestamp) = batch.header.max_timestamp
@@ -167,34 +176,62 @@ pub(crate) struct WalkedBatch {
     pub(crate) header: BatchHeader,
 }
 
-/// The batches of a span, one header after another.
+/// The batches of a segment, one header after another.
 pub(crate) struct Headers<'a> {
     disk: &'a Arc<dyn Disk>,
-    span: Span<'a>,
+    segment_base: Offset,
+    file: &'a Arc<dyn File>,
     walk: HeaderWalk,
+    /// What the first batch should be.
+    entry: Option<IndexEntry>,
     chunk_at: u64,
     chunk: Vec<u8>,
 }
 
 impl<'a> Headers<'a> {
-    pub(crate) fn new(disk: &'a Arc<dyn Disk>, span: Span<'a>, at: u64) -> Self {
-        let walk = HeaderWalk { at, end: span.end };
-        Self { disk, span, walk, chunk_at: at, chunk: Vec::new() }
+    pub(crate) fn new(
+        disk: &'a Arc<dyn Disk>,
+        (segment_base, file): (Offset, &'a Arc<dyn File>),
+        walk: HeaderWalk,
+    ) -> Self {
+        Self { disk, segment_base, file, walk, entry: None, chunk_at: walk.at, chunk: Vec::new() }
     }
 
-    pub(crate) async fn next(&mut self) -> Result<Option<WalkedBatch>, LookupError> {
+    /// The batches from that of an index entry on; from the segment's beginning if there is none,
+    /// or no such batch: index files have no checksum.
+    pub(crate) fn from(
+        disk: &'a Arc<dyn Disk>,
+        segment: (Offset, &'a Arc<dyn File>),
+        entry: Option<IndexEntry>,
+        end: u64,
+    ) -> Self {
+        let entry = entry.filter(|entry| entry.position < end);
+        let walk = HeaderWalk { at: entry.map_or(0, |entry| entry.position), end };
+        Self { entry, ..Self::new(disk, segment, walk) }
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Option<WalkedBatch>, LoadError> {
         while self.walk.at < self.walk.end {
-            if let Some(head) = self.walk.head_in(self.chunk_at, &self.chunk) {
-                let header = BatchHeader::parse(head)
-                    .and_then(|header| Ok((self.walk.step(header.size)?, header)));
-                let (at, header) =
-                    header.map_err(|error| damaged(self.span, self.walk.at, error))?;
-                return Ok(Some(WalkedBatch { at, header }));
+            let Some(head) = self.walk.head_in(self.chunk_at, &self.chunk) else {
+                self.chunk_at = self.walk.at;
+                let len = self.walk.wanted(CHUNK_BYTES);
+                self.chunk = read(self.disk, self.file, self.chunk_at, len).await?;
+                continue;
+            };
+            let batch = BatchHeader::parse(head)
+                .and_then(|header| Ok(WalkedBatch { at: self.walk.step(header.size)?, header }));
+            let last_offset = batch.as_ref().ok().map(|batch| batch.header.last_offset());
+            if self.entry.take().is_some_and(|entry| Some(entry.last_offset) != last_offset) {
+                (self.walk.at, self.chunk_at) = (0, 0);
+                self.chunk.clear();
+                continue;
             }
-            self.chunk_at = self.walk.at;
-            let len = self.walk.wanted(CHUNK_BYTES);
-            let file = &self.span.segment.load(self.disk).await?.file;
-            self.chunk = read(self.disk, file, self.chunk_at, len).await?;
+            let (segment, position) = (self.segment_base, self.walk.at);
+            return batch.map(Some).map_err(|error| LoadError::Damaged {
+                segment,
+                position,
+                fault: error.into(),
+            });
         }
         Ok(None)
     }

@@ -1,15 +1,19 @@
 //! Rolling: the active segment is sealed and a fresh one takes its place.
 
 use std::io;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_env::{Disk, DiskExt, Open};
 use ottla_types::Offset;
 use ottla_types::planted::{self, Bug};
 
-use crate::segment::{Loaded, Segment};
-use crate::{LeaderEpochCache, LogConfig, segment_name};
+use crate::checkpoint::write_file;
+use crate::files::snapshot_name;
+use crate::segment::{Entries, Loaded, Segment};
+use crate::stored_index::{index_paths, write_entries};
+use crate::{LogConfig, segment_name};
 
 /// What has to be done on the disk before a log can go on in a fresh segment. Appends are refused
 /// until then.
@@ -21,7 +25,10 @@ pub struct RollPlan {
     pub(crate) full: Arc<Segment>,
     pub(crate) full_bytes: u64,
     pub(crate) config: LogConfig,
-    pub(crate) epochs: LeaderEpochCache,
+    /// Index entries of the full segment that its files have not got.
+    pub(crate) entries: Range<Entries>,
+    /// Bytes of the producers' snapshot.
+    pub(crate) snapshot: Vec<u8>,
 }
 
 /// A segment that exists, durably, and holds nothing; what came before it is durable in full.
@@ -30,6 +37,8 @@ pub struct FreshSegment {
     pub(crate) segment: Arc<Segment>,
     /// The full one, as it is kept from now on.
     pub(crate) sealed: Arc<Segment>,
+    /// Files that are derived from it: written, and left to the next checkpoint to sync.
+    pub(crate) derived: Vec<PathBuf>,
 }
 
 /// Why there is no fresh segment.
@@ -40,7 +49,7 @@ pub enum RollError {
     #[error("sync the old segment or the directory: {0}")]
     Sync(#[source] io::Error),
     /// The disk may be full; another plan may be tried later.
-    #[error("make a new segment, or write the epochs of the old one: {0}")]
+    #[error("make a new segment, or write the indexes of the old one: {0}")]
     Create(#[source] io::Error),
 }
 
@@ -53,8 +62,7 @@ impl RollPlan {
     pub async fn prepare(self, disk: &Arc<dyn Disk>) -> Result<FreshSegment, RollError> {
         let full = self.full.get().expect("the active segment is open");
         disk.sync_files(vec![Arc::clone(&full.file)]).await.map_err(RollError::Sync)?;
-        // Nothing of ours needs the file: it is for those who read the directory with Kafka.
-        self.epochs.write(disk, &self.directory).await.map_err(RollError::Create)?;
+        let derived = self.write_derived(disk, full).await.map_err(RollError::Create)?;
         let path = self.directory.join(segment_name(self.base));
         // An earlier try may have left the file behind; it is empty.
         let file = disk.open_file(&path, Open::Ensure).await.map_err(RollError::Create)?;
@@ -63,11 +71,22 @@ impl RollPlan {
         }
         let Self { directory, config, .. } = &self;
         let sealed = Segment::sealed(directory, self.full.base, self.full_bytes, config);
-        let thin = full.thinned(sealed.kept_interval);
+        let thin = full.thinned(config.sealed_interval_bytes());
         let fresh = Segment::active(directory, self.base, 0, config);
         Ok(FreshSegment {
             segment: fresh.with(Loaded::new(self.base, file)),
             sealed: sealed.with(thin),
+            derived,
         })
+    }
+
+    /// Writes what Kafka has beside a segment that is full, into the page cache only: until the
+    /// next checkpoint has synced it, recovery would read the segment again.
+    async fn write_derived(&self, disk: &Arc<dyn Disk>, full: &Loaded) -> io::Result<Vec<PathBuf>> {
+        let (directory, base) = (&*self.directory, self.full.base);
+        write_entries(disk, (directory, base), full, self.entries.clone()).await?;
+        let snapshot = directory.join(snapshot_name(self.base));
+        write_file(disk, &snapshot, &self.snapshot).await?;
+        Ok(index_paths(directory, base).into_iter().chain([snapshot]).collect())
     }
 }

@@ -18,10 +18,10 @@ pub(crate) struct Segment {
     /// The offset in its file's name: no record in it is older.
     pub(crate) base: Offset,
     pub(crate) directory: Arc<Path>,
-    /// Bytes between two index entries in its files.
+    /// Bytes between two index entries.
     pub(crate) interval: u32,
-    /// Bytes between two index entries in memory.
-    pub(crate) kept_interval: u32,
+    /// Bytes between two index entries that stay in memory, if not all do.
+    pub(crate) thinned_to: Option<u32>,
     /// Its bytes when the log was surveyed; what nobody has loaded has not grown.
     pub(crate) surveyed: u64,
     /// What the last entry of its `.timeindex` says: not to be relied on for more than that the
@@ -37,6 +37,25 @@ pub(crate) struct Loaded {
     pub(crate) index: SegmentIndex,
     /// Transactions that a marker in this segment has aborted.
     pub(crate) aborted: AbortedIndex,
+    /// What the index files held when it was loaded.
+    pub(crate) stored: Stored,
+}
+
+/// What the index files of a segment hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// They begin with so many of the entries in memory.
+    pub(crate) entries: Entries,
+    /// And something follows that is of no use.
+    pub(crate) excess: bool,
+}
+
+/// How many entries there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Entries {
+    pub(crate) offsets: usize,
+    pub(crate) times: usize,
+    pub(crate) aborted: usize,
 }
 
 impl Segment {
@@ -51,7 +70,7 @@ impl Segment {
             base,
             directory: Arc::clone(directory),
             interval: config.index_interval_bytes,
-            kept_interval: config.index_interval_bytes,
+            thinned_to: None,
             surveyed,
             peeked: OnceLock::new(),
             loaded: OnceLock::new(),
@@ -66,8 +85,8 @@ impl Segment {
         surveyed: u64,
         config: &LogConfig,
     ) -> Self {
-        let kept_interval = config.sealed_interval_bytes();
-        Self { kept_interval, ..Self::active(directory, base, surveyed, config) }
+        let thinned_to = Some(config.sealed_interval_bytes());
+        Self { thinned_to, ..Self::active(directory, base, surveyed, config) }
     }
 
     /// The same segment, open.
@@ -84,7 +103,10 @@ impl Segment {
     /// Opens the segment with what was loaded, unless somebody was faster: readers and the
     /// writer must share one index.
     pub(crate) fn set(&self, loaded: Loaded) -> &Loaded {
-        self.loaded.get_or_init(|| loaded)
+        self.loaded.get_or_init(|| match self.thinned_to {
+            Some(interval) => loaded.thinned(interval),
+            None => loaded,
+        })
     }
 
     /// Where its batches are.
@@ -95,7 +117,14 @@ impl Segment {
 
 impl Loaded {
     pub(crate) fn new(base: Offset, file: Arc<dyn File>) -> Self {
-        Self { file, index: SegmentIndex::new(base), aborted: AbortedIndex::new() }
+        let (index, aborted) = (SegmentIndex::new(base), AbortedIndex::new());
+        Self { file, index, aborted, stored: Stored::default() }
+    }
+
+    /// The entries of this moment.
+    pub(crate) fn entries(&self) -> Entries {
+        let (offsets, times) = self.index.lens();
+        Entries { offsets, times, aborted: self.aborted.len() }
     }
 
     /// What to keep in memory of a segment that nobody appends to any more. Readers that hold the
@@ -105,6 +134,7 @@ impl Loaded {
             file: Arc::clone(&self.file),
             index: self.index.thinned(u64::from(interval)),
             aborted: self.aborted.copied(),
+            stored: self.stored,
         }
     }
 
@@ -129,22 +159,35 @@ pub(crate) struct SegmentTail {
 }
 
 impl SegmentTail {
-    /// Takes note of a batch that now lies at the tail, with its final offsets. Entries are made
-    /// where Kafka makes them, since its tools compare.
-    pub(crate) fn push(&mut self, index: &SegmentIndex, batch: &BatchHeader, interval: u32) {
+    /// A tail that begins with the batch of the last index entry, at `position`.
+    pub(crate) const fn at_last_entry(position: u64, max_timestamp: Option<MaxTimestamp>) -> Self {
+        Self { position, unindexed: 0, max_timestamp, first_timestamp: None }
+    }
+
+    /// Takes note of a batch behind the tail that has no index entry, or has it already.
+    pub(crate) fn walk(&mut self, batch: &BatchHeader) {
         if let Some(timestamp) = batch.max_timestamp {
             self.first_timestamp.get_or_insert(timestamp);
             if self.max_timestamp.is_none_or(|max| max.timestamp < timestamp) {
                 self.max_timestamp = Some(MaxTimestamp { timestamp, offset: batch.last_offset() });
             }
         }
-        if self.unindexed > u64::from(interval) {
-            self.max_timestamp.into_iter().for_each(|max| index.push_time(max));
-            index.push_offset(batch.last_offset(), self.position);
-            self.unindexed = 0;
-        }
         self.position += u64::from(batch.size);
         self.unindexed += u64::from(batch.size);
+    }
+
+    /// Takes note of a batch that now lies at the tail, with its final offsets. Entries are made
+    /// where Kafka makes them, since its tools compare.
+    pub(crate) fn push(&mut self, index: &SegmentIndex, batch: &BatchHeader, interval: u32) {
+        let (position, wanted) = (self.position, self.unindexed > u64::from(interval));
+        if wanted {
+            self.unindexed = 0;
+        }
+        self.walk(batch);
+        if wanted {
+            self.seal(index);
+            index.push_offset(batch.last_offset(), position);
+        }
     }
 
     /// The last entry, made when no batch will follow: readers of a sealed segment then know its

@@ -239,6 +239,13 @@ impl LogView {
     }
 }
 
+impl Span<'_> {
+    /// A walk from a batch to the span's end.
+    pub(crate) const fn from(&self, at: u64) -> HeaderWalk {
+        HeaderWalk { at, end: self.end }
+    }
+}
+
 impl Place<'_> {
     fn position(&self) -> LogPosition {
         LogPosition {
@@ -254,9 +261,10 @@ fn find_in(span: Span<'_>, from: Offset) -> Result<Found<'_>, ReadError> {
     let Some(Loaded { file, index, .. }) = span.segment.get() else {
         return Ok(Found::Cold(Cold::segment(span.segment)));
     };
-    let mut walk = HeaderWalk { at: index.position_before(from), end: span.end };
+    let mut entry = index.entry_before(from).filter(|entry| entry.position < span.end);
+    let mut walk = span.from(entry.map_or(0, |entry| entry.position));
     let mut buffer = [0; CHUNK_BYTES];
-    while walk.at < walk.end {
+    'chunk: while walk.at < walk.end {
         let (at, len) = (walk.at, walk.wanted(CHUNK_BYTES));
         let chunk = match file.read_cached(at, &mut buffer[..len])? {
             CachedRead::Ready(len) => &buffer[..len],
@@ -271,7 +279,13 @@ fn find_in(span: Span<'_>, from: Offset) -> Result<Found<'_>, ReadError> {
         while let Some(head) = walk.head_in(at, chunk) {
             let batch =
                 BatchSpan::parse(head).and_then(|batch| Ok((walk.step(batch.size)?, batch)));
-            let (at, batch) = batch.map_err(|error| damaged(span, walk.at, error))?;
+            let last_offset = batch.as_ref().ok().map(|(_, batch)| batch.last_offset);
+            if entry.take().is_some_and(|entry| Some(entry.last_offset) != last_offset) {
+                // Index files have no checksum. The batches have.
+                walk = span.from(0);
+                continue 'chunk;
+            }
+            let (at, batch) = batch.map_err(|error| damaged(span.segment.base, walk.at, error))?;
             if batch.last_offset >= from {
                 return Ok(Found::Batch(Place { span, file, at, batch }));
             }
@@ -280,6 +294,6 @@ fn find_in(span: Span<'_>, from: Offset) -> Result<Found<'_>, ReadError> {
     Ok(Found::End)
 }
 
-pub(crate) fn damaged(span: Span<'_>, position: u64, error: HeaderError) -> ReadError {
-    ReadError::Damaged { segment: span.segment.base, position, fault: error.into() }
+fn damaged(segment: Offset, position: u64, error: HeaderError) -> ReadError {
+    ReadError::Damaged { segment, position, fault: error.into() }
 }

@@ -52,11 +52,13 @@ fn readable(log: &Log, from: i64) -> Option<i64> {
 /// The log after a restart that knows where it starts.
 fn reopened(disk: &MemoryDisk, log_start: i64) -> Log {
     let known = Checkpointed { log_start: Some(Offset::new(log_start)), ..Checkpointed::default() };
-    let disk = disk.ports();
-    let survey = DormantLog::survey(&disk, Path::new(DIRECTORY), SMALL, known);
+    let ports = disk.ports();
+    let survey = DormantLog::survey(&ports, Path::new(DIRECTORY), SMALL, known);
     let mut dormant = now(survey).unwrap();
-    now(dormant.take_leftovers().remove(&disk));
-    now(dormant.open(&disk)).unwrap()
+    now(dormant.take_leftovers().remove(&ports));
+    let mut log = now(dormant.open(&ports)).unwrap();
+    sync(disk, &mut log);
+    log
 }
 
 #[test]

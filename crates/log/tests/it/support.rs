@@ -86,9 +86,7 @@ pub(crate) fn roll(disk: &MemoryDisk, log: &mut Log) {
 
 pub(crate) fn sync(disk: &MemoryDisk, log: &mut Log) {
     if let Some(unsynced) = log.take_unsynced() {
-        let (to, answer) = ottla_env::reply();
-        disk.ports().sync(unsynced.files, to);
-        now(answer).unwrap().unwrap();
+        now(unsynced.make_durable(&disk.ports())).unwrap();
         log.on_synced(unsynced.upto);
     }
 }

@@ -1,10 +1,9 @@
 //! What is left of a log that took back its end.
 
-use ottla_log::{LEADER_EPOCH_CHECKPOINT, LeaderEpochCache};
 use ottla_types::{LeaderEpoch, Offset};
 
 use crate::memory_disk::MemoryDisk;
-use crate::support::{DIRECTORY, NOW, append, batch, contents, now, numbered, open, sync};
+use crate::support::{NOW, append, batch, contents, now, numbered, open, sync};
 
 #[test]
 fn every_batch_that_holds_the_offset_or_a_later_one_goes() {
@@ -36,16 +35,4 @@ fn producers_and_epochs_are_what_they_were_then() {
     log.append(&numbered(2, 0, 0, &["c"]).checked(), LeaderEpoch::new(4), NOW).unwrap();
     let log = now(log.truncate(&disk.ports(), Offset::new(1))).unwrap();
     assert_eq!((log.producers(), log.leader_epochs()), (&producers, &epochs));
-}
-
-#[test]
-fn rolling_writes_the_epochs_down() {
-    let disk = MemoryDisk::default();
-    let mut log = open(&disk);
-    while log.end().segment_base == Offset::ZERO {
-        append(&disk, &mut log, &batch(&["a"])).unwrap();
-    }
-    let text = disk.content(&format!("{DIRECTORY}/{LEADER_EPOCH_CHECKPOINT}"));
-    let text = String::from_utf8(text).unwrap();
-    assert_eq!(LeaderEpochCache::parse(&text).as_ref(), Ok(log.leader_epochs()));
 }

@@ -1,0 +1,58 @@
+//! The names in a log's directory.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use ottla_env::{DirEntry, Disk, DiskExt};
+use ottla_types::Offset;
+
+use crate::files::{parse_segment_name, parse_snapshot_name};
+
+/// The names in a log's directory at one moment, and how long the files are.
+#[derive(Debug)]
+pub(crate) struct Listing(Vec<DirEntry>);
+
+impl Listing {
+    pub(crate) async fn read(disk: &Arc<dyn Disk>, directory: &Path) -> io::Result<Self> {
+        disk.list(directory).await.map(Self)
+    }
+
+    /// As [`Self::read`]; a directory that is missing is made.
+    pub(crate) async fn read_or_make(disk: &Arc<dyn Disk>, directory: &Path) -> io::Result<Self> {
+        match disk.list(directory).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                disk.make_dir(directory).await?;
+                Ok(Self(Vec::new()))
+            }
+            listed => listed.map(Self),
+        }
+    }
+
+    /// First offsets and bytes of the segments, the oldest first.
+    pub(crate) fn segments(&self) -> Vec<(Offset, u64)> {
+        let parse = |entry: &DirEntry| parse_segment_name(&entry.name).map(|at| (at, entry.len));
+        sorted(self.files().filter_map(parse))
+    }
+
+    /// The ends of the producers' snapshots, the oldest first.
+    pub(crate) fn snapshots(&self) -> Vec<Offset> {
+        sorted(self.files().filter_map(|entry| parse_snapshot_name(&entry.name)))
+    }
+
+    /// The bytes of a file; `None` if there is none of that name.
+    pub(crate) fn len_of(&self, name: &str) -> Option<u64> {
+        self.files().find(|entry| entry.name == name).map(|entry| entry.len)
+    }
+
+    /// The files.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &DirEntry> {
+        self.0.iter().filter(|entry| !entry.is_dir)
+    }
+}
+
+fn sorted<T: Ord>(found: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found: Vec<T> = found.collect();
+    found.sort_unstable();
+    found
+}
