@@ -41,7 +41,7 @@ pub(crate) enum CheckpointError {
 
 /// What a partition answers that is asked for a checkpoint.
 enum Begun {
-    Plan(CheckpointPlan),
+    Plan(Box<CheckpointPlan>),
     /// Not now: it rolls.
     Later,
     Nothing,
@@ -214,7 +214,7 @@ fn begin_all(
             Begun::Plan(mut plan) => {
                 let unsynced = plan.unsynced.take();
                 taken.extend(unsynced.map(|unsynced| (Arc::clone(&partition), unsynced)));
-                plans.push((partition, plan));
+                plans.push((partition, *plan));
             }
             Begun::Later => partition.relist(directory),
             Begun::Nothing => {}
@@ -260,7 +260,7 @@ impl Partition {
         if let Some(unsynced) = &mut plan.unsynced {
             unsynced.files.extend(state.identity.take());
         }
-        Begun::Plan(plan)
+        Begun::Plan(Box::new(plan))
     }
 
     fn on_checkpointed(&self, written: WrittenCheckpoint) -> Superseded {
