@@ -2,6 +2,7 @@ import java.io.BufferedWriter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
@@ -14,13 +15,16 @@ import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * An idempotent producer with acks=all that outlives its broker, however often that dies: numbered records to every
- * partition of a topic, until the file LOG.stop exists. LOG gets a line {@code PARTITION OFFSET NUMBER} for each record
+ * Idempotent producers with acks=all that outlive their broker, however often it dies: numbered records to every
+ * partition of a topic for each codec, until the file LOG.stop exists. LOG gets a line {@code PARTITION OFFSET NUMBER} for each record
  * that was acknowledged, and {@code failed PARTITION NUMBER WHY} for each that was given up.
  */
 public final class AckedProducer {
     /** The smallest that Kafka allows: rolls are among what is to survive. */
     private static final String SEGMENT_BYTES = "1048576";
+
+    /** Records between two looks at the clock. */
+    private static final long BURST = 20;
 
     private final BufferedWriter log;
     private final AtomicLong acked = new AtomicLong();
@@ -32,23 +36,42 @@ public final class AckedProducer {
 
     public static void main(String[] arguments) throws Exception {
         if (arguments.length != 6) {
-            throw new IllegalArgumentException("AckedProducer BOOTSTRAP TOPIC PARTITIONS CODEC RECORDS-A-SECOND LOG");
+            throw new IllegalArgumentException(
+                    "AckedProducer BOOTSTRAP TOPIC PARTITIONS CODEC[,CODEC...] RECORDS-A-SECOND LOG");
         }
-        String topic = arguments[1];
+        String[] codecs = arguments[3].split(",");
+        List<Thread> threads = new ArrayList<>();
+        for (String codec : codecs) {
+            // One codec: as named. Several: each has a topic and a log with its name behind.
+            String suffix = codecs.length == 1 ? "" : "-" + codec;
+            Path log = Path.of(arguments[5] + suffix);
+            Path stop = Path.of(arguments[5] + ".stop");
+            AckedProducer run = new AckedProducer(log);
+            threads.add(new Thread(() -> run.run(arguments, codec, arguments[1] + suffix, stop)));
+        }
+        threads.forEach(Thread::start);
+        for (Thread thread : threads) {
+            thread.join();
+        }
+    }
+
+    private void run(String[] arguments, String codec, String topic, Path stop) {
         int partitions = Integer.parseInt(arguments[2]);
-        Path path = Path.of(arguments[5]);
-        create(arguments[0], topic, partitions);
-        AckedProducer run = new AckedProducer(path);
-        Thread flusher = new Thread(run::flushForEver);
+        Thread flusher = new Thread(this::flushForEver);
         flusher.setDaemon(true);
         flusher.start();
-        try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(
-                settings(arguments[0], arguments[3]), new ByteArraySerializer(), new ByteArraySerializer())) {
-            run.sendUntilStopped(producer, topic, partitions, Long.parseLong(arguments[4]), path.resolveSibling(
-                    path.getFileName() + ".stop"));
+        try {
+            create(arguments[0], topic, partitions);
+            try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(
+                    settings(arguments[0], codec), new ByteArraySerializer(), new ByteArraySerializer())) {
+                sendUntilStopped(producer, topic, partitions, Long.parseLong(arguments[4]), stop);
+            }
+            flush();
+        } catch (Exception cannotGoOn) {
+            cannotGoOn.printStackTrace();
+            Runtime.getRuntime().halt(4);
         }
-        run.flush();
-        System.out.printf("%d acknowledged, %d failed%n", run.acked.get(), run.failed.get());
+        System.out.printf("%s: %d acknowledged, %d failed%n", topic, acked.get(), failed.get());
     }
 
     private static void create(String bootstrap, String topic, int partitions) throws Exception {
@@ -90,9 +113,9 @@ public final class AckedProducer {
             producer.send(
                     new ProducerRecord<>(topic, partition, null, NumberedRecord.value(partition, number)),
                     (answer, failure) -> onAnswer(partition, number, answer, failure));
-            if (sent % 100 == 0) {
+            if (sent % BURST == 0) {
                 // What was missed while the broker was away is not made up for.
-                due = Math.max(due + 100_000_000_000L / rate, System.nanoTime() - 50_000_000L);
+                due = Math.max(due + BURST * 1_000_000_000L / rate, System.nanoTime() - 50_000_000L);
                 Thread.sleep(Math.max(0, due - System.nanoTime()) / 1_000_000L);
                 if (Files.exists(stop)) {
                     return;

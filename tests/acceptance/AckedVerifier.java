@@ -16,7 +16,7 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
- * Reads all of a topic and compares it with what {@link AckedProducer} was told: every acknowledged record there, once,
+ * Reads all of each topic and compares it with what {@link AckedProducer} was told: every acknowledged record there, once,
  * at its offset, in the order in which it was sent; and of the others nothing twice and no gap. Says what it found in
  * one line; ends with 1 when anything is wrong.
  */
@@ -37,21 +37,17 @@ public final class AckedVerifier {
     private long foreign;
 
     public static void main(String[] arguments) throws IOException {
-        if (arguments.length != 3) {
-            throw new IllegalArgumentException("AckedVerifier BOOTSTRAP TOPIC LOG");
+        if (arguments.length < 3 || arguments.length % 2 == 0) {
+            throw new IllegalArgumentException("AckedVerifier BOOTSTRAP [TOPIC LOG]...");
         }
         AckedVerifier run = new AckedVerifier();
-        run.load(Path.of(arguments[2]));
         Properties settings = new Properties();
         settings.put("bootstrap.servers", arguments[0]);
         settings.put("enable.auto.commit", "false");
         try (KafkaConsumer<byte[], byte[]> consumer =
                 new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
-            List<TopicPartition> partitions = consumer.partitionsFor(arguments[1]).stream()
-                    .map(each -> new TopicPartition(arguments[1], each.partition()))
-                    .collect(Collectors.toList());
-            for (TopicPartition partition : partitions) {
-                run.verify(partition, consumer);
+            for (int topic = 1; topic < arguments.length; topic += 2) {
+                run.verify(arguments[topic], Path.of(arguments[topic + 1]), consumer);
             }
         }
         run.complaints.forEach(System.out::println);
@@ -60,6 +56,17 @@ public final class AckedVerifier {
                 run.read, run.answers, run.lost, run.repeated, run.moved, run.skipped, run.foreign, run.failed);
         boolean good = run.lost + run.repeated + run.moved + run.skipped + run.foreign + run.failed == 0;
         System.exit(good ? 0 : 1);
+    }
+
+    private void verify(String topic, Path log, KafkaConsumer<byte[], byte[]> consumer) throws IOException {
+        acked.clear();
+        load(log);
+        List<TopicPartition> partitions = consumer.partitionsFor(topic).stream()
+                .map(each -> new TopicPartition(topic, each.partition()))
+                .collect(Collectors.toList());
+        for (TopicPartition partition : partitions) {
+            verify(partition, consumer);
+        }
     }
 
     private void load(Path log) throws IOException {

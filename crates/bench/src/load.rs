@@ -88,6 +88,11 @@ impl ProduceLoad {
         &self.frames
     }
 
+    /// Record bytes of a request.
+    pub(crate) fn batch_bytes(&self) -> u64 {
+        self.batch_bytes
+    }
+
     /// Record bytes that are still to be sent.
     pub(crate) fn bytes_left(&self) -> u64 {
         self.left * self.batch_bytes

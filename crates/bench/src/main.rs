@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "this is a command line tool: stdout is its answer")]
 
+mod catch_up;
 mod connection;
 mod frames;
 mod load;
@@ -28,6 +29,10 @@ ottla-bench produce --address HOST:PORT --pid PID [--requests N] [--connections 
                     [--partitions N] [--records N] [--record-bytes N] [--acks 0|1|-1] [--fetch]
                     [--topic NAME]
     one batch of N records in each request; --fetch reads everything back afterwards
+ottla-bench catch-up --address HOST:PORT --pid PID --data FOLDER [--requests N] [--seconds N]
+                    [--live-megabytes N] [--probes N] [the options of produce]
+    a backlog of N requests, read from the disk beside live produce and probes; --data is the
+    broker's log directory
 ottla-bench start --address HOST:PORT -- COMMAND...
     milliseconds from starting COMMAND to its first answer to ApiVersions; leaves it running
 ottla-bench ends --address HOST:PORT --topic NAME --to FILE
@@ -40,6 +45,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((case, rest)) if case == "produce" => Options::parse(rest).and_then(|o| produce(&o)),
+        Some((case, rest)) if case == "catch-up" => {
+            Options::parse(rest).and_then(|options| catch_up::run(&options))
+        }
         Some((case, rest)) if case == "start" => start::run(rest),
         Some((case, rest)) if case == "ends" => restart::write_ends(rest),
         Some((case, rest)) if case == "restart" => restart::run(rest),

@@ -1,6 +1,7 @@
 //! What a run is told.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// One run of the generator.
@@ -23,6 +24,14 @@ pub(crate) struct Options {
     pub(crate) fetch: bool,
     /// The topic, made where it does not exist; one that nobody has used where none is named.
     pub(crate) topic: Option<String>,
+    /// The broker's log directory.
+    pub(crate) data: Option<PathBuf>,
+    /// How long live traffic is measured alone.
+    pub(crate) seconds: u64,
+    /// Live traffic, a second.
+    pub(crate) live_megabytes: f64,
+    /// Probes, a second.
+    pub(crate) probes: f64,
 }
 
 impl Options {
@@ -43,6 +52,10 @@ impl Options {
             acks: 1,
             fetch: false,
             topic: None,
+            data: None,
+            seconds: 20,
+            live_megabytes: 50.0,
+            probes: 1_000.0,
         };
         let mut rest = arguments.iter();
         while let Some(name) = rest.next() {
@@ -70,6 +83,10 @@ impl Options {
             "--record-bytes" => self.record_bytes = value(name, rest)?,
             "--acks" => self.acks = value(name, rest)?,
             "--fetch" => self.fetch = true,
+            "--data" => self.data = Some(value(name, rest)?),
+            "--seconds" => self.seconds = value(name, rest)?,
+            "--live-megabytes" => self.live_megabytes = value(name, rest)?,
+            "--probes" => self.probes = value(name, rest)?,
             "--topic" => self.topic = Some(value(name, rest)?),
             _ => return Err(format!("unknown option `{name}`")),
         }

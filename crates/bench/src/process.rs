@@ -74,6 +74,13 @@ pub(crate) fn memory(pid: u32) -> io::Result<Vec<(String, String)>> {
     Ok(fields(&status))
 }
 
+/// Bytes that a process has made the kernel fetch from disks so far; 0 where that is not told.
+pub(crate) fn read_from_disk(pid: u32) -> u64 {
+    let io = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let line = io.lines().find_map(|line| line.strip_prefix("read_bytes: "));
+    line.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
+}
+
 fn fields(status: &str) -> Vec<(String, String)> {
     let wanted = [("VmRSS:", "rss_kib"), ("VmHWM:", "rss_highest_kib")];
     let found = wanted.iter().filter_map(|(field, name)| {

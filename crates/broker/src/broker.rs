@@ -9,6 +9,7 @@ use ottla_types::TopicName;
 
 use crate::config::NodeConfig;
 use crate::controller::{ControllerHandle, Metadata};
+use crate::fetch_session::FetchSessions;
 use crate::partition::Partitions;
 use crate::producer_ids::ProducerIds;
 
@@ -37,6 +38,7 @@ pub(crate) struct Broker {
     pub(crate) controller: ControllerHandle,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) fetch_sessions: FetchSessions,
 }
 
 impl Broker {

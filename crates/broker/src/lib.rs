@@ -5,6 +5,7 @@ mod broker;
 mod config;
 mod connection;
 mod controller;
+mod fetch_session;
 mod identity;
 mod node;
 mod partition;

@@ -17,6 +17,7 @@ use crate::broker::{Broker, Listening, Role};
 use crate::config::{Listener, NodeConfig};
 use crate::connection::{Closed, Connection, Lane};
 use crate::controller::{ControllerHost, HostError};
+use crate::fetch_session::FetchSessions;
 use crate::identity::{Identity, IdentityError};
 use crate::partition::{
     LogDirectory, PartitionHost, Partitions, SpaceWatch, enforce_retention, run_checkpoints,
@@ -163,6 +164,7 @@ impl Node {
         let (host, controller, metadata) =
             ControllerHost::start(&env, &config, &identity, &listeners, Box::new(publisher))
                 .await?;
+        let fetch_sessions = FetchSessions::new(config.fetch_session_slots);
         let broker = Arc::new(Broker {
             env,
             config,
@@ -170,6 +172,7 @@ impl Node {
             controller,
             partitions,
             producer_ids: ProducerIds::default(),
+            fetch_sessions,
         });
         let stopping = Arc::new(Stopping::default());
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());

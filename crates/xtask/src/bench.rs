@@ -79,7 +79,8 @@ impl Settings {
             }
         }
         if settings.cases.is_empty() {
-            settings.cases = CASES.iter().collect();
+            let light = |case: &&Case| !matches!(case.kind, Kind::CatchUp(_));
+            settings.cases = CASES.iter().filter(light).collect();
         }
         Ok(settings)
     }
@@ -131,6 +132,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         let rounds = match case.kind {
             Kind::Produce(_) => produce(case, &settings, &classpath)?,
             Kind::Start => starts(&settings, &classpath)?,
+            Kind::CatchUp(options) => catch_ups(options, &settings, &classpath)?,
         };
         report.add(case, &settings.systems, &rounds);
         // After each case: an hour of measuring must not be lost with its last minute.
@@ -161,7 +163,7 @@ fn produce(case: &Case, settings: &Settings, classpath: &str) -> Result<Vec<Vec<
 }
 
 fn produce_once(case: &Case, settings: &Settings, node: &Node) -> Result<Sample, String> {
-    let Kind::Produce(options) = case.kind else { unreachable!("starts are measured elsewhere") };
+    let Kind::Produce(options) = case.kind else { unreachable!("others are measured elsewhere") };
     // What the last run left dirty would be written during this one.
     command::run(&mut command::program("sync"))?;
     let mut generator = settings.generator();
@@ -194,6 +196,34 @@ fn start_once(launch: &Launch) -> Result<Sample, String> {
     while std::path::Path::new(&format!("/proc/{pid}")).exists() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+    Ok(sample)
+}
+
+/// Each system by itself on a fresh folder, which is gone before the next begins: two backlogs
+/// would fill the memory, and perhaps the disk.
+fn catch_ups(
+    options: &str,
+    settings: &Settings,
+    classpath: &str,
+) -> Result<Vec<Vec<Sample>>, String> {
+    let round = |_| {
+        let once = |system: &System| catch_up_once(options, settings, system.launch(classpath)?);
+        settings.systems.iter().map(once).collect::<Result<Vec<Sample>, String>>()
+    };
+    (0..settings.pairs).map(round).collect()
+}
+
+fn catch_up_once(options: &str, settings: &Settings, launch: Launch) -> Result<Sample, String> {
+    command::run(&mut command::program("sync"))?;
+    let node = Node::start(launch, settings.broker_placement())?;
+    let mut generator = settings.generator();
+    generator.arg("catch-up").args(["--address", &node.launch.address.to_string()]);
+    generator.args(["--pid", &node.pid().to_string(), "--data"]).arg(node.launch.data());
+    let mut sample = Sample::parse(&command::output(generator.args(options.split(' ')))?);
+    let of = |name| sample.get(name).unwrap_or(f64::NAN);
+    let share = of("catch_up.disk_bytes") / of("catch_up.bytes");
+    sample.set("catch_up.disk_share", share);
+    node.stop()?;
     Ok(sample)
 }
 

@@ -1,59 +1,79 @@
 //! The answer to a Fetch: headers in memory, records where they lie.
 
-use bytes::Bytes;
-use ottla_env::{CachedRead, Part};
-use ottla_log::RecordSlice;
+use ottla_env::Part;
 use ottla_wire::ErrorCode;
 use ottla_wire::hot::{
-    AbortedTransaction, FetchRequest, FetchResponseHead, FetchResponsePartition,
-    FetchResponseWriter,
+    AbortedTransaction, FetchResponseHead, FetchResponsePartition, FetchResponseWriter, TopicRef,
 };
 
 use super::Refused;
-use super::fetch::PartitionRead;
+use super::fetch_read::PartitionRead;
 use crate::connection::{AnswerHeader, Channel};
+use crate::fetch_session::SessionId;
 use crate::partition::Isolation;
 
-/// Below this many bytes a copy costs less than a system call of its own.
-const COPY_BYTES_MAX: u32 = 16 * 1024;
+/// What an answer says of the whole request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) header: AnswerHeader,
+    pub(super) version: i16,
+    pub(super) isolation: Isolation,
+    pub(super) session: Option<SessionId>,
+}
 
-/// Answers with one read for each partition of the request, in its order; or with none, where the
-/// whole request failed.
-pub(super) fn write_answer(
+/// Answers with an error of the whole request.
+pub(super) fn write_error(
     channel: &mut Channel,
-    header: AnswerHeader,
-    version: i16,
-    request: &FetchRequest<'_>,
+    head: Head,
     error: ErrorCode,
+) -> Result<(), Refused> {
+    write(channel, head, error, std::iter::empty(), Vec::new())
+}
+
+/// Answers with reads, each of the topic at its place in `topics`.
+pub(super) fn write_answer<'a>(
+    channel: &mut Channel,
+    head: Head,
+    topics: impl Iterator<Item = TopicRef<'a>> + Clone,
+    reads: Vec<PartitionRead>,
+) -> Result<(), Refused> {
+    write(channel, head, ErrorCode::None, topics, reads)
+}
+
+fn write<'a>(
+    channel: &mut Channel,
+    head: Head,
+    error: ErrorCode,
+    topics: impl Iterator<Item = TopicRef<'a>> + Clone,
     reads: Vec<PartitionRead>,
 ) -> Result<(), Refused> {
     assert!(channel.is_in_order(), "a fetch starts when nothing older waits");
-    let entries = || request.partitions.clone().take(reads.len());
     let mut last = None;
-    let starts = entries().filter(|entry| last.replace(entry.topic) != Some(entry.topic));
-    let head = FetchResponseHead {
-        correlation_id: header.correlation_id,
+    let starts = topics.clone().filter(|topic| last.replace(*topic) != Some(*topic));
+    let wire_head = FetchResponseHead {
+        correlation_id: head.header.correlation_id,
         error_code: error.code(),
+        session_id: SessionId::to_wire(head.session),
         topics: starts.count(),
         ..Default::default()
     };
     let mut answer = Vec::with_capacity(128);
     let mut holes = Vec::with_capacity(reads.len());
-    let mut writer = FetchResponseWriter::begin(&mut answer, version, &head)?;
-    let isolation = Isolation::from_wire(request.isolation_level);
-    let mut rest = entries().peekable();
+    let mut writer = FetchResponseWriter::begin(&mut answer, head.version, &wire_head)?;
+    let mut rest = topics.peekable();
     let mut reads = reads.into_iter();
-    while let Some(topic) = rest.peek().map(|entry| entry.topic) {
-        let count = rest.clone().take_while(|entry| entry.topic == topic).count();
+    while let Some(topic) = rest.peek().copied() {
+        let count = rest.clone().take_while(|next| *next == topic).count();
         writer.topic(topic, count)?;
         for read in reads.by_ref().take(count) {
             rest.next();
             let aborted = aborted_in(&read);
-            let partition = describe(&read, isolation, &aborted);
-            let slice = read.found.ok().and_then(|found| found.records.slice);
-            let length = slice.as_ref().map_or(0, |slice| slice.len as usize);
+            let partition = describe(&read, head.isolation, &aborted);
+            let part = read.found.ok().and_then(|found| found.records).map(|found| found.part);
+            let length = part.as_ref().map_or(0, Part::len);
+            let length = usize::try_from(length).expect("an answer has a size");
             let hole = writer.partition(&partition, Some(length))?;
-            holes.extend(slice.map(|slice| (hole, part(slice))));
+            holes.extend(part.map(|part| (hole, part)));
         }
     }
     writer.finish(&[])?;
@@ -62,12 +82,12 @@ pub(super) fn write_answer(
 }
 
 fn aborted_in(read: &PartitionRead) -> Vec<AbortedTransaction> {
-    let found = read.found.iter().flat_map(|found| &found.records.aborted);
+    let records = read.found.iter().filter_map(|found| found.records.as_ref());
     let to_wire = |aborted: &ottla_log::AbortedTransaction| AbortedTransaction {
         producer_id: aborted.producer.get(),
         first_offset: aborted.first_offset.get(),
     };
-    found.map(to_wire).collect()
+    records.flat_map(|records| &records.aborted).map(to_wire).collect()
 }
 
 fn describe<'a>(
@@ -98,17 +118,4 @@ fn describe<'a>(
 
 fn is_unknown(error: ErrorCode) -> bool {
     matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId)
-}
-
-/// A small slice is copied if it is in the page cache; all else is sent from the file.
-fn part(slice: RecordSlice) -> Part {
-    if slice.len < COPY_BYTES_MAX {
-        let mut copy = vec![0; slice.len as usize];
-        if let Ok(CachedRead::Ready(count)) = slice.file.read_cached(slice.at, &mut copy)
-            && count == copy.len()
-        {
-            return Part::Bytes(Bytes::from(copy));
-        }
-    }
-    Part::File { file: slice.file, at: slice.at, len: u64::from(slice.len) }
 }

@@ -12,7 +12,7 @@ use ottla_wire::messages::list_offsets_response::{
 };
 use ottla_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
-use super::fetch::check_epoch;
+use super::fetch_read::check_epoch;
 use super::{Answer, Call, Refused, encode};
 use crate::broker::Broker;
 use crate::partition::{Isolation, Partition};
@@ -162,7 +162,9 @@ async fn look_up(
     check_epoch(partition, asked.leader_epoch)?;
     let spec = OffsetSpec::from_wire(asked.timestamp, asking.version);
     let spec = spec.ok_or(ErrorCode::UnsupportedVersion)?;
-    if asking.isolation == Isolation::ReadCommitted || spec != OffsetSpec::Latest {
+    let latest_of_all =
+        spec == OffsetSpec::Latest && asking.isolation == Isolation::ReadUncommitted;
+    if !latest_of_all && partition.is_unsure_of_stable() {
         partition.opened(&broker.env).await?;
     }
     find(broker, partition, spec, asking.isolation).await

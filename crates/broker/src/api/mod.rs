@@ -11,6 +11,8 @@ mod describe_topic_partitions;
 mod errors;
 pub(crate) mod fetch;
 mod fetch_answer;
+mod fetch_incremental;
+mod fetch_read;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;

@@ -11,7 +11,7 @@ use ottla_wire::messages::offset_for_leader_epoch_response::{
 };
 use ottla_wire::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
-use super::fetch::check_epoch;
+use super::fetch_read::check_epoch;
 use super::{Answer, Call, Refused, encode};
 use crate::broker::Broker;
 use crate::partition::TopicEntry;

@@ -46,6 +46,8 @@ pub struct NodeConfig {
     pub metadata_segment_bytes: u32,
     /// How long a producer may be silent before a partition forgets what it wrote last.
     pub producer_expiration: Duration,
+    /// How many fetch sessions there may be; 0: none.
+    pub fetch_session_slots: usize,
     /// For an empty folder: the cluster's id, random where absent.
     pub cluster_id: Option<String>,
     /// Given, but not known or not supported: a warning names them.
@@ -206,6 +208,16 @@ static INTERNAL_METADATA_SEGMENT_BYTES: Property<u32> = Property {
     parse: |text| number(text, 256, i32::MAX.cast_unsigned()),
 };
 
+static FETCH_SESSION_SLOTS: Property<usize> = Property {
+    name: "max.incremental.fetch.session.cache.slots",
+    synonym: None,
+    default: Some("1000"),
+    kind: Kind::Int,
+    doc: "How many fetch sessions are kept; consumers beyond that name all their partitions in \
+          every fetch.",
+    parse: |text| number(text, 0, i32::MAX as usize),
+};
+
 static PRODUCER_ID_EXPIRATION: Property<Duration> = Property {
     name: "producer.id.expiration.ms",
     synonym: None,
@@ -251,6 +263,7 @@ impl NodeConfig {
         let metadata_segment_bytes = reader.read(&METADATA_SEGMENT_BYTES);
         let internal_metadata_segment = reader.read(&INTERNAL_METADATA_SEGMENT_BYTES);
         let producer_expiration = reader.read(&PRODUCER_ID_EXPIRATION);
+        let fetch_session_slots = reader.read(&FETCH_SESSION_SLOTS);
         let (ignored, effective) = (reader.unknown(), reader.effective());
         let ((), listeners) = (roles?, listeners?);
         check_listeners(reader, &listeners, &protocols?, &advertised_listeners);
@@ -270,6 +283,7 @@ impl NodeConfig {
             logs: logs?,
             metadata_segment_bytes: internal_metadata_segment.or(metadata_segment_bytes)?,
             producer_expiration: producer_expiration?,
+            fetch_session_slots: fetch_session_slots?,
             cluster_id,
             ignored,
             effective,

@@ -25,7 +25,8 @@ use ottla_types::limits::PARKED_PRODUCE_MAX;
 
 use crate::api::{self, Refused};
 use crate::broker::{Broker, Listening};
-use crate::partition::FetchWaiter;
+use crate::fetch_session::FetchSession;
+use crate::partition::{Cold, ColdRecords, FetchWaiter};
 use inbound::{FrameLength, Front, Inbound, frame_end, front};
 
 pub(crate) use outbox::{AnswerHeader, Outbox};
@@ -39,6 +40,10 @@ const OUTBOX_BYTES_PAUSE: u64 = 256 * 1024;
 
 /// How long a connection that was refused something may take to receive its last answers.
 const LAST_ANSWERS_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long file ranges that wait for the peer are believed to be in the page cache, where they
+/// were when they were put there. A peer that takes its answers is never asked twice.
+const CACHED_TIME: Duration = Duration::from_millis(100);
 
 /// Passes before the loop's other connections get their turn.
 const PASSES_MAX: usize = 8;
@@ -101,6 +106,8 @@ pub(crate) struct Channel {
     pub(crate) broker: Arc<Broker>,
     pub(crate) listening: Arc<Listening>,
     pub(crate) fetch_waiter: Arc<FetchWaiter>,
+    /// The fetch session that was used last.
+    pub(crate) fetch_session: Option<Arc<FetchSession>>,
     pub(crate) outbox: Outbox,
     slots: VecDeque<Slot>,
 }
@@ -177,6 +184,10 @@ pub(crate) struct Connection {
     inbound: Inbound,
     blocked: Option<Blocked>,
     ending: Option<Ending>,
+    /// When the file ranges that wait to be sent were in the page cache.
+    cached_at: Mono,
+    /// They are not any more, and are read from the device again.
+    rereading: Option<Pin<Box<dyn Future<Output = ()>>>>,
     channel: Channel,
 }
 
@@ -195,10 +206,12 @@ impl Connection {
         stream: Box<dyn Stream>,
     ) -> Self {
         let timer = broker.env.clock.timer();
+        let cached_at = broker.env.clock.mono();
         let channel = Channel {
             broker,
             listening,
             fetch_waiter: Arc::default(),
+            fetch_session: None,
             outbox: Outbox::default(),
             slots: VecDeque::new(),
         };
@@ -209,6 +222,8 @@ impl Connection {
             inbound: Inbound::default(),
             blocked: None,
             ending: None,
+            cached_at,
+            rereading: None,
             channel,
         }
     }
@@ -230,7 +245,7 @@ impl Connection {
                 let resumed = self.resume(now, cx);
                 moved |= self.unless_refused(resumed, now)?;
             }
-            moved |= self.write(cx)?;
+            moved |= self.write(now, cx)?;
             if self.ending.is_none() {
                 let read = self.read(cx);
                 moved |= self.unless_refused(read, now)?;
@@ -315,17 +330,50 @@ impl Connection {
         Ok(used? > 0 || warming)
     }
 
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+    fn write(&mut self, now: Mono, cx: &mut Context<'_>) -> Result<bool, Closed> {
         let mut wrote = false;
-        let outbound = self.channel.outbox.outbound();
-        while !outbound.is_empty() {
-            match self.stream.poll_write(cx, outbound) {
+        while self.channel.outbox.len() > 0 {
+            if !self.front_is_cached(now, cx) {
+                break;
+            }
+            match self.stream.poll_write(cx, self.channel.outbox.outbound()) {
                 Poll::Ready(result) => result?,
                 Poll::Pending => break,
             }
             wrote = true;
         }
+        if self.channel.outbox.len() == 0 {
+            self.cached_at = now;
+        }
         Ok(wrote)
+    }
+
+    /// Whether what is to be sent next can be, without waiting for the device. While a peer was
+    /// slow to take what was sent before, the cache may have dropped it.
+    fn front_is_cached(&mut self, now: Mono, cx: &mut Context<'_>) -> bool {
+        if self.rereading.is_none() && now.since(self.cached_at) > CACHED_TIME {
+            self.cached_at = now;
+            let front = self.channel.outbox.outbound().parts().next();
+            let cold = front.and_then(ColdRecords::of_unsent);
+            self.rereading = cold.map(|cold| self.reread(Cold::Records(cold)));
+        }
+        let reading = self.rereading.as_mut();
+        let pending = reading.is_some_and(|reading| reading.as_mut().poll(cx).is_pending());
+        if !pending && self.rereading.take().is_some() {
+            self.cached_at = self.channel.broker.env.clock.mono();
+        }
+        !pending
+    }
+
+    fn reread(&self, cold: Cold) -> Pin<Box<dyn Future<Output = ()>>> {
+        let broker = Arc::clone(&self.channel.broker);
+        Box::pin(async move {
+            let read_ahead = &broker.partitions.directory().read_ahead;
+            if let Err(error) = read_ahead.warm(&broker.env, &cold).await {
+                // The send will meet the same error, and end the connection.
+                tracing::error!(?cold, %error, "the device cannot read a segment");
+            }
+        })
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {

@@ -202,7 +202,8 @@ fn a_static_quorum_keeps_its_voters_out_of_the_log() {
 #[test]
 fn a_restart_writes_one_batch_for_each_of_its_roles() {
     let mut world = World::new(1);
-    world.live(async |env| {
+    // Held: a host without a handle stops in peace, and says so in the log.
+    let _killed = world.live(async |env| {
         let node = start(&env).await;
         create(&node, "orders").await.unwrap();
         create(&node, "audit").await.unwrap();

@@ -2,7 +2,9 @@
 
 mod full_disk;
 mod retention;
+mod sessions;
 mod transactions;
+mod unreadable;
 
 use std::cell::Cell;
 use std::io;

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::Partition;
 use super::checkpoints::{Checkpoints, Remembered};
 use super::last_stop::{LastStop, fail};
+use super::read_ahead::ReadAhead;
 use super::space::SpaceWatch;
 use super::waiters::list_once;
 
@@ -41,6 +42,8 @@ const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub(crate) struct LogDirectory {
     place: PathBuf,
     durability: Durability,
+    /// For fetches of what is not in the page cache.
+    pub(crate) read_ahead: ReadAhead,
     checkpoints: Checkpoints,
     last_stop: LastStop,
     /// Partitions that have something to checkpoint: each is listed once, by its own mark.
@@ -92,6 +95,7 @@ impl LogDirectory {
         Self {
             place: place.to_owned(),
             durability,
+            read_ahead: ReadAhead::new(),
             checkpoints,
             last_stop,
             checkpoints_due: Mutex::new(Vec::new()),

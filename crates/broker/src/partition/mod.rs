@@ -9,6 +9,7 @@ mod last_stop;
 mod lock;
 mod opening;
 mod published;
+mod read_ahead;
 mod registry;
 mod retention;
 mod space;
@@ -33,6 +34,8 @@ use ottla_records::CheckedBatch;
 use ottla_types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 use tokio::sync::Mutex;
 
+use crate::fetch_session::{Signal, SlotId};
+
 pub(crate) use checkpointing::run_checkpoints;
 pub(crate) use checkpoints::Checkpoints;
 pub(crate) use deletion::DeleteRecordsError;
@@ -43,15 +46,16 @@ pub(crate) use last_stop::{VANISHED, fail};
 pub use lock::partition_lock_waits_total;
 use opening::Offline;
 pub(crate) use published::{Bounds, Isolation};
+pub(crate) use read_ahead::{Cold, ColdRecords};
 pub(crate) use registry::{Absent, Partitions, TopicEntry};
 pub(crate) use retention::enforce_retention;
 pub(crate) use space::{SpaceWatch, run_space_watch};
-pub(crate) use waiters::FetchWaiter;
+pub(crate) use waiters::{FetchWaiter, Visible};
 
 use lock::CountedLock;
 use opening::Writer;
 use published::Published;
-use waiters::{Visible, Waiters};
+use waiters::Waiters;
 
 /// A partition that this node leads. `state` is a leaf lock around a core (see `lock`); readers
 /// take `published` and `view` and never the lock.
@@ -206,6 +210,11 @@ impl Partition {
         &self.path
     }
 
+    /// The log directory that it lies in.
+    pub(crate) fn directory(&self) -> &Arc<LogDirectory> {
+        &self.directory
+    }
+
     /// The bounds of this moment.
     pub(crate) fn bounds(&self) -> Bounds {
         self.published.load()
@@ -226,9 +235,9 @@ impl Partition {
     /// log that is open ([`Self::opened`]).
     pub(crate) fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
         let state = self.state.lock();
-        let log = state.writer.log()?;
-        let end = log.end().offset;
+        let end = self.bounds().log_end.offset;
         let current = if offset == end { self.leader_epoch() } else { None };
+        let Some(log) = state.writer.log() else { return current };
         log.leader_epochs().epoch_of(offset, end).or(current)
     }
 
@@ -471,11 +480,32 @@ impl Partition {
         parks
     }
 
+    /// Lists a fetch session for as long as the bounds are those that it has `seen`; false if they
+    /// are not any more.
+    pub(crate) fn watch(&self, seen: &Bounds, signal: &Arc<Signal>, slot: SlotId) -> bool {
+        let mut state = self.state.lock();
+        let same = state.high_watermark.offset == seen.high_watermark.offset
+            && self.bounds().log_start == seen.log_start;
+        let watches = same && !self.is_gone() && !self.is_offline();
+        if watches {
+            state.waiters.add_session(signal, slot);
+        }
+        watches
+    }
+
+    /// The session has forgotten the partition.
+    pub(crate) fn unwatch(&self, signal: &Arc<Signal>, slot: SlotId) {
+        self.state.lock().waiters.remove_session(signal, slot);
+    }
+
     /// The metadata says that this node leads from now on in `epoch`.
     pub(crate) fn lead(&self, epoch: LeaderEpoch) {
-        let _state = self.state.lock();
+        let mut state = self.state.lock();
         let before = self.epoch.swap(epoch.get(), Ordering::AcqRel);
         assert!(before <= epoch.get(), "leader epochs only rise");
+        if before != epoch.get() {
+            state.waiters.on_changed();
+        }
     }
 
     /// Forgets producers that wrote nothing for `idle`.

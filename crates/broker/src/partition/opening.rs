@@ -84,9 +84,12 @@ impl Partition {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Begins to open the log, unless that has been done.
-    pub(crate) fn open_soon(self: &Arc<Self>, env: &Env) {
-        self.open(env, &mut self.state.lock());
+    /// Whether there are records of which nobody knows yet which are stable.
+    pub(crate) fn is_unsure_of_stable(&self) -> bool {
+        // Looked at first: by the time a log is open its bounds say it.
+        let open = self.is_open();
+        let bounds = self.bounds();
+        !open && bounds.log_start < bounds.log_end.offset
     }
 
     /// Waits until the writer's half of the log is there.
@@ -94,9 +97,12 @@ impl Partition {
     /// # Errors
     /// When it cannot be opened, or not any more.
     pub(crate) async fn opened(self: &Arc<Self>, env: &Env) -> Result<(), Absent> {
+        let mut begun = false;
         std::future::poll_fn(|cx| {
             let mut state = self.state.lock();
-            if self.is_offline() {
+            // Dormant again: there was no space to open it.
+            let in_vain = begun && matches!(&state.writer, Writer::Dormant(_));
+            if in_vain || self.is_offline() {
                 return Poll::Ready(Err(Absent::Offline));
             }
             if self.is_gone() {
@@ -105,6 +111,7 @@ impl Partition {
             if state.writer.log().is_some() {
                 return Poll::Ready(Ok(()));
             }
+            begun = true;
             self.open(env, &mut state);
             state.waiters.add_append(cx.waker());
             Poll::Pending

@@ -125,6 +125,11 @@ impl Partitions {
         Self { topics: ArcSwap::default(), directory }
     }
 
+    /// The log directory that all of them lie in.
+    pub(crate) fn directory(&self) -> &Arc<LogDirectory> {
+        &self.directory
+    }
+
     pub(crate) fn checkpoints(&self) -> &Checkpoints {
         self.directory.checkpoints()
     }
@@ -140,10 +145,6 @@ impl Partitions {
 
     pub(crate) fn topic_by_id(&self, id: TopicId) -> Option<Arc<TopicEntry>> {
         self.topics.load().by_id.get(&id).cloned()
-    }
-
-    pub(super) fn directory(&self) -> &Arc<LogDirectory> {
-        &self.directory
     }
 
     /// Finds a partition's log, or makes it. Nothing is synced: neither what a killed process has

@@ -7,6 +7,7 @@ use std::task::Waker;
 use ottla_types::Offset;
 
 use super::Isolation;
+use crate::fetch_session::{Signal, SlotId};
 
 /// Bytes that have become visible to consumers of each isolation level; `u64::MAX` where the
 /// number is not known, and not small.
@@ -19,8 +20,11 @@ pub(crate) struct Visible {
 }
 
 impl Visible {
+    /// Whoever waits is to look again.
+    const EVERYTHING: Self = Self { committed: u64::MAX, stable: u64::MAX };
+
     /// For one isolation level.
-    fn to(self, isolation: Isolation) -> i64 {
+    pub(crate) fn to(self, isolation: Isolation) -> i64 {
         let bytes = match isolation {
             Isolation::ReadUncommitted => self.committed,
             Isolation::ReadCommitted => self.stable,
@@ -91,6 +95,46 @@ pub(crate) struct Waiters {
     produces: Vec<(Offset, Waker)>,
     /// Appends that found no room: the segment is being rolled.
     appends: Vec<Waker>,
+    sessions: Watches,
+}
+
+/// The fetch sessions that have seen all that there is, each with the slot that the partition has
+/// in it.
+#[derive(Debug, Default)]
+struct Watches {
+    /// Weak, as [`Waiters::fetches`]. At most one entry for each session, and as many again of
+    /// those that are gone: 16 bytes each.
+    listed: Vec<(Weak<Signal>, SlotId)>,
+    /// Entries at which those that are gone are looked for.
+    clean_at: usize,
+}
+
+/// Below this many entries nobody looks for those that are gone.
+const CLEAN_AT_LEAST: usize = 16;
+
+impl Watches {
+    fn add(&mut self, signal: &Arc<Signal>, slot: SlotId) {
+        if self.listed.len() >= self.clean_at.max(CLEAN_AT_LEAST) {
+            self.listed.retain(|(signal, _)| signal.strong_count() > 0);
+            self.clean_at = 2 * self.listed.len();
+        }
+        self.listed.push((Arc::downgrade(signal), slot));
+    }
+
+    fn remove(&mut self, signal: &Arc<Signal>, slot: SlotId) {
+        let is_it = |(listed, at): &(Weak<Signal>, SlotId)| {
+            *at == slot && std::ptr::eq(listed.as_ptr(), Arc::as_ptr(signal))
+        };
+        if let Some(at) = self.listed.iter().position(is_it) {
+            self.listed.swap_remove(at);
+        }
+    }
+
+    fn on_moved(&mut self, visible: Visible) {
+        self.listed.retain(|(signal, slot)| {
+            signal.upgrade().is_some_and(|signal| !signal.on_moved(*slot, visible))
+        });
+    }
 }
 
 impl Waiters {
@@ -113,12 +157,28 @@ impl Waiters {
         list_once(&mut self.appends, waker);
     }
 
+    /// Lists a session until the partition moves.
+    pub(crate) fn add_session(&mut self, signal: &Arc<Signal>, slot: SlotId) {
+        self.sessions.add(signal, slot);
+    }
+
+    /// Lists it no more.
+    pub(crate) fn remove_session(&mut self, signal: &Arc<Signal>, slot: SlotId) {
+        self.sessions.remove(signal, slot);
+    }
+
+    /// Something else has changed that fetches depend on: where the log starts, or who leads.
+    pub(crate) fn on_changed(&mut self) {
+        self.sessions.on_moved(Visible::EVERYTHING);
+    }
+
     /// The high watermark moved to `to`, which made so much visible.
     pub(crate) fn on_visible(&mut self, to: Offset, visible: Visible) {
         let waits = |fetch: &Weak<FetchWaiter>| {
             fetch.upgrade().is_some_and(|fetch| !fetch.on_visible(visible))
         };
         self.fetches.retain(waits);
+        self.sessions.on_moved(visible);
         let mut woken: Option<Waker> = None;
         self.produces.retain(|(needed, waker)| {
             if *needed > to {
@@ -140,8 +200,7 @@ impl Waiters {
 
     /// The partition is gone: everybody finds out by asking again.
     pub(crate) fn on_gone(&mut self) {
-        let everything = Visible { committed: u64::MAX, stable: u64::MAX };
-        self.on_visible(Offset::new(i64::MAX), everything);
+        self.on_visible(Offset::new(i64::MAX), Visible::EVERYTHING);
         self.on_room();
     }
 }
@@ -212,6 +271,24 @@ mod tests {
         waiters.add_append(&waker);
         waiters.add_append(&Arc::new(Count::default()).into());
         assert_eq!(waiters.appends.len(), 2);
+    }
+
+    #[test]
+    fn sessions_that_are_gone_are_forgotten() {
+        let mut waiters = Waiters::default();
+        let alive = Arc::new(Signal::default());
+        for n in 0..10_000 {
+            waiters.add_session(&Arc::default(), SlotId::FIRST);
+            if n % 1_000 == 0 {
+                waiters.add_session(&alive, SlotId::FIRST);
+            }
+            assert!(waiters.sessions.listed.len() <= 2 * CLEAN_AT_LEAST + 2, "after {n}");
+        }
+        waiters.remove_session(&alive, SlotId::FIRST);
+        let visible = Visible { committed: 1, stable: 1 };
+        waiters.on_visible(Offset::ZERO, visible);
+        assert!(waiters.sessions.listed.is_empty());
+        assert_eq!(alive.take_moved().len(), 1);
     }
 
     #[test]

@@ -52,8 +52,8 @@ impl Nemesis {
         if let Fault::SyncFails { reboots, .. } = fault {
             self.node.host.set_outlives_halts(!reboots);
         }
-        let unreadable = matches!(fault, Fault::Unreadable { .. });
-        if unreadable {
+        let excuses_not_starting = fault.excuses_not_starting();
+        if excuses_not_starting {
             self.node.excuse_starting(true);
         }
         if let Some((begin, end)) = planned.disk_faults() {
@@ -63,7 +63,7 @@ impl Nemesis {
                 self.node.host.disk_fault(end);
             }
         }
-        if unreadable {
+        if excuses_not_starting {
             // Whoever has met it needs a moment to say so.
             self.env.clock.sleep(Duration::from_millis(100)).await;
             self.node.excuse_starting(false);
@@ -110,7 +110,10 @@ impl Nemesis {
                     self.shared.history.borrow_mut().write_off(vandal::partition_of(&path));
                 }
             }
-            Fault::WallJump { ms } => host.set_wall_skew_ms(ms),
+            Fault::WallJump { ms } => {
+                host.set_wall_skew_ms(ms);
+                self.shared.history.borrow_mut().on_wall_jump(ms);
+            }
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::keeps::Keeps;
 use super::vandal::Vandalism;
 use crate::disk::{DiskFault, Lie, ReadOnly};
 use crate::draws::Draws;
@@ -18,10 +19,15 @@ pub(super) struct Plan {
     pub(super) index_interval_bytes: u64,
     /// See [`DiskFault::ColdOneIn`].
     pub(super) cold_one_in: u64,
-    /// When which topic is made: milliseconds, and its partitions.
-    pub(super) topics: Vec<(u64, i32)>,
+    /// How often, and how soon after a start, old records are looked for.
+    pub(super) retention_check_ms: (u64, u64),
+    /// When which topic is made: milliseconds, its partitions, and what it keeps.
+    pub(super) topics: Vec<(u64, i32, Keeps)>,
     pub(super) writers: Vec<Writes>,
+    /// Every second one reads in sessions.
     pub(super) readers: usize,
+    /// `max.incremental.fetch.session.cache.slots`
+    pub(super) session_slots: u64,
     /// Whether a topic is made and deleted, over and over.
     pub(super) churns: bool,
     /// How long there is trouble.
@@ -71,8 +77,8 @@ pub(super) enum Fault {
     /// A sync fails; the node must halt. If it does not, it loses its power so many disk calls
     /// later.
     SyncFails { calls: u32, reboots: bool },
-    /// The disk is full; the node may halt.
-    Full { time: Duration },
+    /// Others take all of the disk but so many bytes.
+    Full { room: u64, time: Duration },
     /// The disk is slow.
     Slow { by: Duration, time: Duration },
     /// Every call of the disk takes so many times as long.
@@ -95,7 +101,12 @@ pub(super) enum Fault {
 impl Fault {
     /// Whether a node may answer it by halting.
     pub(super) fn excuses_halting(self) -> bool {
-        matches!(self, Self::SyncFails { .. } | Self::Full { .. } | Self::ReadOnly { .. })
+        matches!(self, Self::SyncFails { .. } | Self::ReadOnly { .. })
+    }
+
+    /// Whether a node may refuse to start while it lasts.
+    pub(super) fn excuses_not_starting(self) -> bool {
+        matches!(self, Self::Unreadable { .. } | Self::Full { .. })
     }
 }
 
@@ -142,7 +153,8 @@ impl Plan {
         let topics = (0..draws.within(1..4))
             .map(|nth| {
                 let at = if nth == 0 { 0 } else { draws.below(trouble_ms) };
-                (at, i32::try_from(draws.within(1..4)).expect("a few"))
+                let partitions = i32::try_from(draws.within(1..4)).expect("a few");
+                (at, partitions, Keeps::draw(&Draws::new(seed, nth, "keeps")))
             })
             .collect();
         let writers: Vec<Writes> = (0..draws.within(2..5))
@@ -154,7 +166,7 @@ impl Plan {
                 _ => Writes::AcksNone,
             })
             .collect();
-        let readers = usize::try_from(draws.within(1..3)).expect("a few");
+        let readers = usize::try_from(draws.within(1..4)).expect("a few");
         let clients = writers.len() + readers;
         // Each fault has draws of its own: leaving one out changes no other.
         let fault = |nth| PlannedFault::draw(&Draws::new(seed, nth, "fault"), trouble_ms, clients);
@@ -168,9 +180,11 @@ impl Plan {
             segment_bytes: *draws.pick(&[12_000, 20_000, 60_000, 1 << 20]),
             index_interval_bytes: *draws.pick(&[0, 1, 500, 4_096]),
             cold_one_in: *draws.pick(&[0, 2, 20]),
+            retention_check_ms: (draws.within(100..2_000), draws.within(1..1_000)),
             topics,
             writers,
             readers,
+            session_slots: *draws.pick(&[0, 1, 1_000]),
             churns: draws.one_in(2),
             trouble: Duration::from_millis(trouble_ms),
             faults,
@@ -206,7 +220,7 @@ impl PlannedFault {
                 let reboots = draws.one_in(2) || !RESTARTS_WITHOUT_REBOOT;
                 Fault::SyncFails { calls: few(draws, 300), reboots }
             }
-            22 => Fault::Full { time },
+            22 => Fault::Full { room: *draws.pick(&[0, 1_000, 20_000]), time },
             23 => Fault::Slow { by: millis(1..1_000), time },
             24 => Fault::SlowTimes { times: 100, time },
             25 => Fault::Stall { time: millis(1_000..60_000).min(time * 4) },
@@ -247,8 +261,8 @@ impl PlannedFault {
                 let death = DiskFault::DeathAfter { calls, death: Death::PowerLoss };
                 Some((DiskFault::NextSyncLies(lie), Some((Duration::ZERO, death))))
             }
-            Fault::Full { time } => {
-                Some((DiskFault::Full(true), Some((time, DiskFault::Full(false)))))
+            Fault::Full { room, time } => {
+                Some((DiskFault::Room(Some(room)), Some((time, DiskFault::Room(None)))))
             }
             Fault::Slow { by, time } => {
                 Some((DiskFault::Slow(by), Some((time, DiskFault::Slow(Duration::ZERO)))))

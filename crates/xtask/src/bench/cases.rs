@@ -16,6 +16,9 @@ pub(crate) enum Kind {
     Produce(&'static str),
     /// From nothing to the first answer.
     Start,
+    /// A backlog from the disk beside live traffic, with these options. Only when it is named: it
+    /// writes ten gigabytes a system.
+    CatchUp(&'static str),
 }
 
 /// A number of the report: one sample's value, or one divided by another.
@@ -45,7 +48,7 @@ const SMALL: &[Figure] = &[
 ];
 
 /// 64 records of 1,000 bytes make a batch of 64 KiB; 16,000 of them a GB.
-pub(crate) const CASES: [Case; 4] = [
+pub(crate) const CASES: [Case; 5] = [
     Case {
         name: "bulk",
         what: "16,000 requests of one 64 KiB batch (64 records, no codec), 12 partitions, \
@@ -90,4 +93,28 @@ pub(crate) const CASES: [Case; 4] = [
             figure("idle, resident MiB", "idle.rss_kib", "", 1.0 / 1024.0),
         ],
     },
+    Case {
+        name: "catch-up",
+        what: "10 GB in 12 partitions, dropped from the page cache and read back, 1 MiB a fetch, \
+               4 connections; beside it 50 MB/s of 64 KiB batches, acks=1, and 1,000 probes a \
+               second: single records, their delay counted from when they should have been sent \
+               to when a consumer has them. Before that 20 s without the reading: the baseline",
+        kind: Kind::CatchUp("--requests 155000 --partitions 12 --acks 1 --seconds 20"),
+        figures: &[
+            figure("catch-up, GB/s", "catch_up.bytes", "catch_up.wall_s", 1e-9),
+            figure("catch-up: CPU-s/GB, live traffic included", CPU, "catch_up.bytes", 1e9),
+            noise("bytes from the disk ÷ bytes read", "catch_up.disk_share"),
+            figure("baseline: probes' p50, ms", "baseline.p50_us", "", 1e-3),
+            figure("baseline: probes' p99, ms", "baseline.p99_us", "", 1e-3),
+            figure("catching up: probes' p50, ms", "during.p50_us", "", 1e-3),
+            figure("catching up: probes' p99, ms", "during.p99_us", "", 1e-3),
+            figure("catching up: probes' p99.9, ms", "during.p999_us", "", 1e-3),
+            figure("catching up: worst probe, ms", "during.max_us", "", 1e-3),
+            figure("p99, catching up ÷ baseline", "during.p99_us", "baseline.p99_us", 1.0),
+            figure("baseline: live MB/s", "baseline.live_bytes", "baseline.wall_s", 1e-6),
+            figure("catching up: live MB/s", "during.live_bytes", "catch_up.wall_s", 1e-6),
+        ],
+    },
 ];
+
+const CPU: &str = "catch_up.broker_cpu_s";
