@@ -56,7 +56,7 @@ pub struct PlannedFault {
 /// Whether a node that has halted is sometimes started again on a machine that was not. The page
 /// cache then shows what the device refused, and recovery believes it: nothing in this node can
 /// tell yet, so it is not drawn.
-const RESTARTS_WITHOUT_REBOOT: bool = false;
+const RESTARTS_WITHOUT_REBOOT: bool = true;
 
 /// What can go wrong. Clients are numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
