@@ -78,7 +78,7 @@ async fn enforce_on(env: &Env, partition: &Arc<Partition>) -> Outcome {
 async fn try_enforce(env: &Env, partition: &Arc<Partition>) -> Result<Outcome, RetentionError> {
     let (now, limits) = (env.clock.wall(), limits_of(partition.settings()));
     let Surveyed { bounds, view, active } = partition.survey();
-    let mut segments = view.sealed_facts(&env.disk, older_than(limits, now)).await?;
+    let mut segments = view.sealed_facts(&env.disk, older_than(limits, now), now).await?;
     segments.push(active);
     let log = LogFacts {
         segments: &segments,
