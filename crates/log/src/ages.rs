@@ -15,10 +15,10 @@ impl LogView {
     /// What is known of the segments that nobody appends to, the oldest first. Ages are looked for
     /// from the oldest on, as long as segments are `older_than` that.
     ///
-    /// A young segment is known by the last entry of its `.timeindex`; one that looks old is loaded,
-    /// which takes no index at its word. One without any timestamp is as old as this look, `now`, or
-    /// the first one before it: Kafka asks the file for the time of its last change, which a copy
-    /// or a restored backup changes.
+    /// A young segment is known by the last entry of its `.timeindex`; one that looks old is
+    /// loaded, which takes no index at its word. One without any timestamp is as old as the first
+    /// look at it, which may be this one, `now`: Kafka asks the file for the time of its last
+    /// change, which a copy or a restored backup changes.
     ///
     /// # Errors
     /// When a segment that may be old cannot be read.
