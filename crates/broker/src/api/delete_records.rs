@@ -34,7 +34,7 @@ impl DeleteBelow {
     }
 }
 
-/// Partitions of a topic whose records are deleted at once: as many share one write of the file that
+/// Partitions of a topic whose records are deleted at once: they share one write of the file that
 /// says where logs start.
 const WINDOW: usize = 64;
 
