@@ -40,7 +40,7 @@ pub enum Trouble {
     Records { offset: Offset, why: String },
     #[error("the segment begins before offset {expected}, where the one before it ends")]
     Overlap { expected: Offset },
-    #[error("{} not there, as after compaction", span(*from, *upto))]
+    #[error("{} missing, as after compaction", span(*from, *upto))]
     Gap { from: Offset, upto: Offset },
     #[error("leader epoch {epoch} follows {before}, which is newer")]
     EpochOrder { epoch: LeaderEpoch, before: LeaderEpoch },
