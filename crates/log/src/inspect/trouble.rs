@@ -64,8 +64,6 @@ pub enum Trouble {
     SnapshotProducer { producer: ProducerId },
     #[error(transparent)]
     Text(#[from] ParseFileError),
-    #[error("the file is no text")]
-    NotText,
     #[error(
         "everything below offset {recovery_point} was on stable storage, and the log ends at {end}"
     )]
