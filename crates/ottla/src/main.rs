@@ -1,5 +1,6 @@
 //! Ottla: an Apache Kafka-compatible event-streaming system in one binary.
 
+mod log;
 mod server;
 
 use std::process::ExitCode;
@@ -24,21 +25,25 @@ struct Arguments {
 enum Command {
     /// Starts a node.
     Server(server::Arguments),
+    /// Looks into the files of a node, and mends them: dump, verify, recover.
+    Log(log::Arguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let ran =
-        match arguments.command.unwrap_or_else(|| Command::Server(server::Arguments::default())) {
-            Command::Server(arguments) => server::run(&arguments),
-        };
-    match ran {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            for line in error.to_string().lines() {
-                eprintln!("ottla: {line}");
-            }
-            ExitCode::FAILURE
+    let command = arguments.command.unwrap_or_else(|| Command::Server(Default::default()));
+    let ran = match command {
+        Command::Server(arguments) => server::run(&arguments).map_err(|error| error.to_string()),
+        Command::Log(arguments) => {
+            return log::run(&arguments).unwrap_or_else(|error| fail(&error.to_string()));
         }
+    };
+    ran.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+}
+
+fn fail(error: &str) -> ExitCode {
+    for line in error.lines() {
+        eprintln!("ottla: {line}");
     }
+    ExitCode::FAILURE
 }

@@ -2,6 +2,7 @@
 
 mod full_disk;
 mod retention;
+mod sessions;
 mod transactions;
 mod unreadable;
 

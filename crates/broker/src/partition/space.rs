@@ -138,7 +138,8 @@ impl SpaceWatch {
     fn tell(&self, room: Room, space: Space, reserve_bytes: u64, found_none: bool) {
         let (directory, available_bytes) = (self.place.display(), space.available_bytes);
         match room {
-            Room::Enough => tracing::info!(
+            // Not less than the end of what a person was called for.
+            Room::Enough => tracing::warn!(
                 %directory, available_bytes, reserve_bytes,
                 "the log directory has room again: appends are taken"
             ),

@@ -5,6 +5,7 @@
 //! stops; [`verify_partition`] and [`verify_directory`] read everything and change nothing;
 //! [`RecoveryPlan`] says what mending would lose before it touches a byte.
 
+mod derived;
 mod directory;
 mod reader;
 mod recover;
@@ -14,6 +15,9 @@ mod trouble;
 mod verify;
 mod verify_directory;
 
+pub use derived::{
+    SnapshotProducer, aborted_entries, offset_entries, snapshot_producers, time_entries,
+};
 pub use directory::{FileKind, PartitionFiles, partition_of};
 pub use reader::{Damage, Found, SegmentReader};
 pub use recover::{Lost, Mend, RecoverError, Recovered, RecoveryPlan, damaged_name};

@@ -119,6 +119,8 @@ pub async fn verify_segment(
     };
     let known = Known { clean: true, deep, ..Known::default() };
     let mut walk = Walk::new(disk, &files, known, report).await?;
+    // What lies before it is not known.
+    walk.unbroken = false;
     walk.batches(&name, base, true, &mut SegmentFiles::default()).await?;
     Ok(walk.totals)
 }

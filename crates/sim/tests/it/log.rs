@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use ottla_env::{Answer, DiskExt as _, Env};
 use ottla_log::{
-    AppendError, Appended, Log, LogConfig, LogPosition, OpenLogError, ReadOutcome, RollError,
+    AppendError, Appended, CheckpointPlan, Checkpointed, DormantLog, Log, LogConfig, LogPosition,
+    LogView, OpenLogError, ReadOutcome, RollError, Unsynced,
 };
-use ottla_records::{BatchBuilder, BatchOptions, Batches, BuiltBatch, NewRecord, ProducerStamp};
-use ottla_sim::{Death, DiskFault, Draws, Host, Sim};
+use ottla_records::{
+    Batch, BatchBuilder, BatchOptions, Batches, BuiltBatch, NewRecord, ProducerStamp,
+};
+use ottla_sim::{Damage, Death, DiskFault, Draws, Host, Sim};
 use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 const DIRECTORY: &str = "data/t-0";
@@ -30,10 +33,25 @@ struct Ledger {
     next_sequence: i32,
     /// The last batches of the idempotent producer, oldest first: sequence, offset, batch.
     recent: VecDeque<(Option<i64>, BuiltBatch)>,
+    /// What the host has written down, durably.
+    recovery_point: Option<i64>,
+    /// The last life has stopped cleanly, and nobody has begun another.
+    clean: bool,
+    /// Somebody has harmed what is derived from the batches, and no checkpoint was made since.
+    harmed: bool,
+    counts: Counts,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
     lives: u32,
     rolls: u32,
     cuts: u32,
     duplicates: u32,
+    checkpoints: u32,
+    settled: u32,
+    harmed: u32,
 }
 
 /// One life of the log.
@@ -54,11 +72,16 @@ impl Life {
         ledger: Rc<RefCell<Ledger>>,
         config: LogConfig,
     ) -> Self {
-        let disk = std::sync::Arc::clone(&env.disk);
         // The log's parent is its host's business.
         let made = env.disk.make_dir(Path::new("data")).await;
         made.and(env.disk.sync_names(Path::new("")).await).expect("no fault of these two");
-        let log = match Log::open(disk, Path::new(DIRECTORY), config).await {
+        let recovery_point = ledger.borrow().recovery_point;
+        let known = Checkpointed {
+            recovery_point: recovery_point.map(Offset::new),
+            clean: std::mem::take(&mut ledger.borrow_mut().clean),
+            ..Checkpointed::default()
+        };
+        let log = match Self::open(&env, &draws, config, known).await {
             Ok(log) => log,
             Err(OpenLogError::Storage(error)) => {
                 env.process.halt(&error.to_string());
@@ -67,20 +90,50 @@ impl Life {
             Err(error) => panic!("{error}"),
         };
         let mut life = Self { env, machine, draws, ledger, log, syncing: None };
-        life.check_what_was_found().await;
+        life.check_what_was_found(known).await;
         life.resend_recent().await;
         life
     }
 
-    async fn check_what_was_found(&self) {
+    async fn open(
+        env: &Env,
+        draws: &Draws,
+        config: LogConfig,
+        known: Checkpointed,
+    ) -> Result<Log, OpenLogError> {
+        let dormant = DormantLog::survey(&env.disk, Path::new(DIRECTORY), config, known).await?;
+        let seen = match dormant.is_settled() && draws.one_in(2) {
+            true => Some((dormant.end(), read_all(env, &dormant.view(), dormant.end()).await)),
+            false => None,
+        };
+        let mut log = dormant.open(&env.disk).await?;
+        if let Some(unsynced) = log.take_unsynced() {
+            unsynced.make_durable(&env.disk).await?;
+            log.on_synced(unsynced.upto);
+        }
+        if let Some((end, seen)) = seen {
+            assert_eq!(log.end(), end, "the names have told the end");
+            assert_eq!(read_all(env, &log.view(), end).await, seen, "readers need no writer");
+        }
+        Ok(log)
+    }
+
+    async fn check_what_was_found(&self, known: Checkpointed) {
         let found = self.read_all().await;
         let end = self.log.end().offset.get();
         let mut ledger = self.ledger.borrow_mut();
-        ledger.lives += 1;
+        ledger.counts.lives += 1;
+        ledger.counts.settled += u32::from(known.clean);
         assert!(end >= ledger.durable, "what was durable is there: {end} of {}", ledger.durable);
         let expected: Vec<(i64, u64)> =
             ledger.appended.range(..end).map(|(offset, value)| (*offset, *value)).collect();
-        assert_eq!(found, expected, "the log is a prefix of what was appended");
+        let records: Vec<(i64, u64)> =
+            found.iter().flat_map(|(_, records)| records).copied().collect();
+        assert_eq!(records, expected, "the log is a prefix of what was appended");
+        let trusted = ledger.recovery_point.unwrap_or(0);
+        let behind = found.iter().filter(|(base, _)| *base >= trusted).count() as u64;
+        let read = self.log.recovery().batches;
+        assert!(read == behind || ledger.harmed, "{read} batches read, {behind} behind {trusted}");
         // What was lost is not coming back: its offsets are free.
         ledger.appended.split_off(&end);
         ledger.durable = end;
@@ -119,7 +172,7 @@ impl Life {
         let mut ledger = self.ledger.borrow_mut();
         match (appended, there) {
             (Appended::Duplicate { base_offset, .. }, Some(offset)) => {
-                ledger.duplicates += 1;
+                ledger.counts.duplicates += 1;
                 assert_eq!(base_offset.get(), offset, "a duplicate is where it was");
             }
             (Appended::New { base_offset, last_offset }, None) => {
@@ -145,7 +198,7 @@ impl Life {
     /// The disk was full in the middle of a batch; others make room meanwhile.
     async fn cut(&mut self) {
         self.machine.disk_fault(DiskFault::Room(None));
-        self.ledger.borrow_mut().cuts += 1;
+        self.ledger.borrow_mut().counts.cuts += 1;
         match self.log.cut_plan().perform(&self.env.disk).await {
             Ok(()) => self.log.on_cut(),
             Err(_) => self.halt().await,
@@ -164,7 +217,7 @@ impl Life {
             }
             Err(_) => self.halt().await,
         }
-        self.ledger.borrow_mut().rolls += 1;
+        self.ledger.borrow_mut().counts.rolls += 1;
     }
 
     /// A sync failed: a node halts.
@@ -177,20 +230,8 @@ impl Life {
         if self.draws.one_in(20) {
             self.machine.disk_fault(DiskFault::Room(Some(self.draws.below(2_000))));
         }
-        match self.draws.below(10) {
-            0..5 => {
-                let batch = self.new_batch();
-                let numbered = batch.batch().header.producer.is_some();
-                let offset = self.log.end().offset.get();
-                if numbered {
-                    let mut ledger = self.ledger.borrow_mut();
-                    ledger.recent.push_back((Some(offset), batch.clone()));
-                    if ledger.recent.len() > 5 {
-                        ledger.recent.pop_front();
-                    }
-                }
-                self.append(&batch, None).await;
-            }
+        match self.draws.below(11) {
+            0..5 => self.append_new().await,
             5 => {
                 let recent = self.ledger.borrow().recent.back().cloned();
                 if let Some((offset, batch)) = recent {
@@ -199,13 +240,100 @@ impl Life {
             }
             6..8 => self.begin_sync(),
             8 => self.end_sync().await,
+            9 => self.checkpoint().await,
             _ => assert_eq!(
-                self.read_all().await.len() as u64,
+                self.read_all().await.iter().map(|(_, records)| records.len() as u64).sum::<u64>(),
                 self.ledger.borrow().appended.len() as u64,
                 "all can be read"
             ),
         }
         self.look_at_sync().await;
+    }
+
+    async fn append_new(&mut self) {
+        let batch = self.new_batch();
+        let numbered = batch.batch().header.producer.is_some();
+        let offset = self.log.end().offset.get();
+        if numbered {
+            let mut ledger = self.ledger.borrow_mut();
+            ledger.recent.push_back((Some(offset), batch.clone()));
+            if ledger.recent.len() > 5 {
+                ledger.recent.pop_front();
+            }
+        }
+        self.append(&batch, None).await;
+    }
+
+    /// Acks do not wait for a checkpoint.
+    async fn append_some(&mut self) {
+        for _ in 0..self.draws.below(3) {
+            self.append_new().await;
+        }
+    }
+
+    async fn checkpoint(&mut self) {
+        self.end_sync().await;
+        if let Some(mut plan) = self.log.begin_checkpoint() {
+            if let Some(unsynced) = plan.unsynced.take() {
+                self.make_durable(unsynced).await;
+            }
+            self.append_some().await;
+            self.finish_checkpoint(plan).await;
+        }
+    }
+
+    async fn make_durable(&mut self, unsynced: Unsynced) {
+        if unsynced.make_durable(&self.env.disk).await.is_err() {
+            self.log.on_sync_failed();
+            self.halt().await;
+        }
+        self.log.on_synced(unsynced.upto);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.durable = ledger.durable.max(self.log.synced_end().offset.get());
+    }
+
+    async fn finish_checkpoint(&mut self, plan: CheckpointPlan) {
+        let Ok(written) = plan.write(&self.env.disk).await else {
+            self.log.abandon_checkpoint();
+            return;
+        };
+        self.append_some().await;
+        if written.make_durable(&self.env.disk).await.is_err() {
+            self.halt().await;
+        }
+        self.append_some().await;
+        let recovery_point = written.recovery_point();
+        let superseded = self.log.on_checkpointed(written);
+        assert_eq!(self.log.recovery_point(), recovery_point);
+        if self.draws.one_in(4) {
+            // The host writes recovery points down when it likes.
+            return;
+        }
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.counts.checkpoints += 1;
+        ledger.recovery_point = Some(recovery_point.get());
+        ledger.harmed = false;
+        drop(ledger);
+        superseded.remove(&self.env.disk).await;
+    }
+
+    /// A clean stop, if the disk has room for one.
+    async fn stop(&mut self) {
+        self.end_sync().await;
+        if let Some(mut plan) = self.log.begin_closing_checkpoint() {
+            if let Some(unsynced) = plan.unsynced.take() {
+                self.make_durable(unsynced).await;
+            }
+            let Ok(written) = plan.write(&self.env.disk).await else { return };
+            if written.make_durable(&self.env.disk).await.is_err() {
+                self.halt().await;
+            }
+            self.log.on_checkpointed(written).remove(&self.env.disk).await;
+        }
+        assert_eq!(self.log.recovery_point(), self.log.end().offset);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.recovery_point = Some(self.log.recovery_point().get());
+        (ledger.clean, ledger.harmed) = (true, false);
     }
 
     fn new_batch(&self) -> BuiltBatch {
@@ -268,32 +396,37 @@ impl Life {
         ledger.durable = ledger.durable.max(self.log.synced_end().offset.get());
     }
 
-    async fn read_all(&self) -> Vec<(i64, u64)> {
-        let (view, end) = (self.log.view(), self.log.end());
-        let (mut next, mut found) = (Offset::ZERO, Vec::new());
-        loop {
-            match view.read(next, end, 3_000, true) {
-                Ok(ReadOutcome::Slice(slice)) => {
-                    let len = usize::try_from(slice.len).unwrap();
-                    let bytes = self.env.disk.read_at(&slice.file, slice.at, len).await.unwrap();
-                    for batch in Batches::new(&bytes) {
-                        let batch = batch.unwrap();
-                        assert!(batch.crc_matches(), "every batch is whole");
-                        for record in &batch.records(1 << 20).unwrap() {
-                            let record = record.unwrap();
-                            found.push((record.offset.get(), value(record.value.unwrap())));
-                        }
-                        next = batch.header.last_offset().next();
-                    }
+    async fn read_all(&self) -> Vec<(i64, Vec<(i64, u64)>)> {
+        read_all(&self.env, &self.log.view(), self.log.end()).await
+    }
+}
+
+/// Every batch: its first offset, and its records.
+async fn read_all(env: &Env, view: &LogView, end: LogPosition) -> Vec<(i64, Vec<(i64, u64)>)> {
+    let (mut next, mut found) = (Offset::ZERO, Vec::new());
+    loop {
+        match view.read(next, end, 3_000, true) {
+            Ok(ReadOutcome::Slice(slice)) => {
+                let len = usize::try_from(slice.len).unwrap();
+                let bytes = env.disk.read_at(&slice.file, slice.at, len).await.unwrap();
+                for batch in Batches::new(&bytes) {
+                    let batch = batch.unwrap();
+                    assert!(batch.crc_matches(), "every batch is whole");
+                    found.push((batch.header.base_offset.get(), values(&batch)));
+                    next = batch.header.last_offset().next();
                 }
-                Ok(ReadOutcome::Cold(cold)) => {
-                    drop(cold.warm(&self.env.disk).await);
-                }
-                Ok(ReadOutcome::Empty) => return found,
-                Err(_) => dead().await,
             }
+            Ok(ReadOutcome::Cold(cold)) => drop(cold.warm(&env.disk).await),
+            Ok(ReadOutcome::Empty) => return found,
+            Err(_) => dead().await,
         }
     }
+}
+
+fn values(batch: &Batch<'_>) -> Vec<(i64, u64)> {
+    let records = batch.records(1 << 20).unwrap();
+    let records = records.into_iter().map(Result::unwrap);
+    records.map(|record| (record.offset.get(), value(record.value.unwrap()))).collect()
 }
 
 fn value(bytes: &[u8]) -> u64 {
@@ -333,6 +466,7 @@ fn run(seed: u64) -> Ledger {
             }
             let draws = Rc::new(Draws::new(seed, life, "steps"));
             live(&env, &host, draws, &shared, config, life == 0).await;
+            harm(&host, &Draws::new(seed, life, "harm"), &mut shared.borrow_mut());
         }
     });
     drop(sim);
@@ -351,32 +485,59 @@ async fn live(
     let (done, ledger) = (Rc::new(Cell::new(false)), Rc::clone(ledger));
     let is_done = Rc::clone(&done);
     let machine = host.clone();
+    let steps = if last { 20 } else { *draws.pick(&[5, 40, u64::MAX]) };
+    let death = *draws.pick(&[Death::Kill, Death::PowerLoss]);
     host.start(1, |env| {
         Box::pin(async move {
             let mut life = Life::begin(env, machine, draws, ledger, config).await;
-            for _ in 0..if last { 20 } else { u32::MAX } {
+            for _ in 0..steps {
                 life.step().await;
             }
+            life.stop().await;
             is_done.set(true);
         })
     });
     while host.is_alive() && !done.get() {
         operator.clock.sleep(Duration::from_millis(1)).await;
     }
-    host.end(Death::Kill);
+    host.end(death);
+}
+
+/// Harms files that the batches can replace, now and then, while nobody looks.
+fn harm(host: &Host, draws: &Draws, ledger: &mut Ledger) {
+    if !draws.one_in(3) {
+        return;
+    }
+    let all = draws.one_in(4);
+    for (path, len) in host.files() {
+        let derived = path.starts_with(DIRECTORY) && !path.ends_with(".log");
+        // Another digit in a text without a checksum is another text.
+        let damage = match Damage::draw(draws, len) {
+            Damage::BitFlipped { .. } if path.ends_with("checkpoint") => Damage::Removed,
+            damage => damage,
+        };
+        if derived && (all || draws.one_in(3)) && host.damage(&path, damage) {
+            ledger.harmed = true;
+            ledger.counts.harmed += 1;
+        }
+    }
 }
 
 #[test]
 fn a_log_keeps_its_promises_through_any_death() {
-    let (mut lives, mut rolls, mut cuts, mut duplicates) = (0, 0, 0, 0);
+    let mut total = Counts::default();
     for seed in 0..300 {
         let ledger = std::panic::catch_unwind(|| run(seed));
-        let ledger = ledger.unwrap_or_else(|_| panic!("seed {seed}"));
-        lives += ledger.lives;
-        rolls += ledger.rolls;
-        cuts += ledger.cuts;
-        duplicates += ledger.duplicates;
+        let counts = ledger.unwrap_or_else(|_| panic!("seed {seed}")).counts;
+        total.lives += counts.lives;
+        total.rolls += counts.rolls;
+        total.cuts += counts.cuts;
+        total.duplicates += counts.duplicates;
+        total.checkpoints += counts.checkpoints;
+        total.settled += counts.settled;
+        total.harmed += counts.harmed;
     }
-    assert!(lives > 500 && rolls > 100 && duplicates > 100, "{lives} {rolls} {duplicates}");
-    assert!(cuts > 100, "{cuts}");
+    let Counts { lives, rolls, cuts, duplicates, checkpoints, settled, harmed } = total;
+    assert!(lives > 500 && rolls > 100 && duplicates > 100 && cuts > 100, "{total:?}");
+    assert!(checkpoints > 500 && settled > 50 && harmed > 300, "{total:?}");
 }

@@ -53,7 +53,7 @@ const TABLE: &[Row] = &[
     // the binary
     row(
         "ottla",
-        &["types", "env", "broker", "runtime"],
+        &["types", "env", "wire", "records", "log", "broker", "runtime"],
         &["clap", "mimalloc", "thiserror", "tracing", "tracing-subscriber"],
         &[],
     ),

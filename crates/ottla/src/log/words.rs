@@ -1,0 +1,103 @@
+//! Times, bytes and sizes for a reader.
+
+use std::fmt::Write;
+
+use ottla_types::Timestamp;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// A time in UTC: `2023-11-14T22:13:20.000Z`; `-` for none.
+pub(super) fn time(timestamp: Option<Timestamp>) -> String {
+    let Some(timestamp) = timestamp else { return "-".to_owned() };
+    let (days, ms) = (timestamp.millis().div_euclid(DAY_MS), timestamp.millis().rem_euclid(DAY_MS));
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
+    let ms = ms % 1_000;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar: years are
+/// counted from March, so that the leap day comes last.
+const fn civil(days: i64) -> (i64, i64, i64) {
+    const ERA_DAYS: i64 = 146_097;
+    let from_march_0 = days + 719_468;
+    let (era, day) = (from_march_0.div_euclid(ERA_DAYS), from_march_0.rem_euclid(ERA_DAYS));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + next, month, day_of_month)
+}
+
+/// Bytes as quoted text where they are text that prints, in hexadecimal where they are not.
+pub(super) fn readable(bytes: Option<&[u8]>) -> String {
+    let Some(bytes) = bytes else { return "null".to_owned() };
+    text(bytes).map_or_else(|| hex(bytes), |text| format!("{text:?}"))
+}
+
+/// Bytes that are text and print.
+pub(super) fn text(bytes: &[u8]) -> Option<&str> {
+    let prints = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    std::str::from_utf8(bytes).ok().filter(|text| text.chars().all(prints))
+}
+
+/// `0x` and two digits for each byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold("0x".to_owned(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes all");
+        text
+    })
+}
+
+/// A number of bytes, in the unit that fits.
+pub(super) fn size(bytes: u64) -> String {
+    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => count(bytes, "byte"),
+    }
+}
+
+/// A number and the thing that is counted, in its plural where there are not one.
+pub(super) fn count(number: u64, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    let ending = if thing.ends_with("ch") && number != 1 { "es" } else { ending };
+    format!("{number} {thing}{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for (millis, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_700_000_000_123, "2023-11-14T22:13:20.123Z"),
+            (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(time(Some(Timestamp::from_millis(millis))), expected);
+        }
+        assert_eq!(time(None), "-");
+    }
+
+    #[test]
+    fn bytes_are_text_or_hexadecimal() {
+        assert_eq!(readable(None), "null");
+        assert_eq!(readable(Some(b"a \"b\"\n")), r#""a \"b\"\n""#);
+        assert_eq!(readable(Some(&[0, 255])), "0x00ff");
+        assert_eq!(readable(Some(b"\x1b[31m")), "0x1b5b33316d", "no colours from a record");
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_fits() {
+        assert_eq!(size(1), "1 byte");
+        assert_eq!(size(999), "999 bytes");
+        assert_eq!(size(1_250), "1.2 kB");
+        assert_eq!(size(2_500_000_000), "2.5 GB");
+        assert_eq!(count(2, "batch"), "2 batches");
+    }
+}
