@@ -309,12 +309,15 @@ impl Life {
             // The host writes recovery points down when it likes.
             return;
         }
+        self.on_recovery_point(recovery_point);
+        superseded.remove(&self.env.disk).await;
+    }
+
+    fn on_recovery_point(&self, at: Offset) {
         let mut ledger = self.ledger.borrow_mut();
         ledger.counts.checkpoints += 1;
-        ledger.recovery_point = Some(recovery_point.get());
+        ledger.recovery_point = Some(at.get());
         ledger.harmed = false;
-        drop(ledger);
-        superseded.remove(&self.env.disk).await;
     }
 
     /// A clean stop, if the disk has room for one.
