@@ -57,7 +57,10 @@ impl LogView {
         time: Timestamp,
         upto: LogPosition,
     ) -> Result<Option<FoundRecord>, LookupError> {
-        for span in self.spans(self.start_offset(), upto) {
+        // The first batch may begin with records that were deleted.
+        let start = self.start_offset();
+        let wanted = |offset, timestamp| offset >= start && timestamp >= time;
+        for span in self.spans(start, upto) {
             let Loaded { file, index, .. } = span.segment.load(disk).await?;
             let newest = index.newest_time();
             if self.is_sealed(span) && newest.is_none_or(|max| max.timestamp < time) {
@@ -70,7 +73,7 @@ impl LogView {
                     continue;
                 }
                 // A header may promise what no record of its batch keeps: look on.
-                let found = first_in(disk, span, &batch, |timestamp| timestamp >= time).await?;
+                let found = first_in(disk, span, &batch, wanted).await?;
                 if found.is_some() {
                     return Ok(found);
                 }
@@ -107,7 +110,8 @@ impl LogView {
         let mut headers = Headers::from(disk, (span.segment.base, file), entry, span.end);
         while let Some(batch) = headers.next().await? {
             if batch.header.last_offset() >= max.offset {
-                return first_in(disk, span, &batch, |timestamp| timestamp >= max.timestamp).await;
+                return first_in(disk, span, &batch, |_, timestamp| timestamp >= max.timestamp)
+                    .await;
             }
         }
         Ok(None)
@@ -146,7 +150,7 @@ async fn first_in(
     disk: &Arc<dyn Disk>,
     span: Span<'_>,
     walked: &WalkedBatch,
-    wanted: impl Fn(Timestamp) -> bool,
+    wanted: impl Fn(Offset, Timestamp) -> bool,
 ) -> Result<Option<FoundRecord>, LookupError> {
     let size = walked.header.size as usize;
     let file = &span.segment.load(disk).await?.file;
@@ -161,7 +165,7 @@ async fn first_in(
     for record in &records {
         let Record { offset, timestamp, .. } =
             record.map_err(|error| LookupError::Record { base_offset, error })?;
-        if let Some(timestamp) = timestamp.filter(|timestamp| wanted(*timestamp)) {
+        if let Some(timestamp) = timestamp.filter(|timestamp| wanted(offset, *timestamp)) {
             let leader_epoch = batch.header.leader_epoch;
             return Ok(Some(FoundRecord { offset, timestamp, leader_epoch }));
         }

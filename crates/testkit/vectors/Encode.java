@@ -47,7 +47,7 @@ public class Encode {
 
     /** The requests that a node of today's Ottla serves; each has a response. */
     static final String[] APIS = {
-        "ApiVersions", "CreateTopics", "DeleteTopics", "DescribeCluster", "DescribeConfigs", "DescribeQuorum",
+        "ApiVersions", "CreateTopics", "DeleteRecords", "DeleteTopics", "DescribeCluster", "DescribeConfigs", "DescribeQuorum",
         "DescribeTopicPartitions", "Fetch", "FindCoordinator", "InitProducerId", "ListOffsets", "Metadata",
         "OffsetForLeaderEpoch", "Produce",
     };

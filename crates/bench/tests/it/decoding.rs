@@ -24,9 +24,10 @@ macro_rules! decoders {
     };
 }
 
-const GENERATED: [Decoder; 28] = decoders! {
+const GENERATED: [Decoder; 30] = decoders! {
     ApiVersionsRequest ApiVersionsResponse CreateTopicsRequest CreateTopicsResponse
-    DeleteTopicsRequest DeleteTopicsResponse DescribeClusterRequest DescribeClusterResponse
+    DeleteRecordsRequest DeleteRecordsResponse DeleteTopicsRequest DeleteTopicsResponse
+    DescribeClusterRequest DescribeClusterResponse
     DescribeConfigsRequest DescribeConfigsResponse DescribeQuorumRequest DescribeQuorumResponse
     DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse FetchRequest FetchResponse
     FindCoordinatorRequest FindCoordinatorResponse InitProducerIdRequest InitProducerIdResponse

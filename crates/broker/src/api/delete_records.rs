@@ -41,8 +41,11 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let request = DeleteRecordsRequest::decode(&mut call.body, version)?;
     let mut asked = Asked::new();
     for topic in &request.topics {
-        let partitions = asked.entry(topic.name.into_owned()).or_default();
-        partitions.extend(topic.partitions.iter().map(|p| (p.partition_index, p.offset)));
+        let name = topic.name.into_owned();
+        for partition in &topic.partitions {
+            let partitions = asked.entry(name.clone()).or_default();
+            partitions.insert(partition.partition_index, partition.offset);
+        }
     }
     let broker = Arc::clone(call.broker);
     Ok(Answer::Later(Box::pin(async move { answer(&broker, asked, version).await })))

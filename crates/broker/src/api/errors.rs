@@ -3,6 +3,7 @@
 use ottla_log::{AppendError as LogAppendError, ProducerError};
 use ottla_metadata::{CreateTopicError, DeleteTopicError};
 use ottla_records::{BatchError, HeaderError, TimestampError};
+use ottla_types::Offset;
 use ottla_wire::ErrorCode;
 
 use crate::partition::{AppendError, DeleteRecordsError};
@@ -14,11 +15,13 @@ pub(super) struct Refusal {
     pub(super) message: Option<String>,
     /// The records that are to blame, by their position in the batch, and what is wrong with each.
     pub(super) records: Vec<(u32, String)>,
+    /// Where the log starts, where Kafka tells it to whom it refuses.
+    pub(super) log_start: Option<Offset>,
 }
 
 impl Refusal {
     fn with(code: ErrorCode, message: String) -> Self {
-        Self { code, message: Some(message), records: Vec::new() }
+        Self { code, message: Some(message), records: Vec::new(), log_start: None }
     }
 
     /// Producers try again what is refused so; a person reads why.
@@ -29,7 +32,7 @@ impl Refusal {
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None, records: Vec::new() }
+        Self { code, message: None, records: Vec::new(), log_start: None }
     }
 }
 

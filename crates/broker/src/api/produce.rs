@@ -203,6 +203,7 @@ impl PartitionResult {
                 index,
                 error_code: refusal.code.code(),
                 base_offset: -1,
+                log_start_offset: Offset::to_wire(refusal.log_start),
                 record_errors: records,
                 error_message: refusal.message.as_deref(),
                 ..Default::default()
@@ -233,7 +234,8 @@ fn append(
     let wall = channel.broker.env.clock.wall();
     let log_append_time = match settings.timestamp_type {
         TimestampType::CreateTime => {
-            check_timestamps(&batch, settings.legal_timestamps(wall))?;
+            let log_start = partition.bounds().log_start;
+            check_timestamps(&batch, settings.legal_timestamps(wall), log_start)?;
             -1
         }
         TimestampType::LogAppendTime => {

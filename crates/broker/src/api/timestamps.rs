@@ -1,8 +1,8 @@
 //! Whether records are of a time that their topic takes.
 
 use ottla_records::CheckedBatch;
-use ottla_types::Timestamp;
 use ottla_types::limits::{INFLATED_BATCH_BYTES_MAX, RECORD_ERRORS_MAX};
+use ottla_types::{Offset, Timestamp};
 use ottla_wire::ErrorCode;
 
 use super::errors::Refusal;
@@ -11,6 +11,7 @@ use super::errors::Refusal;
 pub(super) fn check_timestamps(
     batch: &CheckedBatch<'_>,
     (earliest, latest): (Timestamp, Timestamp),
+    log_start: Offset,
 ) -> Result<(), Refusal> {
     let Err(error) = batch.check_timestamps(earliest, latest) else { return Ok(()) };
     let blamed =
@@ -31,5 +32,6 @@ pub(super) fn check_timestamps(
         code: ErrorCode::InvalidTimestamp,
         message: Some("One or more records have been rejected due to invalid timestamp".to_owned()),
         records: blamed.into_iter().map(tell).collect(),
+        log_start: Some(log_start),
     })
 }

@@ -398,7 +398,7 @@ fn apache_kafkas_folder_is_taken_as_it_is() {
         // A kill leaves the files of the active segment as long as they were made.
         let killed = whole.copy();
         let newest = whole.list().into_iter().filter(|name| name.starts_with(&directory));
-        let newest = newest.filter(|name| name.ends_with(".log")).last().unwrap();
+        let newest = newest.rev().find(|name| name.ends_with(".log")).unwrap();
         for kind in ["index", "timeindex"] {
             let name = newest.replace(".log", &format!(".{kind}"));
             let mut bytes = whole.content(&name);

@@ -174,3 +174,15 @@ fn ages_are_looked_for_as_far_as_segments_are_old() {
     assert_eq!(seconds(vec![log.active_facts()]), [Some(39)]);
     assert_eq!(RetentionLimits::NONE.age, None);
 }
+
+#[test]
+fn a_deleted_record_is_not_found_by_its_time() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    append(&disk, &mut log, &batch(&["a", "b", "c"])).unwrap();
+    for start in 0..=3 {
+        assert!(log.advance_start(Offset::new(start)).is_empty());
+        let found = now(log.view().first_since(&disk.ports(), NOW, log.end())).unwrap();
+        assert_eq!(found.map(|found| found.offset.get()), (start < 3).then_some(start));
+    }
+}

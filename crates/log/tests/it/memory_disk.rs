@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
@@ -24,6 +24,8 @@ struct World {
     opens: AtomicU64,
     bytes_read: AtomicU64,
     locked: AtomicBool,
+    /// Changes that it still makes, and one more; 0 for ever.
+    changes_left: AtomicUsize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -83,6 +85,11 @@ impl MemoryDisk {
 
     pub(crate) fn fail_syncs(&self) {
         self.0.fail_syncs.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes so many changes more, and refuses all that come after them.
+    pub(crate) fn refuse_after(&self, changes: usize) {
+        self.0.changes_left.store(changes + 1, Ordering::Relaxed);
     }
 
     /// As if another process held every lock.
@@ -152,6 +159,7 @@ impl MemoryDisk {
             (None, Open::Existing) => Err(io::ErrorKind::NotFound.into()),
             (Some(file), Open::Existing | Open::Ensure) => Ok(Arc::clone(file) as Arc<dyn File>),
             (None, Open::New | Open::Ensure) => {
+                self.0.change()?;
                 let file = self.file_of(Vec::new());
                 names.files.insert(path.to_owned(), Arc::clone(&file));
                 Ok(file)
@@ -160,6 +168,7 @@ impl MemoryDisk {
     }
 
     fn sync_now(&self, files: &[Arc<dyn File>]) -> io::Result<()> {
+        self.0.change()?;
         if self.0.fail_syncs.load(Ordering::Relaxed) {
             return Err(io::Error::other("the device is gone"));
         }
@@ -175,6 +184,19 @@ fn of(file: &Arc<dyn File>) -> &MemoryFile {
     file.as_any().downcast_ref().unwrap()
 }
 
+impl World {
+    fn change(&self) -> io::Result<()> {
+        match self.changes_left.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            1 => Err(io::Error::other("no change more")),
+            left => {
+                self.changes_left.store(left - 1, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Free;
 
@@ -182,6 +204,7 @@ impl FileLock for Free {}
 
 impl File for MemoryFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        self.world.upgrade().unwrap().change()?;
         let world = self.world.upgrade().unwrap();
         let full = world.full.load(Ordering::Relaxed);
         let failing = full || world.fail_writes.load(Ordering::Relaxed);
@@ -255,11 +278,17 @@ impl Disk for MemoryDisk {
     }
 
     fn truncate(&self, file: &Arc<dyn File>, len: u64, to: Reply<io::Result<()>>) {
+        if let Err(refused) = self.0.change() {
+            return to.send(Err(refused));
+        }
         of(file).bytes.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
         to.send(Ok(()));
     }
 
     fn sync_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
+        if let Err(refused) = self.0.change() {
+            return to.send(Err(refused));
+        }
         let (live, mut durable) = (self.0.names.lock().unwrap(), self.0.durable.lock().unwrap());
         let within = |name: &Path| name.parent() == Some(path);
         durable.files.retain(|name, _| !within(name));
@@ -312,6 +341,9 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
+        if let Err(refused) = self.0.change() {
+            return to.send(Err(refused));
+        }
         let mut names = self.0.names.lock().unwrap();
         let file = names.files.remove(from).ok_or(io::ErrorKind::NotFound);
         to.send(
@@ -320,6 +352,9 @@ impl Disk for MemoryDisk {
     }
 
     fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {
+        if let Err(refused) = self.0.change() {
+            return to.send(Err(refused));
+        }
         self.0.names.lock().unwrap().files.remove(path);
         to.send(Ok(()));
     }

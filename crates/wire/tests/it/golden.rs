@@ -49,7 +49,8 @@ macro_rules! codecs {
 const CODECS: &[Codec] = codecs! {
     messages:
         ApiVersionsRequest ApiVersionsResponse CreateTopicsRequest CreateTopicsResponse
-        DeleteTopicsRequest DeleteTopicsResponse DescribeClusterRequest DescribeClusterResponse
+        DeleteRecordsRequest DeleteRecordsResponse DeleteTopicsRequest DeleteTopicsResponse
+        DescribeClusterRequest DescribeClusterResponse
         DescribeConfigsRequest DescribeConfigsResponse DescribeQuorumRequest DescribeQuorumResponse
         DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse FetchRequest FetchResponse
         FindCoordinatorRequest FindCoordinatorResponse InitProducerIdRequest InitProducerIdResponse

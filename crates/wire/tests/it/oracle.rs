@@ -32,6 +32,8 @@ impl Oracle {
             "ApiVersionsResponse" => Self::of::<theirs::ApiVersionsResponse>(),
             "CreateTopicsRequest" => Self::of::<theirs::CreateTopicsRequest>(),
             "CreateTopicsResponse" => Self::of::<theirs::CreateTopicsResponse>(),
+            "DeleteRecordsRequest" => Self::of::<theirs::DeleteRecordsRequest>(),
+            "DeleteRecordsResponse" => Self::of::<theirs::DeleteRecordsResponse>(),
             "DeleteTopicsRequest" => Self::of::<theirs::DeleteTopicsRequest>(),
             "DeleteTopicsResponse" => Self::of::<theirs::DeleteTopicsResponse>(),
             "DescribeClusterRequest" => Self::of::<theirs::DescribeClusterRequest>(),
