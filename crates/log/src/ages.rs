@@ -15,8 +15,8 @@ impl LogView {
     /// What is known of the segments that nobody appends to, the oldest first. Ages are looked for
     /// from the oldest on, as long as segments are `older_than` that.
     ///
-    /// A young segment is known by the last entry of its `.timeindex`; one that looks old is loaded,
-    /// which takes no index at its word.
+    /// A young segment is known by the last entry of its `.timeindex`; one that looks old is
+    /// loaded, which takes no index at its word.
     ///
     /// # Errors
     /// When a segment that may be old cannot be read.

@@ -162,9 +162,9 @@ fn check_all(disk: &MemoryDisk, known: Checkpointed, earlier: &MemoryDisk) {
     }
 }
 
-/// Kafka's index files have no checksum, and say nothing of their length. Where times run backwards,
-/// a time index that has lost its last entries is as good as any; and no `.txnindex` is as good as
-/// an empty one, since Kafka makes it with its first entry.
+/// Kafka's index files have no checksum, and say nothing of their length. Where times run
+/// backwards, a time index that has lost its last entries is as good as any; and no `.txnindex` is
+/// as good as an empty one, since Kafka makes it with its first entry.
 fn is_beyond_notice(disk: &MemoryDisk, path: &str, damage: &str) -> bool {
     match path.rsplit_once('.').unwrap_or_default().1 {
         "timeindex" => ["cut in half", "stale"].contains(&damage),
