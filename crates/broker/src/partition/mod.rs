@@ -140,6 +140,8 @@ impl Partition {
         };
         let last_stable = log.last_stable_offset(high_watermark.offset);
         let log_start = log.start_offset();
+        // A transaction may be open whose first records have been deleted.
+        let last_stable = last_stable.max(log_start).min(high_watermark.offset);
         let bounds = Bounds { log_start, high_watermark, log_end, last_stable };
         let view = ArcSwap::from_pointee(log.view());
         let state = State {
@@ -288,11 +290,13 @@ impl Partition {
     }
 
     fn publish(&self, state: &State) {
+        let log_start = state.log.start_offset();
         self.published.store(Bounds {
-            log_start: state.log.start_offset(),
+            log_start,
             high_watermark: state.high_watermark,
             log_end: state.log.end(),
-            last_stable: state.last_stable,
+            // A transaction may be open whose first records have been deleted.
+            last_stable: state.last_stable.max(log_start).min(state.high_watermark.offset),
         });
     }
 
