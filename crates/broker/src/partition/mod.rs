@@ -384,6 +384,7 @@ impl Partition {
             Err(error) => {
                 tracing::error!(partition = %self.name, %error, "roll failed");
                 state.log.abandon_roll();
+                self.directory.space().on_failure(error.kind());
                 state.roll = Roll::Failed(error.kind());
             }
         }

@@ -4,6 +4,7 @@
 //! checkpoints, indexes, and the batches that are under way when the end is seen. Others may take
 //! it all the same, so an append that finds no space is an ordinary refusal, too.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -96,6 +97,13 @@ impl SpaceWatch {
         self.appended.fetch_add(bytes, Ordering::Relaxed);
         if !self.active.load(Ordering::Relaxed) && !self.active.swap(true, Ordering::Relaxed) {
             self.asked.notify_one();
+        }
+    }
+
+    /// Something that an append waits for has failed; if for want of space, others wait, too.
+    pub(super) fn on_failure(&self, kind: ErrorKind) {
+        if matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+            self.on_none_found();
         }
     }
 
