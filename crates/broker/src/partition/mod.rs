@@ -384,8 +384,8 @@ impl Partition {
             Err(error) => {
                 tracing::error!(partition = %self.name, %error, "roll failed");
                 state.log.abandon_roll();
-                self.directory.space().on_failure(error.kind());
-                state.roll = Roll::Failed(error.kind());
+                let told = self.directory.space().refuses_after(error.kind());
+                state.roll = if told { Roll::Idle } else { Roll::Failed(error.kind()) };
             }
         }
         // The syncer got nothing from the log meanwhile, and may have been asked in vain.

@@ -100,11 +100,14 @@ impl SpaceWatch {
         }
     }
 
-    /// Something that an append waits for has failed; if for want of space, others wait, too.
-    pub(super) fn on_failure(&self, kind: ErrorKind) {
-        if matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+    /// Something that appends wait for has failed; if for want of space, they are refused for a
+    /// while from now on, and this says so.
+    pub(super) fn refuses_after(&self, failure: ErrorKind) -> bool {
+        let no_space = matches!(failure, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        if no_space {
             self.on_none_found();
         }
+        no_space
     }
 
     /// An append has found no space.
