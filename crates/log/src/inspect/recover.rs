@@ -201,7 +201,11 @@ impl RecoveryPlan {
         if let Some(log_directory) = log_directory {
             self.lower_checkpoints(disk, log_directory, end).await?;
         }
-        self.remove_derived(disk, *first_base, first.from, &mut recovered).await?;
+        let is_touched = |base: Offset| match mend {
+            Mend::TruncateAtDamage => base >= *first_base,
+            Mend::SkipDamage => self.damages.iter().any(|(damaged, _)| *damaged == base),
+        };
+        self.remove_derived(disk, is_touched, first.from, &mut recovered).await?;
         self.lower_epochs(disk, end).await?;
         match mend {
             Mend::TruncateAtDamage => {
@@ -230,10 +234,12 @@ impl RecoveryPlan {
         Ok(())
     }
 
+    /// The indexes of the segments that change, and what snapshots say of producers whose batches
+    /// are lost.
     async fn remove_derived(
         &self,
         disk: &Arc<dyn Disk>,
-        first_base: Offset,
+        is_touched: impl Fn(Offset) -> bool,
         from: Offset,
         recovered: &mut Recovered,
     ) -> io::Result<()> {
@@ -242,7 +248,7 @@ impl RecoveryPlan {
                 FileKind::OffsetIndex(base)
                 | FileKind::TimeIndex(base)
                 | FileKind::AbortedIndex(base),
-            ) => base >= first_base,
+            ) => is_touched(base),
             Some(FileKind::ProducerSnapshot(offset)) => offset > from,
             Some(
                 FileKind::Segment(_)

@@ -181,6 +181,43 @@ fn a_value_that_looks_like_a_batch_is_not_taken_for_one() {
     assert_eq!(lost, [Lost { from: Offset::new(1), upto: Some(Offset::new(2)) }]);
 }
 
+/// The machine dies in the middle, and recovering is done again.
+#[test]
+fn recovering_survives_a_death_at_every_change() {
+    for mend in [Mend::SkipDamage, Mend::TruncateAtDamage] {
+        let mut changes = 0;
+        while die_after(mend, changes) {
+            changes += 1;
+        }
+        assert!(changes > 15, "{mend:?} changes {changes} things");
+    }
+}
+
+/// False when it did not come to that.
+fn die_after(mend: Mend, changes: usize) -> bool {
+    let (disk, places) = filled();
+    damage(&disk, places[14]);
+    damage(&disk, places[21]);
+    let (_, base, at, size) = places[14];
+    let bad = disk.content(&path_of(base))[at..at + size].to_vec();
+    let first = plan(&disk);
+    disk.refuse_after(changes);
+    let died = now(first.perform(&disk.ports(), mend, None)).is_err();
+    let after = disk.crash(if changes.is_multiple_of(2) { 0 } else { usize::MAX });
+    let again = plan(&after);
+    now(again.perform(&after.ports(), mend, None)).unwrap();
+    let log = open(&after);
+    let offsets: Vec<i64> = contents(&after, &log).iter().map(|(offset, _)| *offset).collect();
+    let expected: Vec<i64> = match mend {
+        Mend::SkipDamage => (0..40).filter(|offset| ![14, 21].contains(offset)).collect(),
+        Mend::TruncateAtDamage => (0..14).collect(),
+    };
+    assert_eq!(offsets, expected, "{mend:?} {changes}");
+    let aside = after.content(&format!("{DIRECTORY}/{}", damaged_name(base, at as u64)));
+    assert!(aside.starts_with(&bad), "{mend:?} {changes}");
+    died
+}
+
 #[test]
 fn what_recovering_cannot_mend_it_says() {
     let (disk, places) = filled();
