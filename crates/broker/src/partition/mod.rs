@@ -444,7 +444,8 @@ impl Partition {
             Err(error) => {
                 tracing::error!(partition = %self.name, %error, "roll failed");
                 state.log_mut().abandon_roll();
-                state.roll = Roll::Failed(error.kind());
+                let told = self.directory.space().refuses_after(error.kind());
+                state.roll = if told { Roll::Idle } else { Roll::Failed(error.kind()) };
             }
         }
         // The syncer got nothing from the log meanwhile, and may have been asked in vain.
