@@ -258,7 +258,7 @@ impl Partition {
             return if pending { Begun::Later } else { Begun::Nothing };
         };
         if let Some(unsynced) = &mut plan.unsynced {
-            unsynced.files.extend(state.identity.take());
+            unsynced.files.extend(state.identity.take_unsynced());
         }
         Begun::Plan(Box::new(plan))
     }
