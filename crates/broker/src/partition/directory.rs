@@ -285,7 +285,11 @@ pub(super) async fn make_durable(
         env.disk.sync_files(files).await?;
     }
     for directory in names {
-        env.disk.sync_names(directory).await?;
+        match env.disk.sync_names(directory).await {
+            // Its topic was deleted meanwhile, and it stands aside under another name.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            synced => synced?,
+        }
     }
     Ok(())
 }
