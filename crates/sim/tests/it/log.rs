@@ -12,7 +12,7 @@ use std::time::Duration;
 use ottla_env::{Answer, DiskExt as _, Env};
 use ottla_log::{
     AppendError, Appended, CheckpointPlan, Checkpointed, DormantLog, Log, LogConfig, LogPosition,
-    LogView, OpenLogError, ReadOutcome, RollError, Unsynced,
+    LogView, OpenLogError, ReadOutcome, RollError, Unsynced, inspect,
 };
 use ottla_records::{
     Batch, BatchBuilder, BatchOptions, Batches, BuiltBatch, NewRecord, ProducerStamp,
@@ -81,6 +81,9 @@ impl Life {
             clean: std::mem::take(&mut ledger.borrow_mut().clean),
             ..Checkpointed::default()
         };
+        if draws.one_in(3) {
+            verify(&env, known, ledger.borrow().harmed).await;
+        }
         let log = match Self::open(&env, &draws, config, known).await {
             Ok(log) => log,
             Err(OpenLogError::Storage(error)) => {
@@ -399,6 +402,25 @@ impl Life {
     async fn read_all(&self) -> Vec<(i64, Vec<(i64, u64)>)> {
         read_all(&self.env, &self.log.view(), self.log.end()).await
     }
+}
+
+/// What `ottla log verify` says of the files that a life has left.
+async fn verify(env: &Env, known: Checkpointed, harmed: bool) {
+    let mut findings = Vec::new();
+    let told = inspect::Known {
+        recovery_point: known.recovery_point,
+        clean: known.clean,
+        ..inspect::Known::default()
+    };
+    let mut report = |finding| findings.push(finding);
+    // A disk that refuses is met again when the log is opened.
+    let _ = inspect::verify_partition(&env.disk, Path::new(DIRECTORY), told, &mut report).await;
+    let allowed = match harmed || !known.clean {
+        true => inspect::Severity::Derived,
+        false => inspect::Severity::Note,
+    };
+    findings.retain(|finding| finding.severity > allowed);
+    assert!(findings.is_empty(), "{known:?}: {findings:#?}");
 }
 
 /// Every batch: its first offset, and its records.
