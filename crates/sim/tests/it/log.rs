@@ -82,7 +82,8 @@ impl Life {
             ..Checkpointed::default()
         };
         if draws.one_in(3) {
-            verify(&env, known, ledger.borrow().harmed).await;
+            let harmed = ledger.borrow().harmed;
+            verify(&env, known, harmed).await;
         }
         let log = match Self::open(&env, &draws, config, known).await {
             Ok(log) => log,
