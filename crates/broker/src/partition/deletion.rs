@@ -99,6 +99,7 @@ impl Partition {
         let doomed = state.log_mut().advance_start(to);
         self.view.store(Arc::new(state.log().view()));
         self.publish(&state);
+        state.waiters.on_changed();
         doomed
     }
 
