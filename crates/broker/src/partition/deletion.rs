@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use ottla_env::Env;
-use ottla_log::{Doomed, LogView, SegmentFacts, SetAside};
-use ottla_types::Offset;
+use ottla_log::{Doomed, LogView, ReadError, SegmentFacts, SetAside};
+use ottla_types::{Offset, Timestamp};
 
 use super::{Absent, Bounds, Offline, Partition, Roll};
 
@@ -116,6 +116,18 @@ impl Partition {
         let state = self.state.lock();
         let (view, active) = (state.log().view(), state.log().active_facts());
         Surveyed { bounds: self.bounds(), view, active }
+    }
+
+    /// The same of a log that is not open, and is left so.
+    pub(super) async fn survey_asleep(
+        &self,
+        env: &Env,
+        older_than: Option<Timestamp>,
+    ) -> Result<Surveyed, ReadError> {
+        let (bounds, view) = (self.bounds(), LogView::clone(&self.view()));
+        let position = bounds.log_end.position;
+        let active = view.dormant_facts(&env.disk, position, older_than).await?;
+        Ok(Surveyed { bounds, view, active })
     }
 
     /// Has a successor made of the segment that is appended to, unless one is being made or it is
