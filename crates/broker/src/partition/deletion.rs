@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use ottla_env::Env;
+use ottla_env::{Env, reply};
 use ottla_log::{Doomed, LogView, ReadError, SegmentFacts, SetAside};
 use ottla_types::{Offset, Timestamp};
 
@@ -38,14 +38,32 @@ pub(super) struct Surveyed {
 impl Partition {
     /// Deletes the records below `to`, durably: no restart brings them back. Whole segments go, and
     /// their files some time later. Says where the log starts now.
+    ///
+    /// Once begun, it ends, whether or not somebody waits for it.
     pub(crate) async fn delete_below(
         self: &Arc<Self>,
         env: &Env,
         to: Offset,
     ) -> Result<Offset, DeleteRecordsError> {
         // One at a time: the start that is written down must not go back. Whoever gives the
-        // directory to a namesake waits for it, too.
-        let _turn = self.deleting.lock().await;
+        // directory away waits for it, too.
+        let turn = Arc::clone(&self.deleting).lock_owned().await;
+        let (done, answer) = reply();
+        let (partition, task_env) = (Arc::clone(self), env.clone());
+        let task = async move {
+            let deleted = partition.delete_in_turn(&task_env, to).await;
+            drop(turn);
+            done.send(deleted);
+        };
+        env.spawn.spawn("delete records", Box::pin(task));
+        answer.await.unwrap_or(Err(DeleteRecordsError::NotLeader))
+    }
+
+    async fn delete_in_turn(
+        self: &Arc<Self>,
+        env: &Env,
+        to: Offset,
+    ) -> Result<Offset, DeleteRecordsError> {
         if self.is_gone() {
             return Err(DeleteRecordsError::NotLeader);
         }
