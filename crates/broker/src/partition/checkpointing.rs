@@ -163,6 +163,7 @@ impl LogDirectory {
         let all = all.all();
         for partition in &all {
             partition.roll_ended().await;
+            partition.deletion_ended().await;
         }
         self.sync(env).await.map_err(CheckpointError::Sync)?;
         self.checkpoint_these(env, all.clone(), Partition::begin_closing_checkpoint).await?;

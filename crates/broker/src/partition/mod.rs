@@ -80,7 +80,7 @@ pub(crate) struct Partition {
     /// namesake then.
     rolling: Arc<Mutex<()>>,
     /// Held by whoever deletes records, and renames files in the directory.
-    deleting: Mutex<()>,
+    deleting: Arc<Mutex<()>>,
     state: CountedLock<State>,
 }
 
@@ -203,7 +203,7 @@ impl Partition {
             open,
             offline: AtomicBool::new(false),
             rolling: Arc::default(),
-            deleting: Mutex::default(),
+            deleting: Arc::default(),
             state: CountedLock::new(state),
         }
     }
