@@ -120,21 +120,13 @@ impl DormantLog {
             snapshots: listing.snapshots().into_iter().collect(),
         };
         self.replay(disk, trusted, &mut restored).await?;
-        for end in snapshot.odd {
-            self.forget_snapshot(disk, end, &mut restored.snapshots).await?;
+        // Those behind what is trusted may not be durable, or be of batches that are lost.
+        let newer = restored.snapshots.split_off(&trusted.upto.next());
+        for end in newer.into_iter().chain(snapshot.odd) {
+            restored.snapshots.remove(&end);
+            disk.unlink(&directory.join(snapshot_name(end))).await?;
         }
         Ok(restored)
-    }
-
-    /// Removes a snapshot that is none of this log.
-    pub(crate) async fn forget_snapshot(
-        &self,
-        disk: &Arc<dyn Disk>,
-        end: Offset,
-        snapshots: &mut BTreeSet<Offset>,
-    ) -> io::Result<()> {
-        snapshots.remove(&end);
-        disk.unlink(&self.directory.join(snapshot_name(end))).await
     }
 
     /// The epoch of the last batch that is trusted.

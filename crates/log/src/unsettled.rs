@@ -74,7 +74,7 @@ impl DormantLog {
             None => last.load_front(disk, listing, Some(last.base)).await?,
         };
         let point = recovery.read_last(last, front).await?;
-        recovery.finish(point, synced_end).await
+        Ok(recovery.finish(point, synced_end))
     }
 }
 
@@ -212,23 +212,14 @@ impl<'a> Recovery<'a> {
         Ok(Some(TornTail { segment_base: segment.base, position, bytes, fault }))
     }
 
-    async fn finish(
-        mut self,
-        point: ScanPoint,
-        synced_end: LogPosition,
-    ) -> Result<Opened, OpenLogError> {
+    fn finish(self, point: ScanPoint, synced_end: LogPosition) -> Opened {
         let (dormant, end_offset) = (self.dormant, point.next_offset);
         let active = dormant.view.active();
-        let newer: Vec<Offset> =
-            self.restored.snapshots.range(end_offset.next()..).copied().collect();
-        for end in newer {
-            dormant.forget_snapshot(self.disk, end, &mut self.restored.snapshots).await?;
-        }
         let segments = self.sealed.len() + 1;
         let stored = active.get().expect("it was set").stored.entries;
         let checkpoints = Checkpoints::new(synced_end.offset, &self.restored, stored);
         let rebuilt = self.restored.rebuilt;
-        Ok(Opened {
+        Opened {
             view: LogView::new(dormant.start_offset(), self.sealed, Arc::clone(active)),
             tail: point.tail,
             end_offset,
@@ -242,6 +233,6 @@ impl<'a> Recovery<'a> {
             },
             epochs: rebuilt.epochs,
             producers: rebuilt.producers,
-        })
+        }
     }
 }

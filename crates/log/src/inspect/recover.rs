@@ -13,7 +13,7 @@ use ottla_env::{Disk, DiskExt, File, Open};
 use ottla_records::{HEADER_BYTES, is_old_message, old_message_size};
 use ottla_types::{Offset, TopicPartition};
 
-use super::directory::{partition_of, read_if_there};
+use super::directory::{damaged_name, partition_of, read_if_there};
 use super::{Damage, FileKind, Found, PartitionFiles, SegmentReader};
 use crate::{
     HIGH_WATERMARK_CHECKPOINT, LEADER_EPOCH_CHECKPOINT, LOG_START_CHECKPOINT, LeaderEpochCache,
@@ -77,12 +77,6 @@ pub struct Recovered {
     pub kept: Vec<PathBuf>,
     /// Derived files that are gone; a node makes them again.
     pub removed: Vec<PathBuf>,
-}
-
-/// The name of the file that keeps the damaged bytes of a segment.
-#[must_use]
-pub fn damaged_name(segment_base: Offset, position: u64) -> String {
-    format!(".ottla-damaged-{:020}-{position}", segment_base.get())
 }
 
 impl RecoveryPlan {
@@ -201,7 +195,11 @@ impl RecoveryPlan {
         if let Some(log_directory) = log_directory {
             self.lower_checkpoints(disk, log_directory, end).await?;
         }
-        self.remove_derived(disk, *first_base, first.from, &mut recovered).await?;
+        let is_touched = |base: Offset| match mend {
+            Mend::TruncateAtDamage => base >= *first_base,
+            Mend::SkipDamage => self.damages.iter().any(|(damaged, _)| *damaged == base),
+        };
+        self.remove_derived(disk, is_touched, first.from, &mut recovered).await?;
         self.lower_epochs(disk, end).await?;
         match mend {
             Mend::TruncateAtDamage => {
@@ -230,10 +228,12 @@ impl RecoveryPlan {
         Ok(())
     }
 
+    /// The indexes of the segments that change, and what snapshots say of producers whose batches
+    /// are lost.
     async fn remove_derived(
         &self,
         disk: &Arc<dyn Disk>,
-        first_base: Offset,
+        is_touched: impl Fn(Offset) -> bool,
         from: Offset,
         recovered: &mut Recovered,
     ) -> io::Result<()> {
@@ -242,7 +242,7 @@ impl RecoveryPlan {
                 FileKind::OffsetIndex(base)
                 | FileKind::TimeIndex(base)
                 | FileKind::AbortedIndex(base),
-            ) => base >= first_base,
+            ) => is_touched(base),
             Some(FileKind::ProducerSnapshot(offset)) => offset > from,
             Some(
                 FileKind::Segment(_)

@@ -40,7 +40,7 @@ pub enum Trouble {
     Records { offset: Offset, why: String },
     #[error("the segment begins before offset {expected}, where the one before it ends")]
     Overlap { expected: Offset },
-    #[error("offsets {from} to {} are not there, as after compaction", upto.get() - 1)]
+    #[error("{} missing, as after compaction", span(*from, *upto))]
     Gap { from: Offset, upto: Offset },
     #[error("leader epoch {epoch} follows {before}, which is newer")]
     EpochOrder { epoch: LeaderEpoch, before: LeaderEpoch },
@@ -64,8 +64,6 @@ pub enum Trouble {
     SnapshotProducer { producer: ProducerId },
     #[error(transparent)]
     Text(#[from] ParseFileError),
-    #[error("the file is no text")]
-    NotText,
     #[error(
         "everything below offset {recovery_point} was on stable storage, and the log ends at {end}"
     )]
@@ -82,12 +80,19 @@ fn describe(damage: &Damage) -> String {
     let Damage { bytes, fault, from, upto, .. } = damage;
     match upto {
         Some(upto) if upto == from => {
-            format!("{bytes} bytes are no batch, and no offset is missing: {fault}")
+            format!("{bytes} bytes too many, which are no batch: {fault}")
         }
         Some(upto) => {
-            let last = upto.get() - 1;
-            format!("{bytes} bytes cannot be read, offsets {from} to {last} with them: {fault}")
+            format!("{bytes} bytes cannot be read, {} with them: {fault}", span(*from, *upto))
         }
         None => format!("{bytes} bytes cannot be read, offsets from {from} on with them: {fault}"),
+    }
+}
+
+/// The offsets from one to another, which is not among them.
+fn span(from: Offset, upto: Offset) -> String {
+    match upto.get() - 1 {
+        last if last == from.get() => format!("offset {from}"),
+        last => format!("offsets {from} to {last}"),
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
@@ -22,6 +22,8 @@ struct World {
     fail_syncs: AtomicBool,
     cold: AtomicBool,
     locked: AtomicBool,
+    /// Changes that it still makes, and one more; 0 for ever.
+    changes_left: AtomicUsize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -83,6 +85,11 @@ impl MemoryDisk {
         self.0.fail_syncs.store(true, Ordering::Relaxed);
     }
 
+    /// Makes so many changes more, and refuses all that come after them.
+    pub(crate) fn refuse_after(&self, changes: usize) {
+        self.0.changes_left.store(changes + 1, Ordering::Relaxed);
+    }
+
     /// As if another process held every lock.
     pub(crate) fn lock_all(&self) {
         self.0.locked.store(true, Ordering::Relaxed);
@@ -129,6 +136,7 @@ impl MemoryDisk {
             (None, Open::Existing) => Err(io::ErrorKind::NotFound.into()),
             (Some(file), Open::Existing | Open::Ensure) => Ok(Arc::clone(file) as Arc<dyn File>),
             (None, Open::New | Open::Ensure) => {
+                self.0.change()?;
                 let file = self.file_of(Vec::new());
                 names.files.insert(path.to_owned(), Arc::clone(&file));
                 Ok(file)
@@ -137,6 +145,7 @@ impl MemoryDisk {
     }
 
     fn sync_now(&self, files: &[Arc<dyn File>]) -> io::Result<()> {
+        self.0.change()?;
         if self.0.fail_syncs.load(Ordering::Relaxed) {
             return Err(io::Error::other("the device is gone"));
         }
@@ -152,6 +161,19 @@ fn of(file: &Arc<dyn File>) -> &MemoryFile {
     file.as_any().downcast_ref().unwrap()
 }
 
+impl World {
+    fn change(&self) -> io::Result<()> {
+        match self.changes_left.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            1 => Err(io::Error::other("no change more")),
+            left => {
+                self.changes_left.store(left - 1, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Free;
 
@@ -159,6 +181,7 @@ impl FileLock for Free {}
 
 impl File for MemoryFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        self.world.upgrade().unwrap().change()?;
         let world = self.world.upgrade().unwrap();
         let full = world.full.load(Ordering::Relaxed);
         let failing = full || world.fail_writes.load(Ordering::Relaxed);
@@ -229,11 +252,17 @@ impl Disk for MemoryDisk {
     }
 
     fn truncate(&self, file: &Arc<dyn File>, len: u64, to: Reply<io::Result<()>>) {
+        if let Err(refused) = self.0.change() {
+            return to.send(Err(refused));
+        }
         of(file).bytes.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
         to.send(Ok(()));
     }
 
     fn sync_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
+        if let Err(refused) = self.0.change() {
+            return to.send(Err(refused));
+        }
         let (live, mut durable) = (self.0.names.lock().unwrap(), self.0.durable.lock().unwrap());
         let within = |name: &Path| name.parent() == Some(path);
         durable.files.retain(|name, _| !within(name));
@@ -286,6 +315,9 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
+        if let Err(refused) = self.0.change() {
+            return to.send(Err(refused));
+        }
         let mut names = self.0.names.lock().unwrap();
         let file = names.files.remove(from).ok_or(io::ErrorKind::NotFound);
         to.send(
@@ -294,6 +326,9 @@ impl Disk for MemoryDisk {
     }
 
     fn remove_file(&self, path: &Path, to: Reply<io::Result<()>>) {
+        if let Err(refused) = self.0.change() {
+            return to.send(Err(refused));
+        }
         self.0.names.lock().unwrap().files.remove(path);
         to.send(Ok(()));
     }

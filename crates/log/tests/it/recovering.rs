@@ -159,6 +159,29 @@ fn whatever_is_overwritten_the_rest_is_kept() {
     }
 }
 
+/// Larger than what is read at once, with damage across the seam.
+#[test]
+fn a_large_segment_is_read_in_pieces() {
+    let one = batch(&["x".repeat(99_937).as_str()]).bytes().to_vec();
+    let mut bytes = Vec::new();
+    for offset in 0..100_i64 {
+        let at = bytes.len();
+        bytes.extend_from_slice(&one);
+        bytes[at..at + 8].copy_from_slice(&offset.to_be_bytes());
+    }
+    assert_eq!(bytes.len() / 100, one.len());
+    let seam = 4 << 20;
+    for (from, upto) in [(seam - 10, seam + 10), (seam - 700_000, seam + 500_000), (9, 9_000_000)] {
+        let mut damaged = bytes.clone();
+        damaged[from..upto].fill(0);
+        let disk = MemoryDisk::default();
+        disk.put(&path_of(Offset::ZERO), &damaged);
+        let offset = |at: usize| Offset::new(i64::try_from(at / one.len()).unwrap());
+        let lost = Lost { from: offset(from), upto: Some(offset(upto - 1).next()) };
+        assert_eq!(plan(&disk).lost(Mend::SkipDamage), [lost], "{from} {upto}");
+    }
+}
+
 #[test]
 fn a_value_that_looks_like_a_batch_is_not_taken_for_one() {
     let disk = MemoryDisk::default();
@@ -179,6 +202,43 @@ fn a_value_that_looks_like_a_batch_is_not_taken_for_one() {
     disk.put(&path, &bytes);
     let lost = plan(&disk).lost(Mend::SkipDamage);
     assert_eq!(lost, [Lost { from: Offset::new(1), upto: Some(Offset::new(2)) }]);
+}
+
+/// The machine dies in the middle, and recovering is done again.
+#[test]
+fn recovering_survives_a_death_at_every_change() {
+    for mend in [Mend::SkipDamage, Mend::TruncateAtDamage] {
+        let mut changes = 0;
+        while die_after(mend, changes) {
+            changes += 1;
+        }
+        assert!(changes > 15, "{mend:?} changes {changes} things");
+    }
+}
+
+/// False when it did not come to that.
+fn die_after(mend: Mend, changes: usize) -> bool {
+    let (disk, places) = filled();
+    damage(&disk, places[14]);
+    damage(&disk, places[21]);
+    let (_, base, at, size) = places[14];
+    let bad = disk.content(&path_of(base))[at..at + size].to_vec();
+    let first = plan(&disk);
+    disk.refuse_after(changes);
+    let died = now(first.perform(&disk.ports(), mend, None)).is_err();
+    let after = disk.crash(if changes.is_multiple_of(2) { 0 } else { usize::MAX });
+    let again = plan(&after);
+    now(again.perform(&after.ports(), mend, None)).unwrap();
+    let log = open(&after);
+    let offsets: Vec<i64> = contents(&after, &log).iter().map(|(offset, _)| *offset).collect();
+    let expected: Vec<i64> = match mend {
+        Mend::SkipDamage => (0..40).filter(|offset| ![14, 21].contains(offset)).collect(),
+        Mend::TruncateAtDamage => (0..14).collect(),
+    };
+    assert_eq!(offsets, expected, "{mend:?} {changes}");
+    let aside = after.content(&format!("{DIRECTORY}/{}", damaged_name(base, at as u64)));
+    assert!(aside.starts_with(&bad), "{mend:?} {changes}");
+    died
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! What somebody sees who starts a node wrongly: one sentence for each mistake, on stderr, with
-//! its cause and its cure.
+//! The binary from outside. Here: what somebody sees who starts a node wrongly, which is one
+//! sentence for each mistake, on stderr, with its cause and its cure.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+mod log;
 
 use std::fs;
 use std::process::{Command, Output};

@@ -10,13 +10,14 @@ use super::calls::{self, Described, Refused};
 use super::client::{Client, Phase, decoded};
 use super::connection::Connection;
 use super::history::Topic;
+use super::keeps::Keeps;
 
 /// Makes the topic, however long it takes.
-pub(super) async fn create(client: &Client, name: &str, partitions: i32) {
+pub(super) async fn create(client: &Client, name: &str, (partitions, keeps): (i32, Keeps)) {
     let mut connection = client.connect().await;
     let mut maybe_made = false;
     loop {
-        match create_once(client, &mut connection, name, partitions).await {
+        match create_once(client, &mut connection, name, (partitions, keeps)).await {
             Ok(Ok(())) => break,
             Ok(Err(refused)) if refused.is(ErrorCode::TopicAlreadyExists) => {
                 if !maybe_made {
@@ -40,16 +41,16 @@ pub(super) async fn create(client: &Client, name: &str, partitions: i32) {
     if topic.partitions != partitions {
         client.violate(format!("{name} has {} partitions, not {partitions}", topic.partitions));
     }
-    client.shared.history.borrow_mut().on_topic(topic);
+    client.shared.history.borrow_mut().on_topic(Topic { keeps, ..topic });
 }
 
 async fn create_once(
     client: &Client,
     connection: &mut Connection,
     name: &str,
-    partitions: i32,
+    shape: (i32, Keeps),
 ) -> io::Result<Result<(), Refused>> {
-    calls::create_topic(connection, *client.draws.pick(&[2, 3, 4, 5, 6, 7]), name, partitions);
+    calls::create_topic(connection, *client.draws.pick(&[2, 3, 4, 5, 6, 7]), name, shape);
     let answer = client.answer(connection).await?;
     decoded(calls::created(&answer))
 }

@@ -1,23 +1,26 @@
 //! The requests that clients send, and what they need of the answers.
 
 use ottla_types::Uuid;
-use ottla_wire::messages::create_topics_request::CreatableTopic;
+use ottla_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use ottla_wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use ottla_wire::messages::delete_topics_request::DeleteTopicState;
-use ottla_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use ottla_wire::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
+use ottla_wire::messages::fetch_response::PartitionData;
 use ottla_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use ottla_wire::messages::metadata_request::MetadataRequestTopic;
 use ottla_wire::messages::metadata_response::MetadataResponseTopic;
 use ottla_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use ottla_wire::messages::{
     ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
-    InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
-    MetadataResponse, ProduceRequest, ProduceResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    FetchRequest, FetchResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest,
+    ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
 };
 use ottla_wire::{ApiKey, DecodeError, ErrorCode, Writer};
 
 use super::connection::{Answered, Connection};
 use super::history::Topic;
+use super::keeps::Keeps;
 
 /// An error of the protocol, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +157,8 @@ pub(super) fn fetch(
 /// What a fetch of one partition brought.
 pub(super) struct Fetched {
     pub(super) high_watermark: i64,
+    /// Where the log starts; `None` in versions that do not say it.
+    pub(super) log_start: Option<i64>,
     pub(super) records: Vec<u8>,
 }
 
@@ -166,17 +171,103 @@ pub(super) fn fetched(answer: &Answered) -> Result<Result<Fetched, Refused>, Dec
     let Some(partition) = partition else {
         return Ok(Err(Refused(ErrorCode::UnknownServerError.code())));
     };
-    Ok(Refused::check(partition.error_code).map(|()| Fetched {
-        high_watermark: partition.high_watermark,
-        records: partition.records.map(std::borrow::Cow::into_owned).unwrap_or_default(),
-    }))
+    Ok(of_partition(partition))
 }
 
-/// Asks for the end of a partition.
-pub(super) fn list_latest(connection: &mut Connection, version: i16, topic: &Topic, index: i32) {
+/// A fetch in a session: what is news to the node.
+pub(super) struct SessionFetch<'a> {
+    pub(super) id: i32,
+    pub(super) epoch: i32,
+    pub(super) max_wait_ms: i32,
+    pub(super) max_bytes: i32,
+    /// Topic, partition, position.
+    pub(super) wanted: Vec<(&'a Topic, i32, i64)>,
+    pub(super) forgotten: Vec<(&'a Topic, i32)>,
+}
+
+pub(super) fn fetch_in_session(
+    connection: &mut Connection,
+    version: i16,
+    fetch: &SessionFetch<'_>,
+) {
+    let topic = |(topic, index, offset): &(&Topic, i32, i64)| FetchTopic {
+        topic: topic.name.clone().into(),
+        topic_id: topic.id,
+        partitions: vec![FetchPartition {
+            partition: *index,
+            fetch_offset: *offset,
+            partition_max_bytes: 20_000,
+            ..FetchPartition::default()
+        }]
+        .into(),
+        ..FetchTopic::default()
+    };
+    let forgotten = |(topic, index): &(&Topic, i32)| ForgottenTopic {
+        topic: topic.name.clone().into(),
+        topic_id: topic.id,
+        partitions: vec![*index].into(),
+        ..ForgottenTopic::default()
+    };
+    let request = FetchRequest {
+        replica_id: -1,
+        max_wait_ms: fetch.max_wait_ms,
+        min_bytes: 1,
+        max_bytes: fetch.max_bytes,
+        session_id: fetch.id,
+        session_epoch: fetch.epoch,
+        topics: fetch.wanted.iter().map(topic).collect(),
+        forgotten_topics_data: fetch.forgotten.iter().map(forgotten).collect(),
+        ..FetchRequest::default()
+    };
+    connection.send(ApiKey::Fetch, version, |writer| request.encode(writer, version));
+}
+
+/// What a fetch in a session brought.
+pub(super) struct SessionFetched {
+    /// 0: there is no session.
+    pub(super) session_id: i32,
+    pub(super) partitions: Vec<(TopicName, i32, Result<Fetched, Refused>)>,
+}
+
+pub(super) fn session_fetched(
+    answer: &Answered,
+) -> Result<Result<SessionFetched, Refused>, DecodeError> {
+    let response = FetchResponse::decode(&mut answer.body(), answer.version)?;
+    if let Err(refused) = Refused::check(response.error_code) {
+        return Ok(Err(refused));
+    }
+    let mut partitions = Vec::new();
+    for topic in &response.responses {
+        for partition in &topic.partitions {
+            let name = TopicName { name: topic.topic.to_string(), id: topic.topic_id };
+            partitions.push((name, partition.partition_index, of_partition(partition)));
+        }
+    }
+    Ok(Ok(SessionFetched { session_id: response.session_id, partitions }))
+}
+
+fn of_partition(partition: PartitionData<'_>) -> Result<Fetched, Refused> {
+    Refused::check(partition.error_code).map(|()| Fetched {
+        high_watermark: partition.high_watermark,
+        log_start: (partition.log_start_offset >= 0).then_some(partition.log_start_offset),
+        records: partition.records.map(std::borrow::Cow::into_owned).unwrap_or_default(),
+    })
+}
+
+/// Kafka's numbers for the ends of a log, in place of a time.
+pub(super) const LATEST: i64 = -1;
+pub(super) const EARLIEST: i64 = -2;
+
+/// Asks for an offset of a partition.
+pub(super) fn list(
+    connection: &mut Connection,
+    version: i16,
+    topic: &Topic,
+    (index, timestamp): (i32, i64),
+) {
     let partition = ListOffsetsPartition {
         partition_index: index,
-        timestamp: -1,
+        timestamp,
         ..ListOffsetsPartition::default()
     };
     let request = ListOffsetsRequest {
@@ -201,6 +292,42 @@ pub(super) fn listed(answer: &Answered) -> Result<Result<i64, Refused>, DecodeEr
     Ok(Refused::check(partition.error_code).map(|()| partition.offset))
 }
 
+/// Asks for the records of a partition below an offset to be deleted.
+pub(super) fn delete_records(
+    connection: &mut Connection,
+    version: i16,
+    topic: &Topic,
+    index: i32,
+    offset: i64,
+) {
+    let partition = DeleteRecordsPartition {
+        partition_index: index,
+        offset,
+        ..DeleteRecordsPartition::default()
+    };
+    let request = DeleteRecordsRequest {
+        topics: vec![DeleteRecordsTopic {
+            name: topic.name.as_str().into(),
+            partitions: vec![partition].into(),
+            ..DeleteRecordsTopic::default()
+        }]
+        .into(),
+        timeout_ms: 10_000,
+        ..DeleteRecordsRequest::default()
+    };
+    connection.send(ApiKey::DeleteRecords, version, |writer| request.encode(writer, version));
+}
+
+/// Where the log starts now.
+pub(super) fn records_deleted(answer: &Answered) -> Result<Result<i64, Refused>, DecodeError> {
+    let response = DeleteRecordsResponse::decode(&mut answer.body(), answer.version)?;
+    let partition = response.topics.first().and_then(|topic| topic.partitions.first());
+    let Some(partition) = partition else {
+        return Ok(Err(Refused(ErrorCode::UnknownServerError.code())));
+    };
+    Ok(Refused::check(partition.error_code).map(|()| partition.low_watermark))
+}
+
 /// Asks for a producer id.
 pub(super) fn init_producer_id(connection: &mut Connection, version: i16) {
     let request = InitProducerIdRequest {
@@ -220,12 +347,24 @@ pub(super) fn producer_id(answer: &Answered) -> Result<Result<(i64, i16), Refuse
 }
 
 /// Asks for a topic to be created.
-pub(super) fn create_topic(connection: &mut Connection, version: i16, name: &str, partitions: i32) {
+pub(super) fn create_topic(
+    connection: &mut Connection,
+    version: i16,
+    name: &str,
+    (partitions, keeps): (i32, Keeps),
+) {
+    let configs = keeps.configs();
+    let config = |(name, value): &(&'static str, String)| CreatableTopicConfig {
+        name: (*name).into(),
+        value: Some(value.clone().into()),
+        ..CreatableTopicConfig::default()
+    };
     let request = CreateTopicsRequest {
         topics: vec![CreatableTopic {
             name: name.into(),
             num_partitions: partitions,
             replication_factor: 1,
+            configs: configs.iter().map(config).collect(),
             ..CreatableTopic::default()
         }]
         .into(),
@@ -291,6 +430,7 @@ pub(super) fn described(answer: &Answered) -> Result<Described, DecodeError> {
             name: topic.name.unwrap_or_default().into_owned(),
             id: topic.topic_id,
             partitions: i32::try_from(topic.partitions.len()).expect("few partitions"),
+            keeps: Keeps::Everything,
         })
     };
     Ok(response.topics.iter().map(topic).collect())

@@ -11,6 +11,7 @@ use super::calls::{self, ForPartition, Refused};
 use super::client::{Client, Phase, decoded};
 use super::connection::{Answered, Connection};
 use super::history::Topic;
+use super::keeps::Keeps;
 
 const NAME: &str = "short-lived";
 
@@ -96,7 +97,9 @@ impl Churn {
 
     async fn create(&mut self) {
         let version = *self.client.draws.pick(&[2, 4, 5, 7]);
-        let send = |connection: &mut Connection| calls::create_topic(connection, version, NAME, 2);
+        let send = |connection: &mut Connection| {
+            calls::create_topic(connection, version, NAME, (2, Keeps::Everything));
+        };
         self.insist("a topic", ErrorCode::TopicAlreadyExists, send, calls::created).await;
     }
 
@@ -126,7 +129,7 @@ impl Churn {
 
     async fn expect_empty(&mut self, topic: &Topic) {
         for index in 0..topic.partitions {
-            let send = |to: &mut Connection| calls::list_latest(to, 7, topic, index);
+            let send = |to: &mut Connection| calls::list(to, 7, topic, (index, calls::LATEST));
             match self.ask(send, calls::listed).await {
                 Ok(0) => {}
                 Ok(end) => self.client.violate(format!("a new topic begins with {end} records")),

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 
 use ottla_records::Batches;
+use ottla_wire::ErrorCode;
 
-use super::calls::{self, Fetched};
+use super::calls::{self, Fetched, Refused};
 use super::client::{Client, Phase, decoded};
 use super::connection::Connection;
-use super::history::Partition;
+use super::history::{Partition, WholeLog};
+use super::keeps::Keeps;
 
 /// Reads partitions from their beginning, and asks for their ends.
 pub(super) struct Consumer {
@@ -17,6 +19,8 @@ pub(super) struct Consumer {
     positions: BTreeMap<Partition, i64>,
     /// The furthest end that it has been told of.
     ends: BTreeMap<Partition, i64>,
+    /// Where it began to read, and what it has read since.
+    begun: BTreeMap<Partition, (i64, u64)>,
 }
 
 /// Reads of a partition whose files are harmed.
@@ -27,7 +31,7 @@ const INFLATED_MAX: usize = 1 << 20;
 
 impl Consumer {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, positions: BTreeMap::new(), ends: BTreeMap::new() }
+        Self { client, positions: BTreeMap::new(), ends: BTreeMap::new(), begun: BTreeMap::new() }
     }
 
     /// Follows any partitions for as long as the run lasts.
@@ -38,11 +42,13 @@ impl Consumer {
                 self.client.pause_ms(10, 100).await;
                 continue;
             };
-            let asked = if self.client.draws.one_in(5) {
-                self.ask_for_the_end(&mut connection, partition).await.map(drop)
-            } else {
-                let max_wait_ms = *self.client.draws.pick(&[0, 10, 100, 500]);
-                self.fetch(&mut connection, partition, max_wait_ms).await
+            let asked = match self.client.draws.below(10) {
+                0 | 1 => self.ask_for_the_end(&mut connection, partition).await.map(drop),
+                2 => self.ask_for_the_start(&mut connection, partition).await.map(drop),
+                _ => {
+                    let max_wait_ms = *self.client.draws.pick(&[0, 10, 100, 500]);
+                    self.fetch(&mut connection, partition, max_wait_ms).await
+                }
             };
             if let Err(error) = asked {
                 self.client.on_broken(&error);
@@ -52,12 +58,15 @@ impl Consumer {
         }
     }
 
-    /// Reads a whole partition, once nothing is written any more; its end.
-    pub(super) async fn read_all(&mut self, partition: Partition) -> i64 {
+    /// Reads a whole partition, once nothing is written any more.
+    pub(super) async fn read_all(&mut self, partition: Partition) -> WholeLog {
         let mut connection = self.client.connect().await;
         loop {
             match self.read_to_the_end(&mut connection, partition).await {
-                Ok(end) => return end,
+                Ok(end) => {
+                    let (start, bytes) = self.begun.get(&partition).copied().unwrap_or((0, 0));
+                    return WholeLog { start, end, bytes };
+                }
                 Err(error) => self.client.on_broken(&error),
             }
             self.client.pause_ms(10, 50).await;
@@ -81,7 +90,12 @@ impl Consumer {
         }
     }
 
-    fn position(&self, partition: Partition) -> i64 {
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where it reads on.
+    pub(super) fn position(&self, partition: Partition) -> i64 {
         self.positions.get(&partition).copied().unwrap_or(0)
     }
 
@@ -109,14 +123,14 @@ impl Consumer {
         }
     }
 
-    async fn ask_for_the_end(
+    pub(super) async fn ask_for_the_end(
         &mut self,
         connection: &mut Connection,
         partition: Partition,
     ) -> io::Result<Option<i64>> {
         let topic = self.client.topic(partition);
         let version = *self.client.draws.pick(&[1, 3, 5, 6, 7, 9]);
-        calls::list_latest(connection, version, &topic, partition.index);
+        calls::list(connection, version, &topic, (partition.index, calls::LATEST));
         let answer = self.client.answer(connection).await?;
         match decoded(calls::listed(&answer))? {
             Ok(end) => {
@@ -128,6 +142,55 @@ impl Consumer {
                 Ok(None)
             }
         }
+    }
+
+    async fn ask_for_the_start(
+        &mut self,
+        connection: &mut Connection,
+        partition: Partition,
+    ) -> io::Result<Option<i64>> {
+        let topic = self.client.topic(partition);
+        let before = self.shown_start(partition);
+        let version = *self.client.draws.pick(&[1, 3, 5, 6, 7, 9]);
+        calls::list(connection, version, &topic, (partition.index, calls::EARLIEST));
+        let answer = self.client.answer(connection).await?;
+        match decoded(calls::listed(&answer))? {
+            Ok(start) => {
+                self.client.shared.history.borrow_mut().on_start(partition, (before, start));
+                Ok(Some(start))
+            }
+            Err(refused) => {
+                self.client.expect_retriable_of(partition, "a start", refused);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Where anybody was shown the log to start.
+    pub(super) fn shown_start(&self, partition: Partition) -> i64 {
+        self.client.shared.history.borrow().starts().shown(partition)
+    }
+
+    /// Below its start a log has nothing: the reader goes on there.
+    async fn on_out_of_range(
+        &mut self,
+        connection: &mut Connection,
+        (partition, position): (Partition, i64),
+    ) -> io::Result<()> {
+        if self.client.topic(partition).keeps == Keeps::Everything {
+            self.broken(partition, position, "out of range");
+            return Ok(());
+        }
+        let Some(start) = self.ask_for_the_start(connection, partition).await? else {
+            return Ok(());
+        };
+        if start <= position {
+            let what = format!("out of range, but the log starts at {start}");
+            self.broken(partition, position, &what);
+        }
+        self.positions.insert(partition, start);
+        self.begun.insert(partition, (start, 0));
+        Ok(())
     }
 
     /// Readers are shown what is durable, so an end that was shown is never taken back.
@@ -150,17 +213,46 @@ impl Consumer {
         let topic = self.client.topic(partition);
         let version = *self.client.draws.pick(&[4, 7, 11, 12, 13, 15, 17]);
         let position = self.next_position(partition);
+        let before = self.shown_start(partition);
         calls::fetch(connection, version, &topic, (partition.index, position), max_wait_ms);
         let answer = self.client.answer(connection).await?;
-        match decoded(calls::fetched(&answer))? {
-            Ok(fetched) => self.on_fetched(partition, position, &fetched),
+        let fetched = decoded(calls::fetched(&answer))?;
+        self.on_answered(connection, partition, (position, before), fetched).await
+    }
+
+    /// What a fetch at a position brought; `start`: where anybody had been shown the log to start
+    /// when it was sent.
+    pub(super) async fn on_answered(
+        &mut self,
+        connection: &mut Connection,
+        partition: Partition,
+        (position, start): (i64, i64),
+        fetched: Result<Fetched, Refused>,
+    ) -> io::Result<()> {
+        match fetched {
+            Ok(fetched) => self.on_fetched(partition, (position, start), &fetched),
+            Err(refused) if refused.is(ErrorCode::OffsetOutOfRange) => {
+                self.on_out_of_range(connection, (partition, position)).await?;
+            }
             Err(refused) => self.client.expect_retriable_of(partition, "a fetch", refused),
         }
         Ok(())
     }
 
-    fn on_fetched(&mut self, partition: Partition, position: i64, fetched: &Fetched) {
+    fn on_fetched(
+        &mut self,
+        partition: Partition,
+        (position, start): (i64, i64),
+        fetched: &Fetched,
+    ) {
         self.on_end(partition, fetched.high_watermark);
+        if let Some(log_start) = fetched.log_start {
+            self.client.shared.history.borrow_mut().on_start(partition, (start, log_start));
+        }
+        if position < start && !fetched.records.is_empty() {
+            self.broken(partition, position, &format!("deleted, the log starts at {start}"));
+        }
+        self.begun.entry(partition).or_default().1 += fetched.records.len() as u64;
         let mut next = position;
         for batch in Batches::new(&fetched.records) {
             match batch {

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use ottla_types::Uuid;
+use ottla_types::{Timestamp, Uuid};
 
+use super::keeps::{Keeps, Starts};
 use super::values::{Value, Writer};
 
 /// A partition, by the number of its topic in the order of creation.
@@ -29,6 +30,7 @@ pub(super) struct Topic {
     pub(super) name: String,
     pub(super) id: Uuid,
     pub(super) partitions: i32,
+    pub(super) keeps: Keeps,
 }
 
 /// What a writer was promised when a record of it was acknowledged.
@@ -42,10 +44,20 @@ pub(super) enum Promise {
     Nothing,
 }
 
+/// A partition's log, as a fresh client found it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WholeLog {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    /// What its batches take.
+    pub(super) bytes: u64,
+}
+
 #[derive(Debug)]
 struct Write {
     partition: Partition,
     promise: Promise,
+    timestamp: Timestamp,
     acked_at: Option<i64>,
 }
 
@@ -59,6 +71,9 @@ pub(super) struct History {
     /// Partitions, by topic and number, whose files do not hold what was promised: none of it may
     /// be served as anything else, but it may be missing.
     written_off: BTreeSet<(String, i32)>,
+    starts: Starts,
+    /// Which of the node's lives is going on.
+    life: u32,
     acked: u64,
     read: u64,
     violations: Vec<String>,
@@ -103,6 +118,30 @@ impl History {
         }
     }
 
+    pub(super) fn on_life(&mut self, life: u32) {
+        self.life = life;
+    }
+
+    pub(super) fn starts(&self) -> &Starts {
+        &self.starts
+    }
+
+    pub(super) fn on_deletion_asked(&mut self, partition: Partition, to: i64) {
+        self.starts.on_deletion_asked(partition, to);
+    }
+
+    pub(super) fn on_wall_jump(&mut self, ms: i64) {
+        self.starts.on_wall_jump(ms);
+    }
+
+    /// An answer shows where a log starts: `before` was the furthest that anybody had been shown
+    /// when it was asked for.
+    pub(super) fn on_start(&mut self, partition: Partition, (before, start): (i64, i64)) {
+        if let Some(what) = self.starts.on_shown(partition, (before, start), self.life) {
+            self.violate_of(partition, what);
+        }
+    }
+
     pub(super) fn on_topic(&mut self, topic: Topic) {
         self.topics.push(topic);
     }
@@ -125,8 +164,15 @@ impl History {
         self.topics.iter().enumerate().flat_map(of).collect()
     }
 
-    pub(super) fn on_sent(&mut self, value: Value, partition: Partition, promise: Promise) {
-        let before = self.writes.insert(value, Write { partition, promise, acked_at: None });
+    pub(super) fn on_sent(
+        &mut self,
+        value: Value,
+        partition: Partition,
+        promise: Promise,
+        timestamp: Timestamp,
+    ) {
+        let write = Write { partition, promise, timestamp, acked_at: None };
+        let before = self.writes.insert(value, write);
         assert!(before.is_none(), "values are sent under one name once");
     }
 
@@ -171,19 +217,26 @@ impl History {
         }
     }
 
-    /// A fresh client has read all of a partition, up to `end`: every rule about its log.
-    pub(super) fn on_whole_log(&mut self, partition: Partition, end: i64) {
-        let range = (partition, 0)..(partition, i64::MAX);
+    /// A fresh client has read all of a partition: every rule about its log.
+    pub(super) fn on_whole_log(&mut self, partition: Partition, whole: WholeLog, now: Timestamp) {
+        let WholeLog { start, end, bytes } = whole;
+        let range = (partition, start)..(partition, i64::MAX);
         let log: Vec<(i64, Value)> =
             self.seen.range(range).map(|((_, offset), value)| (*offset, *value)).collect();
         let mut found = Vec::new();
-        let dense =
-            log.iter().enumerate().all(|(at, (offset, _))| usize::try_from(*offset) == Ok(at));
-        if !dense || i64::try_from(log.len()) != Ok(end) {
-            found.push(format!("{partition} has {} records, and its end is {end}", log.len()));
+        let dense = (start..).zip(&log).all(|(at, (offset, _))| *offset == at);
+        if !dense || i64::try_from(log.len()) != Ok(end - start) {
+            let count = log.len();
+            found.push(format!("{partition} has {count} records, from {start}, its end is {end}"));
+        }
+        if let Keeps::Bytes(least) = self.topics[partition.topic].keeps
+            && start > 0
+            && bytes < least
+        {
+            found.push(format!("{partition} has {bytes} bytes left of {least}"));
         }
         found.extend(self.out_of_order(partition, &log));
-        found.extend(self.missing(partition, &log));
+        found.extend(self.missing((partition, start), &log, now));
         found.into_iter().for_each(|what| self.violate_of(partition, what));
     }
 
@@ -213,11 +266,24 @@ impl History {
             .is_some_and(|write| write.promise != Promise::ExactlyOnce && write.acked_at.is_none())
     }
 
-    fn missing(&self, partition: Partition, log: &[(i64, Value)]) -> Vec<String> {
+    fn missing(
+        &self,
+        (partition, start): (Partition, i64),
+        log: &[(i64, Value)],
+        now: Timestamp,
+    ) -> Vec<String> {
+        let keeps = self.topics[partition.topic].keeps;
         let at: BTreeMap<Value, i64> =
             log.iter().map(|(offset, value)| (*value, *offset)).collect();
         let lost = |(value, write): (&Value, &Write)| {
             let acked = write.acked_at.filter(|_| write.partition == partition)?;
+            let gone = || {
+                let place = (partition, acked);
+                self.starts.may_be_gone(keeps, place, write.timestamp, now)
+            };
+            if acked < start && gone() {
+                return None;
+            }
             let promised = match write.promise {
                 Promise::ExactlyOnce => true,
                 Promise::WhilePowered => !self.power_lost,
@@ -251,13 +317,17 @@ mod tests {
     /// A history in which values 0..3 were sent; then `more` happened, and the log was read.
     fn check(promise: Promise, log: &[u32], more: impl Fn(&mut History), expected: Option<&str>) {
         let mut history = History::default();
-        history.on_topic(Topic { name: "t".to_owned(), id: Uuid::ZERO, partitions: 1 });
-        (0..3).for_each(|number| history.on_sent(value(number), HERE, promise));
+        let keeps = Keeps::UntilDeleted;
+        history.on_topic(Topic { name: "t".to_owned(), id: Uuid::ZERO, partitions: 1, keeps });
+        let now = Timestamp::from_millis(0);
+        (0..3).for_each(|number| history.on_sent(value(number), HERE, promise, now));
         more(&mut history);
         for (offset, number) in (0..).zip(log) {
             history.on_read(HERE, offset, Some(&value(*number).bytes()));
         }
-        history.on_whole_log(HERE, i64::try_from(log.len()).unwrap());
+        let end = i64::try_from(log.len()).unwrap();
+        let start = history.starts().shown(HERE);
+        history.on_whole_log(HERE, WholeLog { start, end, bytes: 0 }, now);
         match expected {
             None => assert_eq!(history.violations(), [""; 0]),
             Some(expected) => {
@@ -282,6 +352,13 @@ mod tests {
             h.on_acked(value(1), 1);
             h.write_off(Some(("t".to_owned(), 0)));
         };
+        let deleted = |asked| {
+            move |h: &mut History| {
+                h.on_acked(value(0), 0);
+                h.on_deletion_asked(HERE, asked);
+                h.on_start(HERE, (0, 1));
+            }
+        };
         let unpowered = |h: &mut History| {
             h.on_acked(value(1), 1);
             h.on_power_loss();
@@ -300,6 +377,8 @@ mod tests {
         check(WhilePowered, &[0, 2],    acked(1),   Some("is lost"));
         check(WhilePowered, &[0, 2],    unpowered,  None);
         check(ExactlyOnce,  &[0, 2],    harmed,     None);
+        check(ExactlyOnce,  &[0, 1, 2], deleted(1), None);
+        check(ExactlyOnce,  &[0, 1, 2], deleted(0), Some("is lost"));
         check(ExactlyOnce,  &[0, 7],    harmed,     Some("never sent"));
         check(Nothing,      &[],        none,       None);
         check(Nothing,      &[7],       none,       Some("never sent"));

@@ -10,11 +10,14 @@ mod churn;
 mod client;
 mod connection;
 mod consumer;
+mod deleter;
 mod history;
+mod keeps;
 mod nemesis;
 mod node;
 mod plan;
 mod producer;
+mod sessions;
 mod sometimes;
 mod values;
 mod vandal;
@@ -35,6 +38,7 @@ use node::Supervised;
 pub use plan::PlannedFault;
 use plan::{Plan, Writes};
 use producer::Producer;
+use sessions::SessionReader;
 pub use sometimes::{Counts, Event};
 
 use crate::draws::Draws;
@@ -280,17 +284,25 @@ impl Run {
             });
         }
         for (number, host) in self.readers.iter().enumerate() {
-            self.begin(host, format!("reader {number}"), |client| Consumer::new(client).run());
+            let in_sessions = number % 2 == 1;
+            self.begin(host, format!("reader {number}"), |client| async move {
+                let consumer = Consumer::new(client);
+                if in_sessions {
+                    SessionReader::new(consumer).run().await;
+                } else {
+                    consumer.run().await;
+                }
+            });
         }
         // The operator's own machine makes topics and watches them.
-        for (number, (at, partitions)) in self.plan.topics.iter().enumerate() {
-            let (at, partitions) = (Duration::from_millis(*at), *partitions);
+        for (number, (at, partitions, keeps)) in self.plan.topics.iter().enumerate() {
+            let (at, shape) = (Duration::from_millis(*at), (*partitions, *keeps));
             let (name, busy) = (format!("topic-{number}"), Rc::clone(&self.busy));
             let client = self.client(env.clone(), &self.operator, &name);
             busy.borrow_mut().insert(name.clone());
             let task = async move {
                 client.env.clock.sleep(at).await;
-                admin::create(&client, &name, partitions).await;
+                admin::create(&client, &name, shape).await;
                 busy.borrow_mut().remove(&name);
             };
             env.spawn.spawn("create", Box::pin(task));
@@ -299,6 +311,8 @@ impl Run {
             let client = self.client(env.clone(), &self.operator, "churn");
             env.spawn.spawn("churn", Box::pin(churn::run(client)));
         }
+        let deleter = self.client(env.clone(), &self.operator, "deleter");
+        env.spawn.spawn("deleter", Box::pin(deleter::run(deleter)));
         let watcher = self.client(env.clone(), &self.operator, "watcher");
         env.spawn.spawn("watch", Box::pin(admin::watch(watcher)));
     }
@@ -318,14 +332,15 @@ impl Run {
             let mut timer = env.clock.timer();
             timer.set(Some(deadline));
             let mut reading = Box::pin(reader.read_all(partition));
-            let end = std::future::poll_fn(|cx| match timer.poll_expired(cx) {
+            let whole = std::future::poll_fn(|cx| match timer.poll_expired(cx) {
                 std::task::Poll::Ready(()) => std::task::Poll::Ready(None),
                 std::task::Poll::Pending => reading.as_mut().poll(cx).map(Some),
             })
             .await;
             drop(reading);
-            match end {
-                Some(end) => self.shared.history.borrow_mut().on_whole_log(partition, end),
+            let now = env.clock.wall();
+            match whole {
+                Some(whole) => self.shared.history.borrow_mut().on_whole_log(partition, whole, now),
                 None => return self.violate(format!("{partition} cannot be read to its end")),
             }
         }

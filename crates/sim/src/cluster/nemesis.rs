@@ -110,7 +110,10 @@ impl Nemesis {
                     self.shared.history.borrow_mut().write_off(vandal::partition_of(&path));
                 }
             }
-            Fault::WallJump { ms } => host.set_wall_skew_ms(ms),
+            Fault::WallJump { ms } => {
+                host.set_wall_skew_ms(ms);
+                self.shared.history.borrow_mut().on_wall_jump(ms);
+            }
             _ => {}
         }
     }

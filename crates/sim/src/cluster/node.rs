@@ -56,6 +56,9 @@ impl Supervised {
             ("auto.create.topics.enable", "false".to_owned()),
             ("internal.segment.bytes", plan.segment_bytes.to_string()),
             ("log.index.interval.bytes", plan.index_interval_bytes.to_string()),
+            ("max.incremental.fetch.session.cache.slots", plan.session_slots.to_string()),
+            ("log.retention.check.interval.ms", plan.retention_check_ms.0.to_string()),
+            ("log.initial.task.delay.ms", plan.retention_check_ms.1.to_string()),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -134,6 +137,7 @@ impl Supervised {
                 sometimes::happens(Event::DerivedFilesHarmed);
             }
         }
+        shared.history.borrow_mut().on_life(self.host.lives() + 1);
         if let Some((calls, death)) = self.deaths.borrow_mut().pop_front() {
             self.host.disk_fault(DiskFault::DeathAfter { calls, death });
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::keeps::Keeps;
 use super::vandal::Vandalism;
 use crate::disk::{DiskFault, Lie, ReadOnly};
 use crate::draws::Draws;
@@ -18,10 +19,15 @@ pub(super) struct Plan {
     pub(super) index_interval_bytes: u64,
     /// See [`DiskFault::ColdOneIn`].
     pub(super) cold_one_in: u64,
-    /// When which topic is made: milliseconds, and its partitions.
-    pub(super) topics: Vec<(u64, i32)>,
+    /// How often, and how soon after a start, old records are looked for.
+    pub(super) retention_check_ms: (u64, u64),
+    /// When which topic is made: milliseconds, its partitions, and what it keeps.
+    pub(super) topics: Vec<(u64, i32, Keeps)>,
     pub(super) writers: Vec<Writes>,
+    /// Every second one reads in sessions.
     pub(super) readers: usize,
+    /// `max.incremental.fetch.session.cache.slots`
+    pub(super) session_slots: u64,
     /// Whether a topic is made and deleted, over and over.
     pub(super) churns: bool,
     /// How long there is trouble.
@@ -147,7 +153,8 @@ impl Plan {
         let topics = (0..draws.within(1..4))
             .map(|nth| {
                 let at = if nth == 0 { 0 } else { draws.below(trouble_ms) };
-                (at, i32::try_from(draws.within(1..4)).expect("a few"))
+                let partitions = i32::try_from(draws.within(1..4)).expect("a few");
+                (at, partitions, Keeps::draw(&Draws::new(seed, nth, "keeps")))
             })
             .collect();
         let writers: Vec<Writes> = (0..draws.within(2..5))
@@ -159,7 +166,7 @@ impl Plan {
                 _ => Writes::AcksNone,
             })
             .collect();
-        let readers = usize::try_from(draws.within(1..3)).expect("a few");
+        let readers = usize::try_from(draws.within(1..4)).expect("a few");
         let clients = writers.len() + readers;
         // Each fault has draws of its own: leaving one out changes no other.
         let fault = |nth| PlannedFault::draw(&Draws::new(seed, nth, "fault"), trouble_ms, clients);
@@ -173,9 +180,11 @@ impl Plan {
             segment_bytes: *draws.pick(&[12_000, 20_000, 60_000, 1 << 20]),
             index_interval_bytes: *draws.pick(&[0, 1, 500, 4_096]),
             cold_one_in: *draws.pick(&[0, 2, 20]),
+            retention_check_ms: (draws.within(100..2_000), draws.within(1..1_000)),
             topics,
             writers,
             readers,
+            session_slots: *draws.pick(&[0, 1, 1_000]),
             churns: draws.one_in(2),
             trouble: Duration::from_millis(trouble_ms),
             faults,

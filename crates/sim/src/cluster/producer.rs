@@ -78,7 +78,7 @@ impl Producer {
         let mut history = self.client.shared.history.borrow_mut();
         for number in first..self.numbers {
             let value = Value { writer: self.writer, number };
-            history.on_sent(value, partition, to);
+            history.on_sent(value, partition, to, timestamp);
             let bytes = value.bytes();
             builder.push(NewRecord { timestamp, key: None, value: Some(&bytes), headers: &[] });
         }

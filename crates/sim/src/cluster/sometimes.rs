@@ -24,30 +24,60 @@ pub enum Event {
     StorageError,
     /// A torn end of a log was cut off.
     TornTailCut,
+    /// Segments went because their records were too old.
+    SegmentsDeletedByAge,
+    /// Segments went because their log was too large.
+    SegmentsDeletedBySize,
+    /// Somebody has deleted records.
+    RecordsDeleted,
+    /// A log started where it did before the node died.
+    LogStartRestored,
+    /// A fetch named in a session only what had changed.
+    IncrementalFetch,
+    /// A session was asked for that the node did not know any more.
+    SessionGone,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 12] = [
         Self::DiedStarting,
         Self::BitFlipped,
         Self::LieShown,
         Self::DerivedFilesHarmed,
         Self::StorageError,
         Self::TornTailCut,
+        Self::SegmentsDeletedByAge,
+        Self::SegmentsDeletedBySize,
+        Self::RecordsDeleted,
+        Self::LogStartRestored,
+        Self::IncrementalFetch,
+        Self::SessionGone,
     ];
 
-    /// What the node says in its log when it happens; `None` where clients or the nemesis see it.
-    const fn said(self) -> Option<&'static str> {
+    /// Whether a line of the node's log tells of it; clients or the nemesis see the others.
+    fn is_told_by(self, line: &Line) -> bool {
+        let says = |words| line.message.contains(words);
+        let counts = |field| line.fields.contains(field) && !line.fields.contains(&zero(field));
         match self {
             Self::DiedStarting
             | Self::BitFlipped
             | Self::LieShown
             | Self::DerivedFilesHarmed
-            | Self::StorageError => None,
-            Self::TornTailCut => Some("a crash tore the end of segment"),
+            | Self::StorageError
+            | Self::RecordsDeleted
+            | Self::LogStartRestored
+            | Self::IncrementalFetch
+            | Self::SessionGone => false,
+            Self::TornTailCut => says("a crash tore the end of segment"),
+            Self::SegmentsDeletedByAge => says("old segments deleted") && counts("by_age="),
+            Self::SegmentsDeletedBySize => says("old segments deleted") && counts("by_size="),
         }
     }
+}
+
+fn zero(field: &str) -> String {
+    format!("{field}0")
 }
 
 /// How often each event happened.
@@ -94,7 +124,7 @@ impl Subscriber for Listener {
             let level = event.metadata().level();
             eprintln!("              {level} {}{}", line.message, line.fields);
         }
-        let heard = |event: &&Event| event.said().is_some_and(|said| line.message.contains(said));
+        let heard = |event: &&Event| event.is_told_by(&line);
         Event::ALL.iter().filter(heard).for_each(|event| happens(*event));
     }
 

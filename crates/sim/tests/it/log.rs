@@ -511,7 +511,12 @@ fn harm(host: &Host, draws: &Draws, ledger: &mut Ledger) {
     let all = draws.one_in(4);
     for (path, len) in host.files() {
         let derived = path.starts_with(DIRECTORY) && !path.ends_with(".log");
-        if derived && (all || draws.one_in(3)) && host.damage(&path, Damage::draw(draws, len)) {
+        // Another digit in a text without a checksum is another text.
+        let damage = match Damage::draw(draws, len) {
+            Damage::BitFlipped { .. } if path.ends_with("checkpoint") => Damage::Removed,
+            damage => damage,
+        };
+        if derived && (all || draws.one_in(3)) && host.damage(&path, damage) {
             ledger.harmed = true;
             ledger.counts.harmed += 1;
         }
