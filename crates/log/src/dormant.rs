@@ -32,7 +32,7 @@ pub struct Checkpointed {
 }
 
 /// A log as its directory's names tell it. Readers can be served from it; a writer opens it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DormantLog {
     pub(crate) directory: Arc<Path>,
     pub(crate) config: LogConfig,

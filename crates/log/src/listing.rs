@@ -10,7 +10,7 @@ use ottla_types::Offset;
 use crate::files::{parse_segment_name, parse_snapshot_name};
 
 /// The names in a log's directory at one moment, and how long the files are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Listing(Vec<DirEntry>);
 
 impl Listing {

@@ -82,7 +82,7 @@ async fn delete(
     offset: i64,
 ) -> Result<Offset, ErrorCode> {
     let entry = broker.partitions.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let partition = entry.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = entry.partition(index)?;
     if Broker::is_internal(&entry.name) {
         return Err(ErrorCode::InvalidTopicException);
     }

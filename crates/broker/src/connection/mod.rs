@@ -369,7 +369,7 @@ impl Connection {
         let broker = Arc::clone(&self.channel.broker);
         Box::pin(async move {
             let read_ahead = &broker.partitions.directory().read_ahead;
-            if let Err(error) = read_ahead.warm(&broker.env.disk, &cold).await {
+            if let Err(error) = read_ahead.warm(&broker.env, &cold).await {
                 // The send will meet the same error, and end the connection.
                 tracing::error!(?cold, %error, "the device cannot read a segment");
             }

@@ -8,7 +8,7 @@ use ottla_env::Env;
 use ottla_log::{Doomed, LogView, SegmentFacts, SetAside};
 use ottla_types::Offset;
 
-use super::{Bounds, Partition, Roll};
+use super::{Absent, Bounds, Offline, Partition, Roll};
 
 /// How often a sync is waited for before records that are not durable are deleted: one may find the
 /// log rolling.
@@ -19,6 +19,8 @@ const SYNC_TRIES: usize = 3;
 pub(crate) enum DeleteRecordsError {
     #[error("this node does not lead the partition")]
     NotLeader,
+    #[error(transparent)]
+    Offline(#[from] Offline),
     #[error("{to} is behind the high watermark, {high_watermark}")]
     BeyondHighWatermark { to: Offset, high_watermark: Offset },
     #[error("the new start of the log cannot be written down: {0}")]
@@ -47,6 +49,10 @@ impl Partition {
         if self.is_gone() {
             return Err(DeleteRecordsError::NotLeader);
         }
+        self.opened(env).await.map_err(|absent| match absent {
+            Absent::Unknown => DeleteRecordsError::NotLeader,
+            Absent::Offline => Offline.into(),
+        })?;
         let Bounds { log_start, high_watermark, .. } = self.bounds();
         if to > high_watermark.offset {
             let high_watermark = high_watermark.offset;
@@ -54,7 +60,7 @@ impl Partition {
         }
         if to > log_start {
             self.make_durable_below(env, to).await?;
-            self.directory.checkpoints().set_log_start(env, &self.name, to).await?;
+            self.directory.checkpoints().set_log_start(env, self, to).await?;
         }
         let doomed = self.on_start_written(to);
         let start = self.bounds().log_start;
@@ -74,7 +80,7 @@ impl Partition {
             }
             self.roll_ended().await;
             if let Err(error) = self.directory.sync(env).await {
-                env.process.halt(&format!("could not make the log durable: {error}"));
+                self.directory.fail(env, &format!("could not make the log durable: {error}")).await;
                 return Err(error);
             }
         }
@@ -83,14 +89,14 @@ impl Partition {
     }
 
     fn synced_end(&self) -> Offset {
-        self.state.lock().log.synced_end().offset
+        self.state.lock().log().synced_end().offset
     }
 
     /// The new start is durable: it is shown, and whole segments below it are not any more.
     fn on_start_written(&self, to: Offset) -> Doomed {
         let mut state = self.state.lock();
-        let doomed = state.log.advance_start(to);
-        self.view.store(Arc::new(state.log.view()));
+        let doomed = state.log_mut().advance_start(to);
+        self.view.store(Arc::new(state.log().view()));
         self.publish(&state);
         doomed
     }
@@ -105,10 +111,10 @@ impl Partition {
         env.spawn.spawn("delete", Box::pin(task));
     }
 
-    /// What retention looks at.
+    /// What retention looks at, of a log that is open.
     pub(super) fn survey(&self) -> Surveyed {
         let state = self.state.lock();
-        let (view, active) = (state.log.view(), state.log.active_facts());
+        let (view, active) = (state.log().view(), state.log().active_facts());
         Surveyed { bounds: self.bounds(), view, active }
     }
 
@@ -116,7 +122,7 @@ impl Partition {
     /// empty.
     pub(super) fn roll_now(self: &Arc<Self>, env: &Env) {
         let mut state = self.state.lock();
-        if state.roll == Roll::Idle && !self.is_gone() && state.log.begin_roll() {
+        if state.roll == Roll::Idle && !self.is_gone() && state.log_mut().begin_roll() {
             self.roll(env, &mut state);
         }
     }

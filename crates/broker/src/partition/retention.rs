@@ -77,6 +77,12 @@ async fn enforce_on(env: &Env, partition: &Arc<Partition>) -> Outcome {
 
 async fn try_enforce(env: &Env, partition: &Arc<Partition>) -> Result<Outcome, RetentionError> {
     let (now, limits) = (env.clock.wall(), limits_of(partition.settings()));
+    let bounds = partition.bounds();
+    // Most partitions are idle, and many empty: those are left alone. So is one that is gone.
+    let empty = bounds.log_start == bounds.log_end.offset && !partition.is_open();
+    if empty || partition.opened(env).await.is_err() {
+        return Ok(Outcome::Done);
+    }
     let Surveyed { bounds, view, active } = partition.survey();
     let mut segments = view.sealed_facts(&env.disk, older_than(limits, now)).await?;
     segments.push(active);

@@ -111,7 +111,7 @@ impl SpaceWatch {
     }
 
     /// An append has found no space.
-    fn on_none_found(&self) {
+    pub(super) fn on_none_found(&self) {
         self.found_none.store(true, Ordering::Relaxed);
         self.limit.store(0, Ordering::Relaxed);
         self.asked.notify_one();
@@ -185,7 +185,7 @@ impl Partition {
     /// for a while.
     pub(super) fn on_no_space(self: &Arc<Self>, env: &Env, state: &State) {
         self.directory.space().on_none_found();
-        let (plan, partition) = (state.log.cut_plan(), Arc::clone(self));
+        let (plan, partition) = (state.log().cut_plan(), Arc::clone(self));
         let (disk, process) = (Arc::clone(&env.disk), Arc::clone(&env.process));
         // Whoever waits for rolls before it moves the directory or stops waits for this, too.
         let held = Arc::clone(&self.rolling).try_lock_owned();
@@ -196,7 +196,7 @@ impl Partition {
                 Err(_) => Arc::clone(&partition.rolling).lock_owned().await,
             };
             match plan.perform(&disk).await {
-                Ok(()) => partition.state.lock().log.on_cut(),
+                Ok(()) => partition.state.lock().log_mut().on_cut(),
                 Err(error) => {
                     let name = &partition.name;
                     process.halt(&format!("cannot cut off the torn end of {name}: {error}"));

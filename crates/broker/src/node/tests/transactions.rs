@@ -68,6 +68,7 @@ async fn start(life: &Life, properties: &[(&str, &str)]) -> (Node, Client, Writt
     client.create(&[]).await;
     let topic = node.broker.partitions.topic(TOPIC).unwrap();
     let partition = Arc::clone(topic.partition(0).unwrap());
+    partition.opened(&life.env).await.unwrap();
     let written = Written { env: life.env.clone(), partition };
     (node, client, written)
 }
