@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ottla_env::Env;
 use ottla_log::{Doomed, LogView, SegmentFacts, SetAside};
 use ottla_types::Offset;
+use ottla_types::planted::{self, Bug};
 
 use super::{Absent, Bounds, Offline, Partition, Roll};
 
@@ -58,7 +59,7 @@ impl Partition {
             let high_watermark = high_watermark.offset;
             return Err(DeleteRecordsError::BeyondHighWatermark { to, high_watermark });
         }
-        if to > log_start {
+        if to > log_start && !planted::is(Bug::DeletedRecordsComeBack) {
             self.make_durable_below(env, to).await?;
             self.directory.checkpoints().set_log_start(env, self, to).await?;
         }
@@ -98,6 +99,7 @@ impl Partition {
         let doomed = state.log_mut().advance_start(to);
         self.view.store(Arc::new(state.log().view()));
         self.publish(&state);
+        state.waiters.on_changed();
         doomed
     }
 

@@ -84,7 +84,7 @@ async fn try_enforce(env: &Env, partition: &Arc<Partition>) -> Result<Outcome, R
         return Ok(Outcome::Done);
     }
     let Surveyed { bounds, view, active } = partition.survey();
-    let mut segments = view.sealed_facts(&env.disk, older_than(limits, now)).await?;
+    let mut segments = view.sealed_facts(&env.disk, older_than(limits, now), now).await?;
     segments.push(active);
     let log = LogFacts {
         segments: &segments,
