@@ -1,9 +1,13 @@
 //! `interop`: the acceptance steps against a node that is started for them.
 
-use crate::node::{Launch, Node, build};
+use crate::node::{Launch, Node, build, target};
 use crate::{Outcome, command};
 
-/// Every argument is the script's own. With `--bootstrap` nothing is started.
+/// What starts and ends nodes of its own, in order.
+const LIVES: [&str; 2] = ["kills", "power-cut"];
+
+/// Every argument is the script's own. With `--bootstrap` nothing is started. With `--short` and no
+/// step named, nodes are killed and lose their power afterwards, a few times.
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     let mut script = command::program("tests/acceptance/run");
     script.args(arguments);
@@ -16,5 +20,12 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     script.args(["--bootstrap", &launch.address.to_string(), "--data"]).arg(launch.data());
     let outcome = command::run(&mut script);
     let stopped = node.stop();
-    outcome.and(stopped)
+    outcome.and(stopped)?;
+    if arguments != ["--short"] {
+        return Ok(());
+    }
+    LIVES.iter().try_for_each(|name| {
+        let mut script = command::program(format!("tests/acceptance/{name}"));
+        command::run(script.arg("--ottla").arg(target().join("release/ottla")).arg("--short"))
+    })
 }

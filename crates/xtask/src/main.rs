@@ -34,7 +34,8 @@ cargo xtask COMMAND
                          the node in the simulator
   interop [--short] [--bootstrap HOST:PORT [--data FOLDER]] [STEP...]
                          Kafka's tools, its Java client and kcat against a node, started for it
-                         unless one is named (see tests/acceptance/run)
+                         unless one is named (see tests/acceptance/run); --short alone also
+                         kills nodes and cuts their power
   bench [CASE...] [--pairs N] [--warm-ups N] [--free] [--kafka-only]
                          beside Apache Kafka, in pairs; appends to bench/RESULTS.md
   vectors encode | ask | record

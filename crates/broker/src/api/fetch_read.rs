@@ -214,6 +214,23 @@ fn next(
     Some((Arc::clone(partition), Cold::Records(next)))
 }
 
+thread_local! {
+    /// For the planted bug alone: what the answer before was made of.
+    static RECYCLED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// A planted bug: the answer goes out with the bytes that its buffer held for another one.
+fn recycle(copy: &mut Vec<u8>) {
+    if planted::is(Bug::FetchAnswerFromRecycledBuffer) {
+        RECYCLED.with_borrow_mut(|before| {
+            let own = copy.clone();
+            let count = own.len().min(before.len());
+            copy[..count].copy_from_slice(&before[..count]);
+            *before = own;
+        });
+    }
+}
+
 fn bounds_of(partition: &Partition) -> Bounds {
     let mut bounds = partition.bounds();
     if planted::is(Bug::FetchShowsUnsyncedRecords) {
@@ -314,6 +331,7 @@ impl Reading<'_> {
             let mut copy = vec![0; slice.len as usize];
             match slice.file.read_cached(slice.at, &mut copy) {
                 Ok(CachedRead::Ready(count)) if count == copy.len() => {
+                    recycle(&mut copy);
                     return Ok(Part::Bytes(Bytes::from(copy)));
                 }
                 Ok(CachedRead::Ready(_)) => return Ok(file()),

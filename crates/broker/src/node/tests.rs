@@ -1,5 +1,6 @@
 //! A node in the fake world, and clients that talk frames to it.
 
+mod cold;
 mod full_disk;
 mod retention;
 mod sessions;

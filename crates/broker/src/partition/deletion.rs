@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ottla_env::{Env, reply};
 use ottla_log::{Doomed, LogView, ReadError, SegmentFacts, SetAside};
+use ottla_types::planted::{self, Bug};
 use ottla_types::{Offset, Timestamp};
 
 use super::{Absent, Bounds, Offline, Partition, Roll};
@@ -76,7 +77,7 @@ impl Partition {
             let high_watermark = high_watermark.offset;
             return Err(DeleteRecordsError::BeyondHighWatermark { to, high_watermark });
         }
-        if to > log_start {
+        if to > log_start && !planted::is(Bug::DeletedRecordsComeBack) {
             self.make_durable_below(env, to).await?;
             self.directory.checkpoints().set_log_start(env, self, to).await?;
         }
@@ -116,6 +117,7 @@ impl Partition {
         let doomed = state.log_mut().advance_start(to);
         self.view.store(Arc::new(state.log().view()));
         self.publish(&state);
+        state.waiters.on_changed();
         doomed
     }
 

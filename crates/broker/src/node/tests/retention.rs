@@ -42,7 +42,7 @@ impl Client {
     }
 
     /// Error and low watermark.
-    async fn delete_records(&mut self, topic: &str, offset: i64) -> (i16, i64) {
+    pub(super) async fn delete_records(&mut self, topic: &str, offset: i64) -> (i16, i64) {
         let partition = DeleteRecordsPartition { offset, ..Default::default() };
         let topic = DeleteRecordsTopic {
             name: topic.into(),
