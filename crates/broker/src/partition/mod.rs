@@ -163,10 +163,11 @@ impl Partition {
         let (log_start, high_watermark, log_end) = writer.bounds(directory.durability());
         // Of a log that is not open it is not known: committed readers have it opened.
         let last_stable = match writer.log_mut() {
-            // Deleted records count as stable, and may lie behind what is known to be durable yet.
-            Some(log) => log.last_stable_offset(high_watermark.offset).min(high_watermark.offset),
+            Some(log) => log.last_stable_offset(high_watermark.offset),
             None => high_watermark.offset,
         };
+        // A transaction may be open whose first records have been deleted.
+        let last_stable = last_stable.max(log_start).min(high_watermark.offset);
         let bounds = Bounds { log_start, high_watermark, log_end, last_stable };
         let view = ArcSwap::from_pointee(writer.view());
         let open = AtomicBool::new(writer.log().is_some());
@@ -443,7 +444,8 @@ impl Partition {
             Err(error) => {
                 tracing::error!(partition = %self.name, %error, "roll failed");
                 state.log_mut().abandon_roll();
-                state.roll = Roll::Failed(error.kind());
+                let told = self.directory.space().refuses_after(error.kind());
+                state.roll = if told { Roll::Idle } else { Roll::Failed(error.kind()) };
             }
         }
         // The syncer got nothing from the log meanwhile, and may have been asked in vain.
@@ -517,8 +519,8 @@ impl Partition {
         }
     }
 
-    /// Waits until neither a roll nor an opening makes files in the directory. None begins any more once the partition is
-    /// gone, or once appends and syncs have ended.
+    /// Waits until neither a roll nor an opening makes files in the directory. None begins any more
+    /// once the partition is gone, or once appends and syncs have ended.
     pub(crate) async fn roll_ended(&self) {
         drop(self.rolling.lock().await);
     }

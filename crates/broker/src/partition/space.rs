@@ -4,6 +4,7 @@
 //! checkpoints, indexes, and the batches that are under way when the end is seen. Others may take
 //! it all the same, so an append that finds no space is an ordinary refusal, too.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -97,6 +98,16 @@ impl SpaceWatch {
         if !self.active.load(Ordering::Relaxed) && !self.active.swap(true, Ordering::Relaxed) {
             self.asked.notify_one();
         }
+    }
+
+    /// Something that appends wait for has failed; if for want of space, they are refused for a
+    /// while from now on, and this says so.
+    pub(super) fn refuses_after(&self, failure: ErrorKind) -> bool {
+        let no_space = matches!(failure, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        if no_space {
+            self.on_none_found();
+        }
+        no_space
     }
 
     /// An append has found no space.
