@@ -12,8 +12,9 @@ use ottla_types::{NodeId, Timestamp, Uuid};
 
 use crate::config::{Listener, NodeConfig, escape, parse_properties};
 use crate::controller::{BOOTSTRAP_CHECKPOINT, Checkpoint, METADATA_DIRECTORY};
+use crate::partition::VANISHED;
 
-const META_PROPERTIES: &str = "meta.properties";
+pub(crate) const META_PROPERTIES: &str = "meta.properties";
 const LOCK: &str = ".lock";
 
 /// A node's place on disk, held against every other process.
@@ -40,6 +41,12 @@ pub enum IdentityError {
          the file back, or choose an empty folder with --override log.dirs=FOLDER"
     )]
     NotEmpty { folder: String, found: String },
+    #[error(
+        "the data folder {folder} vanished while a node was using it, and no new cluster is made \
+         in its place: bring it back, for example by mounting it, or remove {folder}/{VANISHED} to \
+         begin anew"
+    )]
+    Vanished { folder: String },
     #[error(
         "{folder}/{META_PROPERTIES} {error}: bring the file back, or choose an empty folder with \
          --override log.dirs=FOLDER"
@@ -140,6 +147,9 @@ async fn check_empty(disk: &Arc<dyn Disk>, folder: &Path) -> Result<(), Identity
     let entries = disk.list(folder).await.map_err(named)?;
     let is_partition =
         |name: &str| name.rsplit_once('-').is_some_and(|(_, number)| number.parse::<u32>().is_ok());
+    if entries.iter().any(|entry| entry.name == VANISHED) {
+        return Err(IdentityError::Vanished { folder: folder.display().to_string() });
+    }
     let mut directories = entries.iter().filter(|entry| entry.is_dir);
     let other = |name: &str| name != METADATA_DIRECTORY && is_partition(name);
     if let Some(partition) = directories.find(|entry| other(&entry.name)) {

@@ -20,7 +20,7 @@ use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
 use crate::identity::{Identity, IdentityError};
 use crate::partition::{
-    Checkpoints, LogDirectory, PartitionHost, Partitions, SpaceWatch, enforce_retention,
+    LogDirectory, PartitionHost, Partitions, SpaceWatch, enforce_retention, run_checkpoints,
     run_space_watch, run_syncer,
 };
 use crate::producer_ids::ProducerIds;
@@ -150,13 +150,15 @@ impl Node {
         let identity = Identity::establish(&env, &config).await?;
         let bound = bind_all(&env, &config)?;
         let listeners: Vec<Listener> = bound.iter().map(|bound| bound.listener.clone()).collect();
-        let checkpoints = Checkpoints::read(&env, &config.log_dir).await;
-        let checkpoints = checkpoints.map_err(StartError::storage(&config))?;
         let space = SpaceWatch::new(&config.log_dir, config.log_dir_reserve_bytes);
         let room = space.begin(&env).await;
-        let directory = Arc::new(LogDirectory::new(config.durability, checkpoints, space));
+        let directory = LogDirectory::open(&env, &config.log_dir, config.durability, space).await;
+        let directory = Arc::new(directory.map_err(StartError::storage(&config))?);
         let partitions = Arc::new(Partitions::new(Arc::clone(&directory)));
         env.spawn.spawn("syncer", Box::pin(run_syncer(env.clone(), Arc::clone(&directory))));
+        let pace = config.logs.checkpoints;
+        let checkpoints = run_checkpoints(env.clone(), Arc::clone(&directory), pace);
+        env.spawn.spawn("checkpoints", Box::pin(checkpoints));
         let watch = run_space_watch(env.clone(), Arc::clone(&directory), room);
         env.spawn.spawn("space", Box::pin(watch));
         let publisher = PartitionHost::start(&env, &config, Arc::clone(&partitions));
@@ -202,12 +204,17 @@ impl Node {
         self.stopping.begin();
         // Whoever still appends would do so behind the last sync.
         self.stopping.all_ended().await;
-        if let Err(error) = self.directory.sync(&self.broker.env).await {
-            tracing::error!(%error, "the last sync failed");
+        let (env, directory) = (&self.broker.env, &self.directory);
+        if let Err(error) = directory.close(env, &self.broker.partitions).await {
+            directory.fail(env, &error.to_string()).await;
+            return;
         }
-        // Only then may another process write into the folder.
-        self.broker.partitions.close(&self.broker.env).await;
+        let epoch = self.host.broker_epoch();
         self.host.stop().await;
+        // Last of all: it says that everything else is as it should be.
+        if let Err(error) = directory.last_stop().on_stopped(env, epoch).await {
+            tracing::warn!(%error, "the next start will read what it need not have read");
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Doomed {
 }
 
 /// Files under names that nobody takes for a log's.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct SetAside(Vec<PathBuf>);
 

@@ -15,8 +15,10 @@ impl LogView {
     /// What is known of the segments that nobody appends to, the oldest first. Ages are looked for
     /// from the oldest on, as long as segments are `older_than` that.
     ///
-    /// A young segment is known by the last entry of its `.timeindex`; one that looks old is loaded,
-    /// which takes no index at its word.
+    /// A young segment is known by the last entry of its `.timeindex`; one that looks old is
+    /// loaded, which takes no index at its word. One without any timestamp is as old as the first
+    /// look at it, which may be this one, `now`: Kafka asks the file for the time of its last
+    /// change, which a copy or a restored backup changes.
     ///
     /// # Errors
     /// When a segment that may be old cannot be read.
@@ -24,6 +26,7 @@ impl LogView {
         &self,
         disk: &Arc<dyn Disk>,
         older_than: Option<Timestamp>,
+        now: Timestamp,
     ) -> Result<Vec<SegmentFacts>, ReadError> {
         let unknown = |at: &crate::view::SealedSegment| SegmentFacts {
             base: at.segment.base,
@@ -33,7 +36,8 @@ impl LogView {
         let mut facts: Vec<SegmentFacts> = self.sealed().iter().map(unknown).collect();
         let Some(older_than) = older_than else { return Ok(facts) };
         for (facts, sealed) in facts.iter_mut().zip(self.sealed()) {
-            facts.newest = sealed.segment.newest(disk, older_than).await?;
+            let newest = sealed.segment.newest(disk, older_than).await?;
+            facts.newest = newest.or_else(|| Some(*sealed.segment.seen.get_or_init(|| now)));
             if facts.newest.is_none_or(|newest| newest >= older_than) {
                 break;
             }

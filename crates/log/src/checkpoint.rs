@@ -254,8 +254,8 @@ impl Log {
         self.checkpoints.recovery_point
     }
 
-    /// Begins a checkpoint at the log's end. `None` while the log rolls, syncs (so wait for the sync
-    /// before) or has another one under way, and when there is nothing new. It ends with
+    /// Begins a checkpoint at the log's end. `None` while the log rolls, syncs (so wait for the
+    /// sync before) or has another one under way, and when there is nothing new. It ends with
     /// [`Self::on_checkpointed`] or [`Self::abandon_checkpoint`].
     pub fn begin_checkpoint(&mut self) -> Option<CheckpointPlan> {
         if self.is_rolling() || self.is_syncing() || self.is_checkpointing() || !self.has_news() {

@@ -349,8 +349,8 @@ impl Log {
     }
 
     /// How to make a successor of the active segment, once [`AppendError::NeedsRoll`] was
-    /// answered, or [`Self::begin_roll`]: from then on, until [`Self::roll`] or [`Self::abandon_roll`], nothing else is, and
-    /// no sync is handed out.
+    /// answered, or [`Self::begin_roll`]: from then on, until [`Self::roll`] or
+    /// [`Self::abandon_roll`], nothing else is, and no sync is handed out.
     ///
     /// Wait for a sync that is under way ([`Self::is_syncing`]) before: if it fails, the success of
     /// the plan's own proves nothing, and a successor behind missing bytes leaves a hole.

@@ -24,6 +24,8 @@ pub(crate) struct Segment {
     pub(crate) thinned_to: Option<u32>,
     /// Its bytes when the log was surveyed; what nobody has loaded has not grown.
     pub(crate) surveyed: u64,
+    /// When retention looked at it first: its age, if none of its records has a timestamp.
+    pub(crate) seen: OnceLock<Timestamp>,
     /// What the last entry of its `.timeindex` says: not to be relied on for more than that the
     /// segment may be left alone.
     pub(crate) peeked: OnceLock<Option<Timestamp>>,
@@ -72,6 +74,7 @@ impl Segment {
             interval: config.index_interval_bytes,
             thinned_to: None,
             surveyed,
+            seen: OnceLock::new(),
             peeked: OnceLock::new(),
             loaded: OnceLock::new(),
         }

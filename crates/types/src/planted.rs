@@ -21,11 +21,19 @@ pub enum Bug {
     FetchShowsUnsyncedRecords,
     /// A failed sync is tried again, and the second success is believed.
     FailedSyncRetried,
+    /// A fetch is answered from a buffer that another answer was made in.
+    FetchAnswerFromRecycledBuffer,
+    /// Records go when they are half as old as they should be.
+    RetentionTooEarly,
+    /// DeleteRecords is answered before the new start of the log is durable.
+    DeletedRecordsComeBack,
+    /// A fetch session is not told of appends to a partition that it has read to its end.
+    SessionMissesAppends,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::NoDeduplicationOfRetriedBatch,
         Self::DuplicateAnsweredWithWrongOffset,
         Self::TornTailKept,
@@ -33,6 +41,10 @@ impl Bug {
         Self::AckBeforeSync,
         Self::FetchShowsUnsyncedRecords,
         Self::FailedSyncRetried,
+        Self::FetchAnswerFromRecycledBuffer,
+        Self::RetentionTooEarly,
+        Self::DeletedRecordsComeBack,
+        Self::SessionMissesAppends,
     ];
 
     /// The name that command lines and test reports use.
@@ -46,6 +58,10 @@ impl Bug {
             Self::AckBeforeSync => "ack_before_sync",
             Self::FetchShowsUnsyncedRecords => "fetch_shows_unsynced_records",
             Self::FailedSyncRetried => "failed_sync_retried",
+            Self::FetchAnswerFromRecycledBuffer => "fetch_answer_from_recycled_buffer",
+            Self::RetentionTooEarly => "retention_too_early",
+            Self::DeletedRecordsComeBack => "deleted_records_come_back",
+            Self::SessionMissesAppends => "session_misses_appends",
         }
     }
 

@@ -1,7 +1,9 @@
 //! DeleteRecords: the oldest records of partitions, up to an offset.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use ottla_metadata::CleanupPolicy;
 use ottla_types::Offset;
@@ -32,6 +34,10 @@ impl DeleteBelow {
     }
 }
 
+/// Partitions of a topic whose records are deleted at once: they share one write of the file that
+/// says where logs start.
+const WINDOW: usize = 64;
+
 /// What is asked for, by topic and partition. Of a partition that is named twice, the last one
 /// counts, as in Kafka.
 type Asked = BTreeMap<String, BTreeMap<i32, i64>>;
@@ -54,15 +60,11 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
 async fn answer(broker: &Broker, asked: Asked, version: i16) -> Result<Vec<u8>, Refused> {
     let mut topics = Vec::with_capacity(asked.len());
     for (name, partitions) in &asked {
+        let partitions: Vec<(i32, i64)> = partitions.iter().map(|(at, to)| (*at, *to)).collect();
         let mut results = Vec::with_capacity(partitions.len());
-        for (index, offset) in partitions {
-            let deleted = delete(broker, name, *index, *offset).await;
-            results.push(DeleteRecordsPartitionResult {
-                partition_index: *index,
-                low_watermark: Offset::to_wire(deleted.ok()),
-                error_code: deleted.err().unwrap_or(ErrorCode::None).code(),
-                ..Default::default()
-            });
+        for window in partitions.chunks(WINDOW) {
+            let each = window.iter().map(|(index, offset)| result(broker, name, *index, *offset));
+            results.extend(all(each).await);
         }
         topics.push(DeleteRecordsTopicResult {
             name: name.as_str().into(),
@@ -74,6 +76,39 @@ async fn answer(broker: &Broker, asked: Asked, version: i16) -> Result<Vec<u8>, 
     encode(|writer| response.encode(writer, version))
 }
 
+/// Waits for all of them at once.
+async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|cx| {
+        for (future, outcome) in waiting.iter_mut().filter(|(_, outcome)| outcome.is_none()) {
+            if let Poll::Ready(ready) = future.as_mut().poll(cx) {
+                *outcome = Some(ready);
+            }
+        }
+        match waiting.iter().all(|(_, outcome)| outcome.is_some()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, outcome)| outcome).collect()
+}
+
+async fn result(
+    broker: &Broker,
+    topic: &str,
+    partition_index: i32,
+    offset: i64,
+) -> DeleteRecordsPartitionResult<'static> {
+    let deleted = delete(broker, topic, partition_index, offset).await;
+    DeleteRecordsPartitionResult {
+        partition_index,
+        low_watermark: Offset::to_wire(deleted.ok()),
+        error_code: deleted.err().unwrap_or(ErrorCode::None).code(),
+        ..Default::default()
+    }
+}
+
 /// The offset that the log starts with afterwards. With one replica, it is the low watermark.
 async fn delete(
     broker: &Broker,
@@ -82,7 +117,7 @@ async fn delete(
     offset: i64,
 ) -> Result<Offset, ErrorCode> {
     let entry = broker.partitions.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let partition = entry.partition(index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = entry.partition(index)?;
     if Broker::is_internal(&entry.name) {
         return Err(ErrorCode::InvalidTopicException);
     }

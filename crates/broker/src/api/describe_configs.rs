@@ -128,7 +128,11 @@ fn of_broker(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
     if name.is_empty() {
         return Ok(Vec::new());
     }
-    if name.parse() != Ok(own.get()) {
+    let Ok(asked) = name.parse::<i32>() else {
+        let words = format!("Broker id must be an integer, but it is: {name}");
+        return Err((ErrorCode::InvalidRequest, words));
+    };
+    if asked != own.get() {
         let words =
             format!("Unexpected broker id, expected {own} or empty string, but received {name}");
         return Err((ErrorCode::InvalidRequest, words));

@@ -10,6 +10,7 @@ use ottla_wire::messages::describe_topic_partitions_response::{
 use ottla_wire::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 
 use super::metadata::TOPIC_OPERATIONS;
+use super::offline::Offline;
 use super::{Answer, Call, Refused, encode};
 use crate::broker::Broker;
 
@@ -38,11 +39,12 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     names.sort_unstable();
     names.dedup();
     names.retain(|name| cursor.as_ref().is_none_or(|cursor| *name >= cursor.topic));
-    let response = page(&image, &names, cursor.as_ref(), limit);
+    let response = page(call.broker, &image, &names, cursor.as_ref(), limit);
     Ok(Answer::Now(encode(|writer| response.encode(writer, call.version))?))
 }
 
 fn page<'a>(
+    broker: &Broker,
     image: &'a MetadataImage,
     names: &'a [String],
     cursor: Option<&Cursor>,
@@ -62,7 +64,7 @@ fn page<'a>(
         }
         let first = cursor.filter(|cursor| cursor.topic == *name).map_or(0, |c| c.partition);
         let count = topic.partitions.len().saturating_sub(first).min(left);
-        topics.push(found(topic, first, count));
+        topics.push(found(broker, topic, first, count));
         left -= count;
         if first + count < topic.partitions.len() {
             next = Some((name, first + count));
@@ -96,12 +98,14 @@ fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic<'_> {
     }
 }
 
-fn found(
-    topic: &TopicImage,
+fn found<'a>(
+    broker: &Broker,
+    topic: &'a TopicImage,
     first: usize,
     count: usize,
-) -> DescribeTopicPartitionsResponseTopic<'_> {
+) -> DescribeTopicPartitionsResponseTopic<'a> {
     let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.get()).collect::<Vec<_>>().into();
+    let offline = Offline::of(broker, topic.id);
     let partitions = topic.partitions.iter().enumerate().skip(first).take(count);
     DescribeTopicPartitionsResponseTopic {
         name: Some(topic.name.as_str().into()),
@@ -109,12 +113,13 @@ fn found(
         is_internal: Broker::is_internal(&topic.name),
         partitions: partitions
             .map(|(at, partition)| DescribeTopicPartitionsResponsePartition {
-                error_code: match partition.leader {
+                error_code: match offline.leader_of(index(at), partition) {
                     Some(_) => ErrorCode::None.code(),
                     None => ErrorCode::LeaderNotAvailable.code(),
                 },
                 partition_index: index(at),
-                leader_id: NodeId::to_wire(partition.leader),
+                leader_id: NodeId::to_wire(offline.leader_of(index(at), partition)),
+                offline_replicas: offline.replicas(index(at)).into(),
                 leader_epoch: partition.leader_epoch.get(),
                 replica_nodes: ids(&partition.replicas),
                 isr_nodes: ids(&partition.isr),

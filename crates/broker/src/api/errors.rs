@@ -6,7 +6,7 @@ use ottla_records::{BatchError, HeaderError, TimestampError};
 use ottla_types::Offset;
 use ottla_wire::ErrorCode;
 
-use crate::partition::{AppendError, DeleteRecordsError};
+use crate::partition::{Absent, AppendError, DeleteRecordsError};
 
 /// An error code, and words where Kafka sends some.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +86,19 @@ impl From<AppendError> for Refusal {
         let code = match &error {
             AppendError::NotLeader => ErrorCode::NotLeaderOrFollower,
             AppendError::DirectoryFull => return Self::directory_full(),
-            AppendError::Roll(_) => ErrorCode::KafkaStorageError,
+            AppendError::Roll(_) | AppendError::Offline(_) => ErrorCode::KafkaStorageError,
             AppendError::Log(log) => log_code(log),
         };
         code.into()
+    }
+}
+
+impl From<Absent> for ErrorCode {
+    fn from(absent: Absent) -> Self {
+        match absent {
+            Absent::Unknown => Self::UnknownTopicOrPartition,
+            Absent::Offline => Self::KafkaStorageError,
+        }
     }
 }
 
@@ -156,6 +165,8 @@ pub(super) fn delete_records_code(error: &DeleteRecordsError) -> ErrorCode {
     match error {
         DeleteRecordsError::NotLeader => ErrorCode::NotLeaderOrFollower,
         DeleteRecordsError::BeyondHighWatermark { .. } => ErrorCode::OffsetOutOfRange,
-        DeleteRecordsError::Storage(_) => ErrorCode::KafkaStorageError,
+        DeleteRecordsError::Storage(_) | DeleteRecordsError::Offline(_) => {
+            ErrorCode::KafkaStorageError
+        }
     }
 }

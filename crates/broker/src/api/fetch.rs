@@ -165,10 +165,10 @@ pub(super) fn parked(deadline: Mono, kind: Kind) -> Blocked {
 pub(super) fn warm(channel: &Channel, pass: &Pass, deadline: Mono, kind: Kind) -> Blocked {
     let (first, others) = pass.cold.split_first().expect("something is cold");
     speculate(channel, others);
-    let disk = Arc::clone(&channel.broker.env.disk);
+    let env = channel.broker.env.clone();
     let (directory, cold) = (Arc::clone(first.0.directory()), first.1.clone());
     Blocked::Warming(Box::pin(async move {
-        let read = directory.read_ahead.warm(&disk, &cold).await;
+        let read = directory.read_ahead.warm(&env, &cold).await;
         if let Err(error) = &read {
             tracing::error!(?cold, %error, "the device cannot read a segment");
         }

@@ -206,8 +206,7 @@ fn locate(partitions: &Partitions, slot: &mut Slot) -> Result<Arc<Partition>, Er
     }
     let mut topics = TopicCursor::default();
     let topic = topics.seek(partitions, slot.topic.as_ref())?;
-    let partition = topic.partition(slot.asked.partition).cloned();
-    let partition = partition.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = Arc::clone(topic.partition(slot.asked.partition)?);
     slot.found = Arc::downgrade(&partition);
     slot.set_watched(false);
     Ok(partition)

@@ -12,7 +12,7 @@ use ottla_types::planted::{self, Bug};
 use ottla_wire::ErrorCode;
 use ottla_wire::hot::FetchPartition;
 
-use crate::partition::{Bounds, Cold, ColdRecords, Isolation, Partition, TopicEntry};
+use crate::partition::{Absent, Bounds, Cold, ColdRecords, Isolation, Partition, TopicEntry};
 
 /// Below this many bytes a copy costs less than a system call of its own.
 const COPY_BYTES_MAX: u32 = 16 * 1024;
@@ -98,10 +98,14 @@ impl Pass {
         asked: &FetchPartition,
         wanted: Wanted<'_>,
     ) -> Result<Found, ErrorCode> {
-        // The topic may be about to get more partitions: no hurry.
-        let unknown = ErrorCode::UnknownTopicOrPartition;
-        let partition = topic.partition(asked.partition).ok_or(unknown)?;
-        self.read_partition(partition, asked, wanted)
+        match topic.partition(asked.partition) {
+            Ok(partition) => self.read_partition(partition, asked, wanted),
+            Err(absent) => {
+                // The topic may be about to get more partitions: no hurry then.
+                self.urgent |= absent == Absent::Offline;
+                Err(absent.into())
+            }
+        }
     }
 
     /// Reads one partition.
@@ -143,7 +147,12 @@ fn read_one(
     wanted: Wanted<'_>,
     pass: &mut Pass,
 ) -> Result<Found, ErrorCode> {
+    if partition.is_offline() {
+        return Err(Absent::Offline.into());
+    }
     check_epoch(partition, asked.current_leader_epoch)?;
+    // Before the bounds: a log that is open by now has shown what is stable.
+    let unsure = wanted.isolation == Isolation::ReadCommitted && partition.is_unsure_of_stable();
     let bounds = bounds_of(partition);
     let from = Offset::from_wire(asked.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
     // Between the high watermark and the log's end lies what is not committed yet: not out of
@@ -153,6 +162,10 @@ fn read_one(
     }
     let caught_up = from >= bounds.readable_end(wanted.isolation);
     let found = |records| Found { partition: Arc::clone(partition), bounds, records, caught_up };
+    if unsure {
+        pass.on_cold(partition, Cold::Writer(Arc::clone(partition)), wanted)?;
+        return Ok(found(None));
+    }
     if caught_up {
         return Ok(found(None));
     }
@@ -201,6 +214,23 @@ fn next(
     Some((Arc::clone(partition), Cold::Records(next)))
 }
 
+thread_local! {
+    /// For the planted bug alone: what the answer before was made of.
+    static RECYCLED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// A planted bug: the answer goes out with the bytes that its buffer held for another one.
+fn recycle(copy: &mut [u8]) {
+    if planted::is(Bug::FetchAnswerFromRecycledBuffer) {
+        RECYCLED.with_borrow_mut(|before| {
+            let own = copy.to_vec();
+            let count = own.len().min(before.len());
+            copy[..count].copy_from_slice(&before[..count]);
+            *before = own;
+        });
+    }
+}
+
 fn bounds_of(partition: &Partition) -> Bounds {
     let mut bounds = partition.bounds();
     if planted::is(Bug::FetchShowsUnsyncedRecords) {
@@ -239,7 +269,7 @@ impl Reading<'_> {
         };
         let warmed = self.wanted.warmed.and_then(|warmed| match &warmed.cold {
             Cold::Records(range) if warmed.readable && range.begins_as(&slice) => Some(range),
-            Cold::Records(_) | Cold::Log(_) => None,
+            Cold::Records(_) | Cold::Log(_) | Cold::Writer(_) => None,
         });
         if let Some(range) = warmed.filter(|range| range.len() < slice.len) {
             // No more than was waited for, unless that is less than the first batch.
@@ -301,6 +331,7 @@ impl Reading<'_> {
             let mut copy = vec![0; slice.len as usize];
             match slice.file.read_cached(slice.at, &mut copy) {
                 Ok(CachedRead::Ready(count)) if count == copy.len() => {
+                    recycle(&mut copy);
                     return Ok(Part::Bytes(Bytes::from(copy)));
                 }
                 Ok(CachedRead::Ready(_)) => return Ok(file()),

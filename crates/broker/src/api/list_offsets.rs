@@ -158,10 +158,16 @@ async fn look_up(
     asking: Asking,
 ) -> Result<Found, ErrorCode> {
     let entry = broker.partitions.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let partition = entry.partition(asked.index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = entry.partition(asked.index)?;
     check_epoch(partition, asked.leader_epoch)?;
     let spec = OffsetSpec::from_wire(asked.timestamp, asking.version);
-    find(broker, partition, spec.ok_or(ErrorCode::UnsupportedVersion)?, asking.isolation).await
+    let spec = spec.ok_or(ErrorCode::UnsupportedVersion)?;
+    let latest_of_all =
+        spec == OffsetSpec::Latest && asking.isolation == Isolation::ReadUncommitted;
+    if !latest_of_all && partition.is_unsure_of_stable() {
+        partition.opened(&broker.env).await?;
+    }
+    find(broker, partition, spec, asking.isolation).await
 }
 
 async fn find(

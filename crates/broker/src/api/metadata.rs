@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_metadata::{MetadataImage, TopicImage};
-use ottla_types::{TopicName, Uuid};
+use ottla_types::{NodeId, TopicName, Uuid};
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use ottla_wire::messages::{MetadataRequest, MetadataResponse};
 
+use super::offline::Offline;
 use super::{Answer, Call, Refused, encode};
 use crate::broker::{Broker, Listening};
 
@@ -52,13 +53,14 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let may_create = request.allow_auto_topic_creation && call.broker.config.auto_create_topics;
     let missing = if may_create { missing(&image, &asked) } else { BTreeSet::new() };
     if missing.is_empty() {
-        return Ok(Answer::Now(answer(&image, call.listening, &asked, version)?));
+        let listening = call.listening;
+        return Ok(Answer::Now(answer(call.broker, &image, listening, &asked, version)?));
     }
     let (broker, listening) = (Arc::clone(call.broker), Arc::clone(call.listening));
     Ok(Answer::Later(Box::pin(async move {
         // Whatever becomes of it, the answer tells what is there then.
         broker.create_missing(missing).await;
-        answer(&broker.metadata.image(), &listening, &asked, version)
+        answer(&broker, &broker.metadata.image(), &listening, &asked, version)
     })))
 }
 
@@ -87,6 +89,7 @@ fn missing(image: &MetadataImage, asked: &Asked) -> BTreeSet<TopicName> {
 }
 
 fn answer(
+    broker: &Broker,
     image: &MetadataImage,
     listening: &Listening,
     asked: &Asked,
@@ -95,9 +98,9 @@ fn answer(
     let operations = |wanted: bool, bits: i32| if wanted { bits } else { i32::MIN };
     let topic_operations = operations(asked.topic_operations, TOPIC_OPERATIONS);
     let topics = match &asked.topics {
-        Which::All => image.topics().map(|topic| found(topic, topic_operations)).collect(),
+        Which::All => image.topics().map(|topic| found(broker, topic, topic_operations)).collect(),
         Which::These(topics) => {
-            topics.iter().map(|topic| look_up(image, topic, topic_operations)).collect()
+            topics.iter().map(|topic| look_up(broker, image, topic, topic_operations)).collect()
         }
     };
     let response = MetadataResponse {
@@ -119,6 +122,7 @@ fn answer(
 }
 
 fn look_up<'a>(
+    broker: &Broker,
     image: &'a MetadataImage,
     asked: &'a Topic,
     operations: i32,
@@ -142,23 +146,26 @@ fn look_up<'a>(
         }),
         Topic::Id(id) => image.topic_by_id(*id).ok_or(ErrorCode::UnknownTopicId),
     };
-    known.map_or_else(refused, |topic| found(topic, operations))
+    known.map_or_else(refused, |topic| found(broker, topic, operations))
 }
 
-fn found(topic: &TopicImage, operations: i32) -> MetadataResponseTopic<'_> {
+fn found<'a>(broker: &Broker, topic: &'a TopicImage, operations: i32) -> MetadataResponseTopic<'a> {
+    let offline = Offline::of(broker, topic.id);
     MetadataResponseTopic {
         name: Some(topic.name.as_str().into()),
         topic_id: topic.id,
         is_internal: Broker::is_internal(&topic.name),
         partitions: (0..)
             .zip(&topic.partitions)
-            .map(|(index, partition)| MetadataResponsePartition {
-                error_code: match partition.leader {
+            .map(|(index, partition)| (index, partition, offline.leader_of(index, partition)))
+            .map(|(index, partition, leader)| MetadataResponsePartition {
+                error_code: match leader {
                     Some(_) => ErrorCode::None.code(),
                     None => ErrorCode::LeaderNotAvailable.code(),
                 },
                 partition_index: index,
-                leader_id: ottla_types::NodeId::to_wire(partition.leader),
+                leader_id: NodeId::to_wire(leader),
+                offline_replicas: offline.replicas(index).into(),
                 leader_epoch: partition.leader_epoch.get(),
                 replica_nodes: partition.replicas.iter().map(|node| node.get()).collect(),
                 isr_nodes: partition.isr.iter().map(|node| node.get()).collect(),

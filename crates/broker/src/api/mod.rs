@@ -16,6 +16,7 @@ mod fetch_read;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
+mod offline;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
 mod timestamps;

@@ -224,8 +224,7 @@ fn append(
     if acks.is_none() {
         return Err(ErrorCode::InvalidRequiredAcks.into());
     }
-    let unknown = ErrorCode::UnknownTopicOrPartition;
-    let partition = entry?.partition(data.index).ok_or(unknown)?;
+    let partition = entry?.partition(data.index).map_err(ErrorCode::from)?;
     let settings = partition.settings();
     let limits = BatchLimits { size_max: settings.max_message_bytes, inside: Inside::Header };
     let records = data.records.unwrap_or_default();

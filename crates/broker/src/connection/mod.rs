@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ottla_env::{Mono, Stream, Timer};
+use ottla_env::{Mono, Part, Stream, Timer};
 use ottla_types::limits::PARKED_PRODUCE_MAX;
 
 use crate::api::{self, Refused};
@@ -184,11 +184,20 @@ pub(crate) struct Connection {
     inbound: Inbound,
     blocked: Option<Blocked>,
     ending: Option<Ending>,
-    /// When the file ranges that wait to be sent were in the page cache.
+    /// When all file ranges that wait to be sent were in the page cache.
     cached_at: Mono,
+    /// The one that was looked at since.
+    looked: Option<Looked>,
     /// They are not any more, and are read from the device again.
     rereading: Option<Pin<Box<dyn Future<Output = ()>>>>,
     channel: Channel,
+}
+
+/// A look at the file range that is sent next, which ends there.
+#[derive(Clone, Copy, Debug)]
+struct Looked {
+    end: u64,
+    at: Mono,
 }
 
 /// A connection that takes no more requests, but still owes answers to those before.
@@ -223,6 +232,7 @@ impl Connection {
             blocked: None,
             ending: None,
             cached_at,
+            looked: None,
             rereading: None,
             channel,
         }
@@ -352,24 +362,39 @@ impl Connection {
     /// slow to take what was sent before, the cache may have dropped it.
     fn front_is_cached(&mut self, now: Mono, cx: &mut Context<'_>) -> bool {
         if self.rereading.is_none() && now.since(self.cached_at) > CACHED_TIME {
-            self.cached_at = now;
-            let front = self.channel.outbox.outbound().parts().next();
-            let cold = front.and_then(ColdRecords::of_unsent);
-            self.rereading = cold.map(|cold| self.reread(Cold::Records(cold)));
+            self.look_at_front(now);
         }
         let reading = self.rereading.as_mut();
         let pending = reading.is_some_and(|reading| reading.as_mut().poll(cx).is_pending());
         if !pending && self.rereading.take().is_some() {
-            self.cached_at = self.channel.broker.env.clock.mono();
+            // Not doubted again at once, lest a cache that is too small keeps it waiting for ever.
+            let at = self.channel.broker.env.clock.mono();
+            self.looked = self.looked.map(|looked| Looked { at, ..looked });
         }
         !pending
+    }
+
+    /// Looks whether a file range that waited is still in the page cache, now and then while it is
+    /// being sent, and has it read if it is not.
+    fn look_at_front(&mut self, now: Mono) {
+        let Some(Part::File { at, len, .. }) = self.channel.outbox.outbound().parts().next() else {
+            return;
+        };
+        let looked = Looked { end: at + len, at: now };
+        let same = self.looked.filter(|looked| looked.end == at + len);
+        if same.is_none_or(|looked| now.since(looked.at) > CACHED_TIME) {
+            self.looked = Some(looked);
+            let front = self.channel.outbox.outbound().parts().next();
+            let cold = front.and_then(ColdRecords::of_unsent);
+            self.rereading = cold.map(|cold| self.reread(Cold::Records(cold)));
+        }
     }
 
     fn reread(&self, cold: Cold) -> Pin<Box<dyn Future<Output = ()>>> {
         let broker = Arc::clone(&self.channel.broker);
         Box::pin(async move {
             let read_ahead = &broker.partitions.directory().read_ahead;
-            if let Err(error) = read_ahead.warm(&broker.env.disk, &cold).await {
+            if let Err(error) = read_ahead.warm(&broker.env, &cold).await {
                 // The send will meet the same error, and end the connection.
                 tracing::error!(?cold, %error, "the device cannot read a segment");
             }

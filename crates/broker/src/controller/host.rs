@@ -15,6 +15,7 @@ use ottla_metadata::{
 };
 use ottla_types::{BrokerEpoch, NodeId, Offset};
 
+use crate::partition::fail;
 use crate::publisher::MetadataPublisher;
 
 use super::quorum::{Quorum, storage};
@@ -142,8 +143,8 @@ impl Host {
         if let Err(error) = ended {
             // What is durable is unknown for ever, or the log and this code disagree: whatever the
             // node said next could be untrue.
-            let process = Arc::clone(&self.quorum.env().process);
-            process.halt(&format!("the controller cannot go on: {error}"));
+            let why = format!("the controller cannot go on: {error}");
+            fail(self.quorum.env(), self.quorum.log_directory(), &why).await;
         }
     }
 

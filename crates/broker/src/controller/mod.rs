@@ -26,7 +26,7 @@ use ottla_metadata::{
     ProducerIdBlock, RegisterBrokerError, ReplayError, TopicOutcome,
 };
 use ottla_raft::{NotElectable, QuorumStateError};
-use ottla_types::Offset;
+use ottla_types::{BrokerEpoch, Offset};
 
 use crate::config::{Listener, NodeConfig};
 use crate::identity::{self, Identity};
@@ -209,6 +209,7 @@ impl HostError {
 /// The running controller; the node that started it stops it.
 #[derive(Debug)]
 pub(crate) struct ControllerHost {
+    broker_epoch: BrokerEpoch,
     stop: Reply<()>,
     stopped: Answer<()>,
 }
@@ -231,6 +232,7 @@ impl ControllerHost {
         let (stop, told_to_stop) = reply();
         let (done, stopped) = reply();
         let leading = start::lead(env, config, identity, listeners).await?;
+        let broker_epoch = leading.broker_epoch;
         let metadata = Arc::new(Metadata::new(Arc::clone(leading.quorum.image())));
         let mut host = host::Host::new(leading, Arc::clone(&metadata), publisher, mailbox);
         host.publish_all().await?;
@@ -239,7 +241,12 @@ impl ControllerHost {
             done.send(());
         };
         env.spawn.spawn("controller", Box::pin(task));
-        Ok((Self { stop, stopped }, ControllerHandle { requests }, metadata))
+        Ok((Self { broker_epoch, stop, stopped }, ControllerHandle { requests }, metadata))
+    }
+
+    /// This node's registration as a broker.
+    pub(crate) const fn broker_epoch(&self) -> BrokerEpoch {
+        self.broker_epoch
     }
 
     /// Sees this node off in the metadata, so that its next incarnation, or an Apache Kafka in its

@@ -1,6 +1,6 @@
 //! The metadata log and what it says, followed to its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_env::{DiskExt, Env};
@@ -144,6 +144,11 @@ impl Quorum {
 
     pub(super) fn open_transaction(&self) -> Option<Offset> {
         self.replay.open_transaction()
+    }
+
+    /// The log directory that the metadata log lies in.
+    pub(super) fn log_directory(&self) -> &Path {
+        self.directory.parent().expect("the metadata log has a directory of its own")
     }
 
     pub(super) const fn env(&self) -> &Env {

@@ -207,6 +207,7 @@ fn a_restart_writes_one_batch_for_each_of_its_roles() {
         let node = start(&env).await;
         create(&node, "orders").await.unwrap();
         create(&node, "audit").await.unwrap();
+        // Whoever lets go of it stops it in peace.
         node
     });
     let (written, image) = world

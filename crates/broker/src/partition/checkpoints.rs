@@ -6,15 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ottla_env::{DiskExt, Env};
-use ottla_types::{Offset, PartitionId, TopicName, TopicPartition};
+use ottla_env::Env;
+use ottla_log::{
+    HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, OffsetCheckpoint, RECOVERY_POINT_CHECKPOINT,
+};
+use ottla_types::{Offset, TopicPartition};
 
-/// Below it a log is trusted without being read.
-const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
-/// Where logs begin that begin behind their first segment's first offset.
-const LOG_STARTS: &str = "log-start-offset-checkpoint";
-/// High watermarks, under a name from when only followers needed them.
-const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+use super::Partition;
 
 type Offsets = BTreeMap<TopicPartition, Offset>;
 
@@ -33,14 +31,13 @@ pub(crate) struct Remembered {
     pub(crate) log_start: Option<Offset>,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the checkpoint task and retention come next"))]
 impl Checkpoints {
     /// Those of a directory about which nothing is known.
     pub(crate) fn none(place: &Path) -> Self {
         Self {
-            recovery_points: CheckpointFile::new(place.join(RECOVERY_POINTS)),
-            log_starts: CheckpointFile::new(place.join(LOG_STARTS)),
-            high_watermarks: CheckpointFile::new(place.join(HIGH_WATERMARKS)),
+            recovery_points: CheckpointFile::new(place, RECOVERY_POINT_CHECKPOINT),
+            log_starts: CheckpointFile::new(place, LOG_START_CHECKPOINT),
+            high_watermarks: CheckpointFile::new(place, HIGH_WATERMARK_CHECKPOINT),
         }
     }
 
@@ -72,10 +69,10 @@ impl Checkpoints {
     pub(crate) async fn set_log_start(
         &self,
         env: &Env,
-        partition: &TopicPartition,
+        partition: &Partition,
         start: Offset,
     ) -> io::Result<()> {
-        self.log_starts.set(env, [(partition.clone(), start)]).await
+        self.log_starts.set(env, [(partition, start)]).await
     }
 
     /// Remembers below which offsets logs are durable and need not be read. Durable when this
@@ -83,10 +80,10 @@ impl Checkpoints {
     ///
     /// # Errors
     /// As [`Self::set_log_start`].
-    pub(crate) async fn set_recovery_points(
+    pub(crate) async fn set_recovery_points<'a>(
         &self,
         env: &Env,
-        points: impl IntoIterator<Item = (TopicPartition, Offset)>,
+        points: impl IntoIterator<Item = (&'a Partition, Offset)>,
     ) -> io::Result<()> {
         self.recovery_points.set(env, points).await
     }
@@ -95,30 +92,34 @@ impl Checkpoints {
     ///
     /// # Errors
     /// As [`Self::set_log_start`].
-    pub(crate) async fn set_high_watermarks(
+    pub(crate) async fn set_high_watermarks<'a>(
         &self,
         env: &Env,
-        offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
+        offsets: impl IntoIterator<Item = (&'a Partition, Offset)>,
     ) -> io::Result<()> {
         self.high_watermarks.set(env, offsets).await
     }
 
     /// Forgets partitions whose directories go away, before a namesake could be taken for them.
+    /// What cannot be written is forgotten all the same, and written with the next change.
+    /// They have been retired: nothing that is under way enters them again.
     ///
     /// # Errors
     /// As [`Self::set_log_start`].
     pub(crate) async fn forget(&self, env: &Env, gone: &[TopicPartition]) -> io::Result<()> {
+        let mut outcome = Ok(());
         for file in [&self.recovery_points, &self.log_starts, &self.high_watermarks] {
-            file.forget(env, gone).await?;
+            outcome = outcome.and(file.forget(env, gone).await);
         }
-        Ok(())
+        outcome
     }
 }
 
 /// One file, and what it should say.
 #[derive(Debug)]
 struct CheckpointFile {
-    path: PathBuf,
+    place: PathBuf,
+    name: &'static str,
     wanted: Mutex<Wanted>,
     /// The newest change that the file holds. Held by whoever writes.
     written: tokio::sync::Mutex<u64>,
@@ -132,8 +133,9 @@ struct Wanted {
 }
 
 impl CheckpointFile {
-    fn new(path: PathBuf) -> Self {
-        Self { path, wanted: Mutex::default(), written: tokio::sync::Mutex::new(0) }
+    fn new(place: &Path, name: &'static str) -> Self {
+        let written = tokio::sync::Mutex::new(0);
+        Self { place: place.to_owned(), name, wanted: Mutex::default(), written }
     }
 
     fn wanted(&self) -> MutexGuard<'_, Wanted> {
@@ -145,27 +147,22 @@ impl CheckpointFile {
     }
 
     async fn read(&self, env: &Env) -> io::Result<()> {
-        let text = match env.disk.read_whole(&self.path).await {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        match parse(&String::from_utf8_lossy(&text)) {
-            Some(offsets) => self.wanted().offsets = offsets,
-            None => tracing::warn!(file = %self.path.display(), "unreadable, and not relied on"),
-        }
+        let read = OffsetCheckpoint::read(&env.disk, &self.place, self.name).await?;
+        self.wanted().offsets = read.offsets;
         Ok(())
     }
 
-    async fn set(
+    async fn set<'a>(
         &self,
         env: &Env,
-        offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
+        offsets: impl IntoIterator<Item = (&'a Partition, Offset)>,
     ) -> io::Result<()> {
         self.change(env, |wanted| {
+            // Whoever forgets a partition has retired it first, so under the lock either it is
+            // seen to be gone, or what is set now will be forgotten.
             let mut changed = false;
-            for (partition, offset) in offsets {
-                changed |= wanted.insert(partition, offset) != Some(offset);
+            for (partition, offset) in offsets.into_iter().filter(|(there, _)| !there.is_gone()) {
+                changed |= wanted.insert(partition.name().clone(), offset) != Some(offset);
             }
             changed
         })
@@ -190,38 +187,14 @@ impl CheckpointFile {
         if *written >= due {
             return Ok(());
         }
-        let (text, upto) = {
+        let (offsets, upto) = {
             let wanted = self.wanted();
-            (encode(&wanted.offsets), wanted.changes)
+            (wanted.offsets.clone(), wanted.changes)
         };
-        env.disk.replace_file(&self.path, text.as_bytes()).await?;
+        OffsetCheckpoint { offsets }.write(&env.disk, &self.place, self.name).await?;
         *written = upto;
         Ok(())
     }
-}
-
-fn encode(offsets: &Offsets) -> String {
-    use std::fmt::Write;
-    let mut text = format!("0\n{}\n", offsets.len());
-    for (TopicPartition { topic, partition }, offset) in offsets {
-        writeln!(text, "{topic} {partition} {offset}").expect("a String takes all");
-    }
-    text
-}
-
-fn parse(text: &str) -> Option<Offsets> {
-    let mut lines = text.strip_suffix('\n')?.split('\n');
-    (lines.next()? == "0").then_some(())?;
-    let count: usize = lines.next()?.parse().ok()?;
-    let mut offsets = Offsets::new();
-    for line in lines {
-        let mut words = line.split(' ');
-        let topic = TopicName::parse(words.next()?).ok()?;
-        let partition = PartitionId::from_wire(words.next()?.parse().ok()?)?;
-        let offset = Offset::from_wire(words.next()?.parse().ok()?)?;
-        offsets.insert(TopicPartition { topic, partition }, offset);
-    }
-    (offsets.len() == count).then_some(offsets)
 }
 
 #[cfg(test)]
@@ -230,8 +203,9 @@ mod tests {
     use std::rc::Rc;
     use std::sync::Arc;
 
-    use ottla_env::reply;
+    use ottla_env::{DiskExt, reply};
     use ottla_sim::{Death, Host, Sim};
+    use ottla_types::{PartitionId, TopicName};
 
     use super::*;
 
@@ -239,6 +213,12 @@ mod tests {
         let (topic, partition) = text.rsplit_once('-').unwrap();
         let partition = PartitionId::from_wire(partition.parse().unwrap()).unwrap();
         TopicPartition { topic: TopicName::parse(topic).unwrap(), partition }
+    }
+
+    async fn set(file: &CheckpointFile, env: &Env, name: &str, offset: i64) {
+        let offset = Offset::new(offset);
+        let set = |wanted: &mut Offsets| wanted.insert(named(name), offset) != Some(offset);
+        file.change(env, set).await.unwrap();
     }
 
     fn live(sim: &mut Sim, machine: &Host, life: impl AsyncFnOnce(Env) + 'static) {
@@ -264,12 +244,10 @@ mod tests {
             env.disk.sync_names(Path::new(".")).await.unwrap();
             let checkpoints = Checkpoints::read(&env, place).await.unwrap();
             for start in [3, 7] {
-                let start = Offset::new(start);
-                checkpoints.set_log_start(&env, &named("a-0"), start).await.unwrap();
+                set(&checkpoints.log_starts, &env, "a-0", start).await;
             }
-            let points = [(named("a-0"), Offset::new(9)), (named("b-1"), Offset::new(4))];
-            checkpoints.set_recovery_points(&env, points.clone()).await.unwrap();
-            checkpoints.set_high_watermarks(&env, points).await.unwrap();
+            set(&checkpoints.recovery_points, &env, "a-0", 9).await;
+            set(&checkpoints.recovery_points, &env, "b-1", 4).await;
             checkpoints.forget(&env, &[named("b-1")]).await.unwrap();
         });
         live(&mut sim, &machine, async |env| {
@@ -292,8 +270,7 @@ mod tests {
                 let (env, checkpoints) = (env.clone(), Rc::clone(&checkpoints));
                 let (done, spawn) = (Rc::clone(&done), Arc::clone(&env.spawn));
                 let task = async move {
-                    let name = named(&format!("t-{partition}"));
-                    checkpoints.set_log_start(&env, &name, Offset::new(1)).await.unwrap();
+                    set(&checkpoints.log_starts, &env, &format!("t-{partition}"), 1).await;
                     done.set(done.get() + 1);
                 };
                 spawn.spawn("set", Box::pin(task));

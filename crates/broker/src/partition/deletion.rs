@@ -4,11 +4,12 @@
 use std::io;
 use std::sync::Arc;
 
-use ottla_env::Env;
-use ottla_log::{Doomed, LogView, SegmentFacts, SetAside};
-use ottla_types::Offset;
+use ottla_env::{Env, reply};
+use ottla_log::{Doomed, LogView, ReadError, SegmentFacts, SetAside};
+use ottla_types::planted::{self, Bug};
+use ottla_types::{Offset, Timestamp};
 
-use super::{Bounds, Partition, Roll};
+use super::{Absent, Bounds, Offline, Partition, Roll};
 
 /// How often a sync is waited for before records that are not durable are deleted: one may find the
 /// log rolling.
@@ -19,6 +20,8 @@ const SYNC_TRIES: usize = 3;
 pub(crate) enum DeleteRecordsError {
     #[error("this node does not lead the partition")]
     NotLeader,
+    #[error(transparent)]
+    Offline(#[from] Offline),
     #[error("{to} is behind the high watermark, {high_watermark}")]
     BeyondHighWatermark { to: Offset, high_watermark: Offset },
     #[error("the new start of the log cannot be written down: {0}")]
@@ -36,25 +39,47 @@ pub(super) struct Surveyed {
 impl Partition {
     /// Deletes the records below `to`, durably: no restart brings them back. Whole segments go, and
     /// their files some time later. Says where the log starts now.
+    ///
+    /// Once begun, it ends, whether or not somebody waits for it.
     pub(crate) async fn delete_below(
         self: &Arc<Self>,
         env: &Env,
         to: Offset,
     ) -> Result<Offset, DeleteRecordsError> {
         // One at a time: the start that is written down must not go back. Whoever gives the
-        // directory to a namesake waits for it, too.
-        let _turn = self.deleting.lock().await;
+        // directory away waits for it, too.
+        let turn = Arc::clone(&self.deleting).lock_owned().await;
+        let (done, answer) = reply();
+        let (partition, task_env) = (Arc::clone(self), env.clone());
+        let task = async move {
+            let deleted = partition.delete_in_turn(&task_env, to).await;
+            drop(turn);
+            done.send(deleted);
+        };
+        env.spawn.spawn("delete records", Box::pin(task));
+        answer.await.unwrap_or(Err(DeleteRecordsError::NotLeader))
+    }
+
+    async fn delete_in_turn(
+        self: &Arc<Self>,
+        env: &Env,
+        to: Offset,
+    ) -> Result<Offset, DeleteRecordsError> {
         if self.is_gone() {
             return Err(DeleteRecordsError::NotLeader);
         }
+        self.opened(env).await.map_err(|absent| match absent {
+            Absent::Unknown => DeleteRecordsError::NotLeader,
+            Absent::Offline => Offline.into(),
+        })?;
         let Bounds { log_start, high_watermark, .. } = self.bounds();
         if to > high_watermark.offset {
             let high_watermark = high_watermark.offset;
             return Err(DeleteRecordsError::BeyondHighWatermark { to, high_watermark });
         }
-        if to > log_start {
+        if to > log_start && !planted::is(Bug::DeletedRecordsComeBack) {
             self.make_durable_below(env, to).await?;
-            self.directory.checkpoints().set_log_start(env, &self.name, to).await?;
+            self.directory.checkpoints().set_log_start(env, self, to).await?;
         }
         let doomed = self.on_start_written(to);
         let start = self.bounds().log_start;
@@ -74,7 +99,7 @@ impl Partition {
             }
             self.roll_ended().await;
             if let Err(error) = self.directory.sync(env).await {
-                env.process.halt(&format!("could not make the log durable: {error}"));
+                self.directory.fail(env, &format!("could not make the log durable: {error}")).await;
                 return Err(error);
             }
         }
@@ -83,15 +108,16 @@ impl Partition {
     }
 
     fn synced_end(&self) -> Offset {
-        self.state.lock().log.synced_end().offset
+        self.state.lock().log().synced_end().offset
     }
 
     /// The new start is durable: it is shown, and whole segments below it are not any more.
     fn on_start_written(&self, to: Offset) -> Doomed {
         let mut state = self.state.lock();
-        let doomed = state.log.advance_start(to);
-        self.view.store(Arc::new(state.log.view()));
+        let doomed = state.log_mut().advance_start(to);
+        self.view.store(Arc::new(state.log().view()));
         self.publish(&state);
+        state.waiters.on_changed();
         doomed
     }
 
@@ -105,18 +131,30 @@ impl Partition {
         env.spawn.spawn("delete", Box::pin(task));
     }
 
-    /// What retention looks at.
+    /// What retention looks at, of a log that is open.
     pub(super) fn survey(&self) -> Surveyed {
         let state = self.state.lock();
-        let (view, active) = (state.log.view(), state.log.active_facts());
+        let (view, active) = (state.log().view(), state.log().active_facts());
         Surveyed { bounds: self.bounds(), view, active }
+    }
+
+    /// The same of a log that is not open, and is left so.
+    pub(super) async fn survey_asleep(
+        &self,
+        env: &Env,
+        older_than: Option<Timestamp>,
+    ) -> Result<Surveyed, ReadError> {
+        let (bounds, view) = (self.bounds(), LogView::clone(&self.view()));
+        let position = bounds.log_end.position;
+        let active = view.dormant_facts(&env.disk, position, older_than).await?;
+        Ok(Surveyed { bounds, view, active })
     }
 
     /// Has a successor made of the segment that is appended to, unless one is being made or it is
     /// empty.
     pub(super) fn roll_now(self: &Arc<Self>, env: &Env) {
         let mut state = self.state.lock();
-        if state.roll == Roll::Idle && !self.is_gone() && state.log.begin_roll() {
+        if state.roll == Roll::Idle && !self.is_gone() && state.log_mut().begin_roll() {
             self.roll(env, &mut state);
         }
     }

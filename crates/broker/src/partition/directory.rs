@@ -1,16 +1,21 @@
 //! A log directory: how much of it is not durable yet, and the syncer that makes it so.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use ottla_env::{DiskExt, Env, File};
+use ottla_env::{DiskExt, Env, File, reply};
+use ottla_log::{Checkpointed, Unsynced};
+use ottla_types::TopicPartition;
 use ottla_types::planted::{self, Bug};
 use tokio::sync::Notify;
 
 use super::Partition;
-use super::checkpoints::Checkpoints;
+use super::checkpoints::{Checkpoints, Remembered};
+use super::last_stop::{LastStop, fail};
 use super::read_ahead::ReadAhead;
 use super::space::SpaceWatch;
 use super::waiters::list_once;
@@ -35,10 +40,17 @@ const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// One of `log.dirs`.
 #[derive(Debug)]
 pub(crate) struct LogDirectory {
+    place: PathBuf,
     durability: Durability,
     /// For fetches of what is not in the page cache.
     pub(crate) read_ahead: ReadAhead,
     checkpoints: Checkpoints,
+    last_stop: LastStop,
+    /// Partitions that have something to checkpoint: each is listed once, by its own mark.
+    checkpoints_due: Mutex<Vec<Arc<Partition>>>,
+    checkpoint_work: Notify,
+    /// Held by whoever writes checkpoints, or moves directories that checkpoints are written into.
+    checkpointing: tokio::sync::Mutex<()>,
     space: SpaceWatch,
     dirty_bytes: AtomicU64,
     /// Partitions with unsynced bytes: each is listed once, by its own `dirty` mark.
@@ -52,11 +64,43 @@ pub(crate) struct LogDirectory {
 }
 
 impl LogDirectory {
-    pub(crate) fn new(durability: Durability, checkpoints: Checkpoints, space: SpaceWatch) -> Self {
+    /// A directory that nobody used before.
+    #[cfg(test)]
+    pub(super) fn new(place: &Path, durability: Durability) -> Self {
+        let space = SpaceWatch::new(place, None);
+        Self::with(place, durability, space, (Checkpoints::none(place), LastStop::none(place)))
+    }
+
+    /// Reads what the last process left of itself. Nothing is written yet.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) async fn open(
+        env: &Env,
+        place: &Path,
+        durability: Durability,
+        space: SpaceWatch,
+    ) -> io::Result<Self> {
+        let checkpoints = Checkpoints::read(env, place).await?;
+        let last_stop = LastStop::read(env, place).await?;
+        Ok(Self::with(place, durability, space, (checkpoints, last_stop)))
+    }
+
+    fn with(
+        place: &Path,
+        durability: Durability,
+        space: SpaceWatch,
+        (checkpoints, last_stop): (Checkpoints, LastStop),
+    ) -> Self {
         Self {
+            place: place.to_owned(),
             durability,
             read_ahead: ReadAhead::new(),
             checkpoints,
+            last_stop,
+            checkpoints_due: Mutex::new(Vec::new()),
+            checkpoint_work: Notify::new(),
+            checkpointing: tokio::sync::Mutex::new(()),
             space,
             dirty_bytes: AtomicU64::new(0),
             dirty: Mutex::new(Vec::new()),
@@ -68,6 +112,30 @@ impl LogDirectory {
 
     pub(crate) fn durability(&self) -> Durability {
         self.durability
+    }
+
+    pub(crate) fn place(&self) -> &Path {
+        &self.place
+    }
+
+    pub(crate) const fn last_stop(&self) -> &LastStop {
+        &self.last_stop
+    }
+
+    /// Ends the node because the directory has failed, and leaves a note for the next start.
+    pub(crate) async fn fail(&self, env: &Env, why: &str) {
+        fail(env, &self.place, why).await;
+    }
+
+    /// What is known of a partition's log before it is looked at.
+    pub(super) fn checkpointed(&self, partition: &TopicPartition) -> Checkpointed {
+        let Remembered { recovery_point, log_start } = self.checkpoints.of(partition);
+        Checkpointed {
+            recovery_point,
+            log_start,
+            clean: self.last_stop.was_clean(),
+            sync_failed: self.last_stop.sync_has_failed(),
+        }
     }
 
     /// What the directory remembers of its partitions' offsets.
@@ -115,24 +183,48 @@ impl LogDirectory {
     ///
     /// # Errors
     /// When the disk could not make it durable; nothing may be promised about the directory then.
-    pub(crate) async fn sync(&self, env: &Env) -> std::io::Result<()> {
+    pub(crate) async fn sync(&self, env: &Env) -> io::Result<()> {
         let _turn = self.turn.lock().await;
         let batch = std::mem::take(&mut *self.dirty_set());
+        let take = |partition: Arc<Partition>| {
+            let unsynced = partition.take_unsynced()?;
+            Some((partition, unsynced))
+        };
+        self.sync_taken(env, batch.into_iter().filter_map(take).collect()).await
+    }
+
+    /// As [`Self::sync`], of what these partitions have given out for their checkpoints.
+    pub(super) async fn sync_for_checkpoints<T>(
+        &self,
+        env: &Env,
+        begin: impl FnOnce() -> (Vec<(Arc<Partition>, Unsynced)>, T),
+    ) -> io::Result<T> {
+        let _turn = self.turn.lock().await;
+        let (taken, begun) = begin();
+        self.sync_taken(env, taken).await?;
+        Ok(begun)
+    }
+
+    async fn sync_taken(
+        &self,
+        env: &Env,
+        taken: Vec<(Arc<Partition>, Unsynced)>,
+    ) -> io::Result<()> {
         let (mut files, mut names) = (Vec::new(), BTreeSet::new());
-        let (mut synced, mut total) = (Vec::new(), 0);
-        for partition in batch {
-            if let Some(unsynced) = partition.take_unsynced() {
-                files.extend(unsynced.files);
-                names.extend(unsynced.directories);
-                total += unsynced.bytes;
-                synced.push((partition, unsynced.upto));
+        let (mut synced, mut total) = (Vec::with_capacity(taken.len()), 0);
+        for (partition, unsynced) in taken {
+            files.extend(unsynced.files);
+            names.extend(unsynced.directories);
+            total += unsynced.bytes;
+            synced.push((partition, unsynced.upto));
+        }
+        if planted::is(Bug::FailedSyncRetried) {
+            let first = make_durable(env, &self.place, files.clone(), &names).await;
+            if first.is_err() {
+                make_durable(env, &self.place, files, &names).await?;
             }
-        }
-        if !files.is_empty() {
-            make_durable(env, files).await?;
-        }
-        for directory in names {
-            env.disk.sync_names(&directory).await?;
+        } else {
+            make_durable(env, &self.place, files, &names).await?;
         }
         for (partition, upto) in synced {
             partition.on_synced(env, upto);
@@ -149,17 +241,66 @@ impl LogDirectory {
         Ok(())
     }
 
-    fn dirty_set(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Partition>>> {
+    /// A partition has something that a start after a crash would have to read again; called under
+    /// its lock.
+    pub(super) fn on_checkpoint_due(&self, partition: &Arc<Partition>) {
+        self.checkpoints_due().push(Arc::clone(partition));
+        self.checkpoint_work.notify_one();
+    }
+
+    pub(super) fn checkpoints_due(&self) -> MutexGuard<'_, Vec<Arc<Partition>>> {
+        self.checkpoints_due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until a checkpoint may be due.
+    pub(super) async fn checkpoint_wanted(&self) {
+        self.checkpoint_work.notified().await;
+    }
+
+    /// Keeps everybody else from writing checkpoints.
+    pub(super) async fn checkpoint_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.checkpointing.lock().await
+    }
+
+    fn dirty_set(&self) -> MutexGuard<'_, Vec<Arc<Partition>>> {
         self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn make_durable(env: &Env, files: Vec<Arc<dyn File>>) -> std::io::Result<()> {
-    if planted::is(Bug::FailedSyncRetried) {
-        let first = env.disk.sync_files(files.clone()).await;
-        return if first.is_ok() { first } else { env.disk.sync_files(files).await };
+/// Files and directories from which on one sync of the whole file system is cheaper than one of
+/// each, even if others write to it, too: measured in `docs/adr/0013`.
+const SYNC_ALL_FROM: usize = 64;
+
+/// Makes files and names durable, whichever way is the cheapest.
+pub(super) async fn make_durable(
+    env: &Env,
+    place: &Path,
+    files: Vec<Arc<dyn File>>,
+    names: &BTreeSet<PathBuf>,
+) -> io::Result<()> {
+    if files.len() + names.len() >= SYNC_ALL_FROM {
+        return env.disk.sync_file_system(place).await;
     }
-    env.disk.sync_files(files).await
+    // All at once: their commits of the journal are one, or a few.
+    let names: Vec<_> = names
+        .iter()
+        .map(|directory| {
+            let (to, synced) = reply();
+            env.disk.sync_dir(directory, to);
+            synced
+        })
+        .collect();
+    if !files.is_empty() {
+        env.disk.sync_files(files).await?;
+    }
+    for synced in names {
+        match synced.await.unwrap_or_else(|_| Err(io::Error::other("the disk's host ended"))) {
+            // Its topic was deleted meanwhile, and it stands aside under another name.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 /// The directory's syncer: runs as long as the node.
@@ -169,7 +310,7 @@ pub(crate) async fn run_syncer(env: Env, directory: Arc<LogDirectory>) {
         if let Err(error) = directory.sync(&env).await {
             // After a failed sync the kernel may have dropped the bytes and will report success
             // the next time: only a restart, which reads back what is there, tells the truth.
-            env.process.halt(&format!("could not make the log durable: {error}"));
+            directory.fail(&env, &format!("could not make the log durable: {error}")).await;
             return;
         }
     }
@@ -177,7 +318,6 @@ pub(crate) async fn run_syncer(env: Env, directory: Arc<LogDirectory>) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::task::Poll;
 
     use ottla_sim::Sim;
@@ -196,9 +336,7 @@ mod tests {
         let mut sim = Sim::new(1);
         let host = sim.host();
         let found = sim.run(&host, |env| async move {
-            let place = Path::new("data");
-            let (checkpoints, space) = (Checkpoints::none(place), SpaceWatch::new(place, None));
-            let directory = LogDirectory::new(durability, checkpoints, space);
+            let directory = LogDirectory::new(Path::new("data"), durability);
             directory.dirty_bytes.store(left, Ordering::Relaxed);
             directory.sync(&env).await.unwrap();
             let mut work = std::pin::pin!(directory.work.notified());

@@ -1,19 +1,31 @@
 //! Opens and sets aside partitions as the metadata says.
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ottla_env::{Answer, DiskExt, Env, Reply, reply};
 use ottla_log::{LogConfig, OpenLogError};
 use ottla_metadata::{MetadataDelta, MetadataImage, TopicConfig, TopicImage};
-use ottla_types::{BrokerId, TopicId};
+use ottla_types::{BrokerId, PartitionId, TopicId, TopicName, TopicPartition};
 use tokio::sync::Notify;
 
-use super::Partitions;
-use super::registry::TopicEntry;
+use super::checkpointing::is_full;
+use super::opening::say_offline;
+use super::registry::{Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
+use super::spread::spread;
+use super::{Durability, LogDirectory, Partition, Partitions};
 use crate::config::NodeConfig;
+use crate::controller::METADATA_DIRECTORY;
 use crate::publisher::MetadataPublisher;
+
+/// Partitions that are opened at the same time: enough to keep the disk's threads busy. Each may
+/// hold a chunk of 1 MiB that is read again after a kill.
+const OPENING_MAX: usize = 32;
+
+/// How long after a partition found no space for its directory it is tried again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The names of directories whose files are on their way out.
 const DELETED_SUFFIX: &str = "-delete";
@@ -23,6 +35,8 @@ const DELETED_SUFFIX: &str = "-delete";
 struct Change {
     removed: Vec<TopicId>,
     changed: Vec<Arc<TopicImage>>,
+    /// The first of all: what it does not name is not there.
+    is_first: bool,
     done: Reply<()>,
 }
 
@@ -44,6 +58,7 @@ impl Changes {
 #[derive(Debug)]
 pub(crate) struct PartitionHost {
     changes: Arc<Changes>,
+    begun: bool,
 }
 
 impl MetadataPublisher for PartitionHost {
@@ -51,10 +66,11 @@ impl MetadataPublisher for PartitionHost {
         let (done, answer) = reply();
         let removed: Vec<TopicId> = delta.removed_topics().map(|topic| topic.id).collect();
         let changed: Vec<_> = delta.topics().map(|topic| Arc::clone(topic.topic)).collect();
-        if removed.is_empty() && changed.is_empty() {
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        if removed.is_empty() && changed.is_empty() && !is_first {
             done.send(());
         } else {
-            self.changes.waiting().push_back(Change { removed, changed, done });
+            self.changes.waiting().push_back(Change { removed, changed, is_first, done });
             self.changes.arrived.notify_one();
         }
         answer
@@ -67,88 +83,184 @@ impl PartitionHost {
         let changes = Arc::new(Changes::default());
         let opener = Opener {
             env: env.clone(),
-            place: config.log_dir.clone(),
             node: config.node_id,
             defaults: config.logs.topics,
             partitions,
+            lacking: Vec::new(),
         };
         env.spawn.spawn("partitions", Box::pin(opener.run(Arc::clone(&changes))));
-        Self { changes }
+        Self { changes, begun: false }
     }
 }
 
 /// The task's side.
 struct Opener {
     env: Env,
-    place: PathBuf,
     node: BrokerId,
     defaults: TopicConfig,
     partitions: Arc<Partitions>,
+    /// Topics with partitions for which there was no space.
+    lacking: Vec<Arc<TopicImage>>,
 }
 
 impl Opener {
-    async fn run(self, changes: Arc<Changes>) {
+    async fn run(mut self, changes: Arc<Changes>) {
         self.remove_leftovers().await;
         loop {
             let next = changes.waiting().pop_front();
             match next {
                 Some(change) => self.apply(change).await,
-                None => changes.arrived.notified().await,
+                None if self.lacking.is_empty() => changes.arrived.notified().await,
+                // A change that arrives meanwhile waits, too: it needs space as well.
+                None => self.try_again().await,
             }
         }
     }
 
-    async fn apply(&self, change: Change) {
+    async fn try_again(&mut self) {
+        self.env.clock.sleep(TRY_AGAIN_AFTER).await;
+        let mut lacking = std::mem::take(&mut self.lacking);
+        lacking.retain(|topic| self.partitions.topic_by_id(topic.id).is_some());
+        self.open(&lacking).await;
+    }
+
+    async fn apply(&mut self, change: Change) {
+        if change.is_first
+            && let Err(error) = self.directory().last_stop().on_begun(&self.env).await
+        {
+            self.fail(&format!("cannot begin to use the data folder: {error}")).await;
+        }
         // Removals first: a topic may have been deleted and made again under its old name.
         let removed = change.removed.into_iter().filter_map(|id| self.partitions.remove(id));
         let removed: Vec<_> = removed.collect();
-        self.forget(&removed).await;
-        for entry in &removed {
-            self.set_aside(entry).await;
+        if !removed.is_empty() {
+            self.set_aside(&removed).await;
         }
-        let mut opened = Vec::with_capacity(change.changed.len());
-        for topic in &change.changed {
-            opened.push((topic.name.clone(), topic.id, self.open(topic).await));
+        self.lacking.retain(|topic| change.changed.iter().all(|changed| changed.id != topic.id));
+        self.open(&change.changed).await;
+        if change.is_first {
+            self.on_recovered().await;
         }
-        self.partitions.insert(opened);
         change.done.send(());
     }
 
-    /// Opens the partitions of a topic that are this node's, and tells those that are open already
+    /// Opens the partitions of topics that are this node's, and tells those that are open already
     /// of their leader epoch.
-    async fn open(&self, topic: &TopicImage) -> Vec<Arc<super::Partition>> {
-        let known = self.partitions.topic_by_id(topic.id);
-        let mut opened = Vec::new();
-        for (index, partition) in topic.numbered() {
-            if let Some(open) = known.as_ref().and_then(|entry| entry.partition(index.get())) {
-                open.lead(partition.leader_epoch);
-                continue;
-            }
-            if !partition.replicas.contains(&self.node) {
-                continue;
-            }
-            let name = topic.name_of(index);
-            let (log, settings) = self.settings(topic);
-            let open = self.partitions.open(
-                &self.env,
-                &self.place,
-                name.clone(),
-                topic.id,
-                partition.leader_epoch,
-                (log, settings),
-            );
-            match open.await {
-                Ok(partition) => opened.push(partition),
-                // The directory has failed, and it is the only one: to answer for ever that the
-                // partition does not exist helps nobody, while a new start may find it well.
-                Err(OpenLogError::Storage(error)) => {
-                    self.env.process.halt(&format!("cannot open {name}: {error}"));
+    async fn open(&mut self, topics: &[Arc<TopicImage>]) {
+        let to_open: Vec<ToOpen> = topics.iter().flat_map(|topic| self.to_open(topic)).collect();
+        let (env, partitions) = (self.env.clone(), Arc::clone(&self.partitions));
+        let open = move |it: ToOpen| {
+            let (env, partitions) = (env.clone(), Arc::clone(&partitions));
+            async move { (it.clone(), partitions.open(&env, it).await) }
+        };
+        let opened = spread(&self.env, OPENING_MAX, to_open, open).await;
+        let mut hosted: BTreeMap<TopicId, Vec<(PartitionId, Hosted)>> = BTreeMap::new();
+        let mut lacking = BTreeSet::new();
+        for (it, outcome) in opened {
+            match self.hosted(&it, outcome).await {
+                Some(there) => {
+                    hosted.entry(it.topic_id).or_default().push((it.name.partition, there));
                 }
-                // The others are served; this one answers as one that does not exist here.
-                Err(error) => tracing::error!(partition = %name, %error, "partition not opened"),
+                None => drop(lacking.insert(it.topic_id)),
             }
         }
-        opened
+        let lack = topics.iter().filter(|topic| lacking.contains(&topic.id));
+        self.lacking.extend(lack.map(Arc::clone));
+        self.make_durable(hosted.values().flatten()).await;
+        let entry = |topic: &Arc<TopicImage>| OpenedTopic {
+            name: topic.name.clone(),
+            id: topic.id,
+            partitions: hosted.remove(&topic.id).unwrap_or_default(),
+        };
+        self.partitions.insert(topics.iter().map(entry).collect());
+    }
+
+    fn to_open(&self, topic: &TopicImage) -> Vec<ToOpen> {
+        let known = self.partitions.topic_by_id(topic.id);
+        let (log, settings) = self.settings(topic);
+        let mut to_open = Vec::new();
+        for (index, partition) in topic.numbered() {
+            match known.as_ref().and_then(|entry| entry.hosted(index)) {
+                Some(Hosted::Online(open)) => open.lead(partition.leader_epoch),
+                Some(Hosted::Offline(_)) => {}
+                None if !partition.replicas.contains(&self.node) => {}
+                None => to_open.push(ToOpen {
+                    name: topic.name_of(index),
+                    topic_id: topic.id,
+                    epoch: partition.leader_epoch,
+                    log,
+                    settings,
+                }),
+            }
+        }
+        to_open
+    }
+
+    /// `None`: there was no space for it.
+    async fn hosted(
+        &self,
+        it: &ToOpen,
+        opened: Result<Arc<Partition>, OpenLogError>,
+    ) -> Option<Hosted> {
+        let path = self.directory().place().join(it.name.to_string());
+        match opened {
+            Ok(partition) => return Some(Hosted::Online(partition)),
+            // Others have taken the reserve. The log directory's watcher says so.
+            Err(OpenLogError::Storage(error)) if is_full(&error) => return None,
+            // The directory has failed, and it is the only one: to answer for ever that the
+            // partition does not exist helps nobody, while a new start may find it well.
+            Err(OpenLogError::Storage(error)) => {
+                self.fail(&format!("cannot open {}: {error}", it.name)).await;
+            }
+            Err(error) => say_offline(&it.name.to_string(), &path, &error.to_string()),
+        }
+        Some(Hosted::Offline(path))
+    }
+
+    /// What a killed process left in the page cache is shown once a power cut cannot take it any
+    /// more; where the page cache is enough, it is shown at once.
+    async fn make_durable(&self, opened: impl Iterator<Item = &(PartitionId, Hosted)>) {
+        let mut recovered = 0;
+        for (_, hosted) in opened {
+            if let Hosted::Online(partition) = hosted {
+                recovered += usize::from(partition.sync_recovered());
+            }
+        }
+        let waits = match self.directory().durability() {
+            Durability::Fsync => recovered > 0,
+            Durability::PageCache => self.directory().last_stop().sync_has_failed(),
+        };
+        if waits && let Err(error) = self.directory().sync(&self.env).await {
+            self.fail(&format!("could not make the log durable: {error}")).await;
+        }
+    }
+
+    /// Everything that the last process left is open and durable, and what nobody claims stands
+    /// aside.
+    async fn on_recovered(&self) {
+        let place = self.directory().place();
+        let entries = self.env.disk.list(place).await.unwrap_or_default();
+        let named = entries.iter().filter(|entry| entry.is_dir && entry.name != METADATA_DIRECTORY);
+        for name in named.filter_map(|entry| partition_named(&entry.name)) {
+            if self.partitions.hosts(&name) {
+                continue;
+            }
+            let path = place.join(name.to_string());
+            if let Err(error) = set_stray_aside(&self.env, &path, &name, None).await {
+                tracing::warn!(path = %path.display(), %error, "stray partition not set aside");
+            }
+        }
+        if let Err(error) = self.directory().last_stop().on_recovered(&self.env).await {
+            self.fail(&format!("cannot use the data folder: {error}")).await;
+        }
+    }
+
+    fn directory(&self) -> &Arc<LogDirectory> {
+        self.partitions.directory()
+    }
+
+    async fn fail(&self, why: &str) {
+        self.directory().fail(&self.env, why).await;
     }
 
     fn settings(&self, topic: &TopicImage) -> (LogConfig, TopicConfig) {
@@ -163,48 +275,67 @@ impl Opener {
         (log, config)
     }
 
-    /// Forgets what the directory's checkpoints say of topics that go, before a new topic of the
-    /// same name can be taken for them.
-    async fn forget(&self, removed: &[Arc<TopicEntry>]) {
-        let mut names = Vec::new();
+    /// Moves the directories of deleted topics out of the way. Their checkpoints go first, so that
+    /// a new topic of the same name is not taken for them.
+    async fn set_aside(&self, removed: &[Arc<TopicEntry>]) {
+        // A checkpoint that is under way writes into the directories.
+        let _turn = self.directory().checkpoint_turn().await;
+        let names: Vec<_> = removed.iter().flat_map(|entry| entry.places()).collect();
+        let gone: Vec<_> = names.iter().map(|(name, _)| name.clone()).collect();
+        match self.partitions.checkpoints().forget(&self.env, &gone).await {
+            Ok(()) => {}
+            // To delete is how space comes back; no namesake is made before the next checkpoint.
+            Err(error) if is_full(&error) => {
+                tracing::warn!(%error, "checkpoints not written, the disk is full");
+            }
+            Err(error) => self.fail(&format!("cannot write the checkpoints: {error}")).await,
+        }
         for partition in removed.iter().flat_map(|entry| entry.partitions()) {
-            // Whoever deletes records would write the start of their log down again.
+            partition.roll_ended().await;
+            // Whoever deletes records renames files.
             partition.deletion_ended().await;
-            names.push(partition.name().clone());
         }
-        if let Err(error) = self.partitions.checkpoints().forget(&self.env, &names).await {
-            self.env.process.halt(&format!("cannot write the checkpoints: {error}"));
-        }
-    }
-
-    async fn set_aside(&self, entry: &TopicEntry) {
-        for partition in entry.partitions() {
-            match Partitions::set_aside(&self.env, partition).await {
-                Ok(aside) => {
-                    // As in Kafka, the broker's, whatever the topic said of its segments.
-                    let (env, delay) = (self.env.clone(), self.defaults.file_delete_delay);
-                    let task = async move {
-                        env.clock.sleep(delay).await;
-                        remove(&env, &aside).await;
-                    };
-                    self.env.spawn.spawn("delete", Box::pin(task));
-                }
+        let mut aside = Vec::with_capacity(names.len());
+        for (partition, path) in names {
+            match Partitions::set_aside(&self.env, &partition, path).await {
+                Ok(path) => aside.push(path),
+                // Nobody has written to it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    let partition = partition.name();
                     tracing::error!(%partition, %error, "deleted partition not set aside");
                 }
             }
         }
+        if let Err(error) = self.env.disk.sync_names(self.directory().place()).await {
+            self.fail(&format!("cannot set deleted partitions aside: {error}")).await;
+        }
+        // As in Kafka, the broker's, whatever the topics said of their segments.
+        let (env, delay) = (self.env.clone(), self.defaults.file_delete_delay);
+        let task = async move {
+            env.clock.sleep(delay).await;
+            for path in aside {
+                remove(&env, &path).await;
+            }
+        };
+        self.env.spawn.spawn("delete", Box::pin(task));
     }
 
     /// Removes what an earlier run had set aside and not removed yet.
     async fn remove_leftovers(&self) {
-        let entries = self.env.disk.list(&self.place).await.unwrap_or_default();
+        let entries = self.env.disk.list(self.directory().place()).await.unwrap_or_default();
         let leftover = |name: &str| name.ends_with(DELETED_SUFFIX);
         for entry in entries.iter().filter(|entry| entry.is_dir && leftover(&entry.name)) {
-            remove(&self.env, &self.place.join(&entry.name)).await;
+            remove(&self.env, &self.directory().place().join(&entry.name)).await;
         }
     }
+}
+
+/// The partition whose directory has that name.
+fn partition_named(directory: &str) -> Option<TopicPartition> {
+    let (topic, partition) = directory.rsplit_once('-')?;
+    let partition = partition.parse().ok().and_then(PartitionId::from_wire)?;
+    let name = TopicPartition { topic: TopicName::parse(topic).ok()?, partition };
+    (name.to_string() == directory).then_some(name)
 }
 
 async fn remove(env: &Env, path: &std::path::Path) {

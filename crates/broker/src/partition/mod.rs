@@ -1,15 +1,19 @@
 //! A partition of this node: its log, its high watermark, and those who wait for either.
 
+mod checkpointing;
 mod checkpoints;
 mod deletion;
 mod directory;
 mod host;
+mod last_stop;
 mod lock;
+mod opening;
 mod published;
 mod read_ahead;
 mod registry;
 mod retention;
 mod space;
+mod spread;
 mod waiters;
 
 use std::io;
@@ -20,10 +24,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ottla_env::{DiskExt, Env};
+use ottla_env::{Env, File};
 use ottla_log::{
-    AppendError as LogAppendError, Appended, EpochEnd, FreshSegment, LEADER_EPOCH_CHECKPOINT, Log,
-    LogPosition, LogView, RollError, Unsynced,
+    AppendError as LogAppendError, Appended, EpochEnd, FreshSegment, Log, LogPosition, LogView,
+    RollError, Unsynced,
 };
 use ottla_metadata::TopicConfig;
 use ottla_records::CheckedBatch;
@@ -32,20 +36,24 @@ use tokio::sync::Mutex;
 
 use crate::fetch_session::{Signal, SlotId};
 
+pub(crate) use checkpointing::run_checkpoints;
 pub(crate) use checkpoints::Checkpoints;
 pub(crate) use deletion::DeleteRecordsError;
 pub use directory::Durability;
 pub(crate) use directory::{LogDirectory, run_syncer};
 pub(crate) use host::PartitionHost;
+pub(crate) use last_stop::{VANISHED, fail};
 pub use lock::partition_lock_waits_total;
+use opening::Offline;
 pub(crate) use published::{Bounds, Isolation};
 pub(crate) use read_ahead::{Cold, ColdRecords};
-pub(crate) use registry::{Partitions, TopicEntry};
+pub(crate) use registry::{Absent, Partitions, TopicEntry};
 pub(crate) use retention::enforce_retention;
 pub(crate) use space::{SpaceWatch, run_space_watch};
 pub(crate) use waiters::{FetchWaiter, Visible};
 
 use lock::CountedLock;
+use opening::Writer;
 use published::Published;
 use waiters::Waiters;
 
@@ -64,22 +72,49 @@ pub(crate) struct Partition {
     view: ArcSwap<LogView>,
     /// The topic was deleted. Set under the lock, read without.
     gone: AtomicBool,
-    /// Held while a roll makes files in the directory, which must not be given to a namesake then.
+    /// The writer's half of the log is there. Set under the lock, read without.
+    open: AtomicBool,
+    /// The files are damaged. Set under the lock, read without.
+    offline: AtomicBool,
+    /// Held while a roll or an opening makes files in the directory, which must not be given to a
+    /// namesake then.
     rolling: Arc<Mutex<()>>,
     /// Held by whoever deletes records, and renames files in the directory.
-    deleting: Mutex<()>,
+    deleting: Arc<Mutex<()>>,
     state: CountedLock<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    log: Log,
+    writer: Writer,
     high_watermark: LogPosition,
     last_stable: Offset,
     waiters: Waiters,
     roll: Roll,
     /// Listed in the directory's set of dirty partitions.
     dirty: bool,
+    /// Listed among those whose next checkpoint is due.
+    checkpoint_due: bool,
+    identity: Identity,
+}
+
+/// Whether the directory says which topic it belongs to.
+#[derive(Debug)]
+enum Identity {
+    /// Not before there is something in it.
+    Untold,
+    /// In this file, which is not durable. Its name is, once the log's is.
+    Unsynced(Arc<dyn File>),
+    /// So that no crash takes it away.
+    Told,
+}
+
+/// A partition's place on the disk, as it was found or made.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    writer: Writer,
+    identity: Identity,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,37 +153,42 @@ pub(crate) enum AppendError {
     Log(#[from] LogAppendError),
     #[error("a new segment could not be made: {0}")]
     Roll(io::ErrorKind),
+    #[error(transparent)]
+    Offline(#[from] Offline),
     #[error("the log directory is full")]
     DirectoryFull,
 }
 
 impl Partition {
-    pub(crate) fn new(
+    fn new(
         name: TopicPartition,
         topic_id: TopicId,
-        path: PathBuf,
         directory: Arc<LogDirectory>,
-        mut log: Log,
+        place: Place,
         epoch: LeaderEpoch,
         settings: TopicConfig,
     ) -> Self {
-        let log_end = log.end();
-        // What a kill left in the page cache was read back, but a power cut would still take it.
-        let high_watermark = match directory.durability() {
-            Durability::Fsync => log.synced_end(),
-            Durability::PageCache => log_end,
+        let Place { path, mut writer, identity } = place;
+        let (log_start, high_watermark, log_end) = writer.bounds(directory.durability());
+        // Of a log that is not open it is not known: committed readers have it opened.
+        let last_stable = match writer.log_mut() {
+            Some(log) => log.last_stable_offset(high_watermark.offset),
+            None => high_watermark.offset,
         };
-        let last_stable = log.last_stable_offset(high_watermark.offset);
-        let log_start = log.start_offset();
+        // A transaction may be open whose first records have been deleted.
+        let last_stable = last_stable.max(log_start).min(high_watermark.offset);
         let bounds = Bounds { log_start, high_watermark, log_end, last_stable };
-        let view = ArcSwap::from_pointee(log.view());
+        let view = ArcSwap::from_pointee(writer.view());
+        let open = AtomicBool::new(writer.log().is_some());
         let state = State {
-            log,
+            writer,
             high_watermark,
             last_stable,
             waiters: Waiters::default(),
             roll: Roll::Idle,
             dirty: false,
+            checkpoint_due: false,
+            identity,
         };
         Self {
             name,
@@ -160,8 +200,10 @@ impl Partition {
             published: Published::new(bounds),
             view,
             gone: AtomicBool::new(false),
+            open,
+            offline: AtomicBool::new(false),
             rolling: Arc::default(),
-            deleting: Mutex::default(),
+            deleting: Arc::default(),
             state: CountedLock::new(state),
         }
     }
@@ -199,19 +241,23 @@ impl Partition {
         (!self.is_gone()).then(|| LeaderEpoch::new(self.epoch.load(Ordering::Acquire)))
     }
 
-    /// The leader epoch that an offset was written in, or will be; `None` where nothing was.
+    /// The leader epoch that an offset was written in, or will be; `None` where nothing was. Of a
+    /// log that is open ([`Self::opened`]).
     pub(crate) fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
         let state = self.state.lock();
-        let end = state.log.end().offset;
+        let end = self.bounds().log_end.offset;
         let current = if offset == end { self.leader_epoch() } else { None };
-        state.log.leader_epochs().epoch_of(offset, end).or(current)
+        let Some(log) = state.writer.log() else { return current };
+        log.leader_epochs().epoch_of(offset, end).or(current)
     }
 
     /// Where an epoch ends, as [`LeaderEpochCache::end_of`] says, once `own`, the epoch in which
-    /// this node leads, has been entered: by then it begins at the log's end, batch or none.
+    /// this node leads, has been entered: by then it begins at the log's end, batch or none. Of a
+    /// log that is open ([`Self::opened`]).
     pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch, own: LeaderEpoch) -> Option<EpochEnd> {
         let state = self.state.lock();
-        let (mut epochs, end) = (state.log.leader_epochs().clone(), state.log.end().offset);
+        let log = state.writer.log()?;
+        let (mut epochs, end) = (log.leader_epochs().clone(), log.end().offset);
         drop(state);
         if epochs.latest().is_none_or(|latest| latest < own) {
             epochs.truncate_from_end(end);
@@ -240,6 +286,9 @@ impl Partition {
             return Ok(Admission::Parked);
         }
         let mut state = self.state.lock();
+        if self.is_offline() {
+            return Err(AppendError::Offline(Offline));
+        }
         let epoch = self.leader_epoch().ok_or(AppendError::NotLeader)?;
         match state.roll {
             Roll::Idle => {}
@@ -249,7 +298,11 @@ impl Partition {
                 return Err(AppendError::Roll(kind));
             }
         }
-        match state.log.append(batch, epoch, env.clock.wall()) {
+        let Some(log) = state.writer.log_mut() else {
+            self.open(env, &mut state);
+            return Ok(state.park(waker));
+        };
+        match log.append(batch, epoch, env.clock.wall()) {
             Ok(Appended::New { base_offset, last_offset }) => {
                 self.on_appended(&mut state, u64::from(batch.size()));
                 let committed_at = last_offset.next();
@@ -279,43 +332,59 @@ impl Partition {
 
     fn on_appended(self: &Arc<Self>, state: &mut State, bytes: u64) {
         if self.directory.durability() == Durability::PageCache || ack_before_sync() {
-            self.advance_high_watermark(state, state.log.end());
+            self.advance_high_watermark(state, state.log().end());
         } else {
             self.publish(state);
+        }
+        if !std::mem::replace(&mut state.checkpoint_due, true) {
+            self.directory.on_checkpoint_due(self);
         }
         let newly_dirty = !std::mem::replace(&mut state.dirty, true);
         self.directory.on_appended(self, bytes, newly_dirty);
     }
 
     fn publish(&self, state: &State) {
+        let log = state.log();
+        let log_start = log.start_offset();
         self.published.store(Bounds {
-            log_start: state.log.start_offset(),
+            log_start,
             high_watermark: state.high_watermark,
-            log_end: state.log.end(),
-            last_stable: state.last_stable,
+            log_end: log.end(),
+            // A transaction may be open whose first records have been deleted.
+            last_stable: state.last_stable.max(log_start).min(state.high_watermark.offset),
         });
     }
 
-    /// Tells the syncer about bytes that were there before this node started.
-    pub(crate) fn sync_recovered(self: &Arc<Self>) {
+    /// Tells the syncer about bytes that were there before this node started, and says whether
+    /// there are any.
+    pub(crate) fn sync_recovered(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
-        if state.log.synced_end().offset < state.log.end().offset && !state.dirty {
+        let Some(log) = state.writer.log() else { return false };
+        // Also where no batch was found behind what is durable: something may have been cut off.
+        let recovered = log.is_recovered_unsynced();
+        if recovered && !state.dirty {
             state.dirty = true;
             self.directory.on_appended(self, 0, true);
         }
+        if !std::mem::replace(&mut state.checkpoint_due, true) {
+            self.directory.on_checkpoint_due(self);
+        }
+        recovered
     }
 
     /// What the syncer has to make durable, and up to where that reaches.
     fn take_unsynced(&self) -> Option<Unsynced> {
         let mut state = self.state.lock();
         state.dirty = false;
-        state.log.take_unsynced()
+        let mut unsynced = state.writer.log_mut()?.take_unsynced()?;
+        unsynced.files.extend(state.identity.take_unsynced());
+        Some(unsynced)
     }
 
     /// Everything below `upto` is durable now.
     fn on_synced(self: &Arc<Self>, env: &Env, upto: LogPosition) {
         let mut state = self.state.lock();
-        state.log.on_synced(upto);
+        state.log_mut().on_synced(upto);
         if state.high_watermark.offset < upto.offset {
             self.advance_high_watermark(&mut state, upto);
         }
@@ -329,10 +398,10 @@ impl Partition {
     fn advance_high_watermark(&self, state: &mut State, to: LogPosition) {
         let from = state.high_watermark;
         assert!(from.offset <= to.offset, "the high watermark went backwards");
-        assert!(to.offset <= state.log.end().offset, "the high watermark passed the log's end");
+        assert!(to.offset <= state.log().end().offset, "the high watermark passed the log's end");
         state.high_watermark = to;
         // Nothing else moves it: what is stable is committed first.
-        let stable = state.log.last_stable_offset(to.offset);
+        let stable = state.log_mut().last_stable_offset(to.offset);
         let stable_before = std::mem::replace(&mut state.last_stable, stable);
         self.publish(state);
         // Across segments the difference is not known cheaply; whoever waits looks again.
@@ -348,24 +417,25 @@ impl Partition {
     }
 
     fn roll(self: &Arc<Self>, env: &Env, state: &mut State) {
-        if state.log.is_syncing() {
+        if state.log().is_syncing() {
             state.roll = Roll::AfterSync;
             return;
         }
         state.roll = Roll::Running;
-        let (plan, partition) = (state.log.roll_plan(), Arc::clone(self));
-        let (disk, process) = (Arc::clone(&env.disk), Arc::clone(&env.process));
+        let (plan, partition) = (state.log_mut().roll_plan(), Arc::clone(self));
+        let env_of_roll = env.clone();
         // Free: one roll at a time, and nobody waits for its end before appends have ended.
         let rolling = Arc::clone(&self.rolling).try_lock_owned().ok();
         env.spawn.spawn(
             "roll",
             Box::pin(async move {
                 let _rolling = rolling;
-                match plan.prepare(&disk).await {
+                match plan.prepare(&env_of_roll.disk).await {
                     Ok(fresh) => partition.on_rolled(Ok(fresh)),
                     Err(RollError::Create(error)) => partition.on_rolled(Err(error)),
                     Err(RollError::Sync(error)) => {
-                        process.halt(&format!("could not make a segment durable: {error}"));
+                        let why = format!("could not make a segment durable: {error}");
+                        partition.directory.fail(&env_of_roll, &why).await;
                     }
                 }
             }),
@@ -376,19 +446,20 @@ impl Partition {
         let mut state = self.state.lock();
         match fresh {
             Ok(fresh) => {
-                state.log.roll(fresh);
+                state.log_mut().roll(fresh);
                 state.roll = Roll::Idle;
-                self.view.store(Arc::new(state.log.view()));
+                self.view.store(Arc::new(state.log().view()));
                 self.publish(&state);
             }
             Err(error) => {
                 tracing::error!(partition = %self.name, %error, "roll failed");
-                state.log.abandon_roll();
-                state.roll = Roll::Failed(error.kind());
+                state.log_mut().abandon_roll();
+                let told = self.directory.space().refuses_after(error.kind());
+                state.roll = if told { Roll::Idle } else { Roll::Failed(error.kind()) };
             }
         }
         // The syncer got nothing from the log meanwhile, and may have been asked in vain.
-        if state.log.dirty_bytes() > 0 && !std::mem::replace(&mut state.dirty, true) {
+        if state.log().dirty_bytes() > 0 && !std::mem::replace(&mut state.dirty, true) {
             self.directory.on_appended(self, 0, true);
         }
         state.waiters.on_room();
@@ -403,7 +474,7 @@ impl Partition {
     /// has, or if the partition is gone.
     pub(crate) fn park_produce(&self, needed: Offset, waker: &Waker) {
         let mut state = self.state.lock();
-        if state.high_watermark.offset < needed && !self.is_gone() {
+        if state.high_watermark.offset < needed && !self.is_gone() && !self.is_offline() {
             state.waiters.add_produce(needed, waker);
         } else {
             waker.wake_by_ref();
@@ -414,7 +485,9 @@ impl Partition {
     pub(crate) fn park_fetch(&self, seen: &Bounds, waiter: &Arc<FetchWaiter>) -> bool {
         let mut state = self.state.lock();
         // The last stable offset does not move while the high watermark stands still.
-        let parks = state.high_watermark.offset == seen.high_watermark.offset && !self.is_gone();
+        let parks = state.high_watermark.offset == seen.high_watermark.offset
+            && !self.is_gone()
+            && !self.is_offline();
         if parks {
             state.waiters.add_fetch(waiter);
         }
@@ -426,8 +499,8 @@ impl Partition {
     pub(crate) fn watch(&self, seen: &Bounds, signal: &Arc<Signal>, slot: SlotId) -> bool {
         let mut state = self.state.lock();
         let same = state.high_watermark.offset == seen.high_watermark.offset
-            && state.log.start_offset() == seen.log_start;
-        let watches = same && !self.is_gone();
+            && self.bounds().log_start == seen.log_start;
+        let watches = same && !self.is_gone() && !self.is_offline();
         if watches {
             state.waiters.add_session(signal, slot);
         }
@@ -451,26 +524,15 @@ impl Partition {
 
     /// Forgets producers that wrote nothing for `idle`.
     pub(crate) fn expire_producers(&self, now: Timestamp, idle: Duration) {
-        self.state.lock().log.expire_producers(now, idle);
+        if let Some(log) = self.state.lock().writer.log_mut() {
+            log.expire_producers(now, idle);
+        }
     }
 
-    /// Waits until no roll makes files in the directory. None begins any more once the partition is
+    /// Waits until neither a roll nor an opening makes files in the directory. None begins any more once the partition is
     /// gone, or once appends and syncs have ended.
     pub(crate) async fn roll_ended(&self) {
         drop(self.rolling.lock().await);
-    }
-
-    /// Writes where each leader epoch begins, unless the file says so already: most partitions see
-    /// no new epoch between two stops.
-    pub(crate) async fn write_epochs(&self, env: &Env) -> io::Result<()> {
-        let epochs = self.state.lock().log.leader_epochs().clone();
-        if epochs.entries().is_empty() {
-            return Ok(());
-        }
-        match env.disk.read_whole(&self.path.join(LEADER_EPOCH_CHECKPOINT)).await {
-            Ok(text) if text == epochs.encode().as_bytes() => Ok(()),
-            _ => epochs.write(&env.disk, &self.path).await,
-        }
     }
 
     /// The topic was deleted: no append is taken from now on.
@@ -481,7 +543,27 @@ impl Partition {
     }
 }
 
+impl Identity {
+    /// The file, for whoever syncs it.
+    fn take_unsynced(&mut self) -> Option<Arc<dyn File>> {
+        let Self::Unsynced(file) = self else { return None };
+        let file = Arc::clone(file);
+        *self = Self::Told;
+        Some(file)
+    }
+}
+
 impl State {
+    /// Of a partition whose log has been opened, as whoever appends or syncs has seen to.
+    fn log(&self) -> &Log {
+        self.writer.log().expect("the log was opened before")
+    }
+
+    /// As [`Self::log`], to change it.
+    fn log_mut(&mut self) -> &mut Log {
+        self.writer.log_mut().expect("the log was opened before")
+    }
+
     fn park(&mut self, waker: &Waker) -> Admission {
         self.waiters.add_append(waker);
         Admission::Parked

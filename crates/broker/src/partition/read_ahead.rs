@@ -1,10 +1,13 @@
 //! Bytes on their way from the device into the page cache, so that no loop ever waits for them.
 
+use std::io;
 use std::sync::Arc;
 
-use ottla_env::{Disk, DiskExt, Env, File, Part};
+use ottla_env::{DiskExt, Env, File, Part};
 use ottla_log::{ReadError, RecordSlice};
 use tokio::sync::Semaphore;
+
+use super::Partition;
 
 /// Records that are read from the device at once for one partition of a fetch: so much keeps a
 /// device busy, and a slow one does not delay the answer by more than it takes for that.
@@ -27,6 +30,8 @@ pub(crate) enum Cold {
     Log(ottla_log::Cold),
     /// Records that are to be sent.
     Records(ColdRecords),
+    /// What committed readers have to know of a log, nobody knows before it is open.
+    Writer(Arc<Partition>),
 }
 
 /// A range of a segment.
@@ -82,24 +87,30 @@ impl Cold {
             (Self::Records(one), Self::Records(other)) => {
                 Arc::ptr_eq(&one.file, &other.file) && one.at == other.at
             }
-            (Self::Log(_), Self::Records(_)) | (Self::Records(_), Self::Log(_)) => false,
+            (Self::Writer(one), Self::Writer(other)) => Arc::ptr_eq(one, other),
+            (Self::Log(_) | Self::Records(_) | Self::Writer(_), _) => false,
         }
     }
 
     fn units(&self) -> u32 {
         let len = match self {
-            Self::Log(_) => UNIT_BYTES,
+            Self::Log(_) | Self::Writer(_) => UNIT_BYTES,
             Self::Records(range) => u64::from(range.len),
         };
         let units = len.div_ceil(UNIT_BYTES).min(UNITS_MAX as u64);
         u32::try_from(units).expect("a few thousand")
     }
 
-    async fn warm(&self, disk: &Arc<dyn Disk>) -> Result<(), ReadError> {
+    async fn warm(&self, env: &Env) -> Result<(), ReadError> {
         match self {
-            Self::Log(cold) => cold.warm(disk).await,
+            Self::Log(cold) => cold.warm(&env.disk).await,
             Self::Records(range) => {
-                Ok(disk.cache_range(&range.file, range.at, range.len.into()).await?)
+                Ok(env.disk.cache_range(&range.file, range.at, range.len.into()).await?)
+            }
+            Self::Writer(partition) => {
+                // What became of it the next look finds out, unless it is as it was.
+                let full = |_| ReadError::Storage(io::ErrorKind::StorageFull.into());
+                partition.opened(env).await.map_err(full)
             }
         }
     }
@@ -120,10 +131,10 @@ impl ReadAhead {
     ///
     /// # Errors
     /// When the device cannot read them.
-    pub(crate) async fn warm(&self, disk: &Arc<dyn Disk>, cold: &Cold) -> Result<(), ReadError> {
+    pub(crate) async fn warm(&self, env: &Env, cold: &Cold) -> Result<(), ReadError> {
         let room = self.room.acquire_many(cold.units()).await;
         let _room = room.expect("nobody closes it");
-        cold.warm(disk).await
+        cold.warm(env).await
     }
 
     /// Begins to bring bytes into the page cache that will probably be asked for next, if there is
@@ -133,10 +144,10 @@ impl ReadAhead {
             return;
         }
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(cold.units()) else { return };
-        let disk = Arc::clone(&env.disk);
+        let reader = env.clone();
         let reading = async move {
             // Whoever asks for the bytes finds out by itself.
-            drop(cold.warm(&disk).await);
+            drop(cold.warm(&reader).await);
             drop(room);
         };
         env.spawn.spawn("read ahead", Box::pin(reading));
@@ -171,7 +182,7 @@ mod tests {
             let left = ahead.room.available_permits();
             assert!((UNITS_KEPT - units..UNITS_KEPT).contains(&left), "{left}");
             let huge = ColdRecords { file, at: 0, len: u32::MAX };
-            ahead.warm(&env.disk, &Cold::Records(huge)).await.unwrap();
+            ahead.warm(&env, &Cold::Records(huge)).await.unwrap();
             ahead.room.available_permits()
         });
         assert_eq!(left, UNITS_MAX);

@@ -1,20 +1,21 @@
 //! The partitions of this node, by topic name and by topic id.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ottla_env::{DiskExt, Env};
+use ottla_env::{DiskExt, Env, File, Open};
 use ottla_log::{
-    Checkpointed, DormantLog, Log, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata,
+    Checkpointed, DormantLog, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata,
 };
 use ottla_metadata::TopicConfig;
 use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
 
-use super::{Checkpoints, LogDirectory, Partition};
+use super::opening::Writer;
+use super::{Checkpoints, Identity, LogDirectory, Partition, Place};
 
 /// The local partitions of one topic.
 #[derive(Clone, Debug)]
@@ -22,18 +23,90 @@ pub(crate) struct TopicEntry {
     pub(crate) name: TopicName,
     pub(crate) id: TopicId,
     /// By partition number.
-    partitions: BTreeMap<PartitionId, Arc<Partition>>,
+    partitions: BTreeMap<PartitionId, Hosted>,
+}
+
+/// What became of a local partition.
+#[derive(Clone, Debug)]
+pub(super) enum Hosted {
+    Online(Arc<Partition>),
+    /// Its files in this directory are not what they should be.
+    Offline(PathBuf),
+}
+
+/// Why a partition is not here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// Nobody has put it here.
+    Unknown,
+    /// Its files are damaged.
+    Offline,
 }
 
 impl TopicEntry {
     /// A partition by the number that a request names; negative numbers name none.
-    pub(crate) fn partition(&self, index: i32) -> Option<&Arc<Partition>> {
-        self.partitions.get(&PartitionId::from_wire(index)?)
+    ///
+    /// # Errors
+    /// When there is none, or none that can be served.
+    pub(crate) fn partition(&self, index: i32) -> Result<&Arc<Partition>, Absent> {
+        let index = PartitionId::from_wire(index).ok_or(Absent::Unknown)?;
+        match self.partitions.get(&index) {
+            None => Err(Absent::Unknown),
+            Some(Hosted::Offline(_)) => Err(Absent::Offline),
+            Some(Hosted::Online(partition)) if partition.is_offline() => Err(Absent::Offline),
+            Some(Hosted::Online(partition)) => Ok(partition),
+        }
     }
 
+    /// Those that are not known to be offline since the start.
     pub(crate) fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
-        self.partitions.values()
+        self.partitions.values().filter_map(|hosted| match hosted {
+            Hosted::Online(partition) => Some(partition),
+            Hosted::Offline(_) => None,
+        })
     }
+
+    /// The partitions that cannot be served.
+    pub(crate) fn offline(&self) -> impl Iterator<Item = PartitionId> {
+        self.partitions.iter().filter_map(|(index, hosted)| match hosted {
+            Hosted::Online(partition) if !partition.is_offline() => None,
+            Hosted::Online(_) | Hosted::Offline(_) => Some(*index),
+        })
+    }
+
+    /// What is known of a partition.
+    pub(super) fn hosted(&self, index: PartitionId) -> Option<&Hosted> {
+        self.partitions.get(&index)
+    }
+
+    /// Every partition's directory.
+    pub(super) fn places(&self) -> impl Iterator<Item = (TopicPartition, &Path)> {
+        self.partitions.iter().map(|(index, hosted)| {
+            let name = TopicPartition { topic: self.name.clone(), partition: *index };
+            match hosted {
+                Hosted::Online(partition) => (name, partition.path()),
+                Hosted::Offline(path) => (name, path.as_path()),
+            }
+        })
+    }
+}
+
+/// Partitions of a topic that were opened.
+#[derive(Debug)]
+pub(super) struct OpenedTopic {
+    pub(super) name: TopicName,
+    pub(super) id: TopicId,
+    pub(super) partitions: Vec<(PartitionId, Hosted)>,
+}
+
+/// A partition that is to be opened.
+#[derive(Clone, Debug)]
+pub(super) struct ToOpen {
+    pub(super) name: TopicPartition,
+    pub(super) topic_id: TopicId,
+    pub(super) epoch: LeaderEpoch,
+    pub(super) log: LogConfig,
+    pub(super) settings: TopicConfig,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -76,63 +149,54 @@ impl Partitions {
         self.topics.load().by_id.get(&id).cloned()
     }
 
-    /// Opens, and makes where missing, one partition's log.
-    pub(crate) async fn open(
-        &self,
-        env: &Env,
-        place: &Path,
-        name: TopicPartition,
-        topic_id: TopicId,
-        epoch: LeaderEpoch,
-        (config, settings): (LogConfig, TopicConfig),
-    ) -> Result<Arc<Partition>, OpenLogError> {
-        let path = place.join(name.to_string());
+    /// Finds a partition's log, or makes it. Nothing is synced: neither what a killed process has
+    /// left, nor the names of what is new.
+    pub(super) async fn open(&self, env: &Env, it: ToOpen) -> Result<Arc<Partition>, OpenLogError> {
+        let path = self.directory.place().join(it.name.to_string());
         let known = identity_of(env, &path).await?;
-        if let Some(other) = known.filter(|known| *known != topic_id) {
-            set_stray_aside(env, &path, &name, other).await?;
+        if let Some(other) = known.filter(|known| *known != it.topic_id) {
+            // What the checkpoints say is of the other one.
+            let forgotten = self.checkpoints().forget(env, std::slice::from_ref(&it.name));
+            forgotten.await?;
+            set_stray_aside(env, &path, &it.name, Some(other)).await?;
         }
-        let log = self.open_log(env, &name, &path, config).await?;
-        if known != Some(topic_id) {
-            PartitionMetadata { topic_id }.write(&env.disk, &path).await?;
+        let checkpointed = self.directory.checkpointed(&it.name);
+        let mut log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
+        log.take_leftovers().remove(&env.disk).await;
+        let empty = log.is_settled() && log.start_offset() == log.end().offset;
+        let mut writer = Writer::take(env, log).await?;
+        if let Some(end) = writer.idle_end() {
+            // A kill has not met it: it may as well be closed again, and there are many such.
+            let clean = Checkpointed { clean: true, ..checkpointed };
+            let again = DormantLog::survey(&env.disk, &path, it.log, clean).await?;
+            if again.is_settled() && again.end() == end {
+                writer = Writer::Dormant(again);
+            }
         }
+        let identity = match known {
+            Some(id) if id == it.topic_id => Identity::Told,
+            _ if empty => Identity::Untold,
+            _ => Identity::Unsynced(write_identity(env, &path, it.topic_id).await?),
+        };
         let directory = Arc::clone(&self.directory);
-        let partition = Partition::new(name, topic_id, path, directory, log, epoch, settings);
-        let partition = Arc::new(partition);
-        partition.sync_recovered();
-        Ok(partition)
-    }
-
-    async fn open_log(
-        &self,
-        env: &Env,
-        name: &TopicPartition,
-        path: &Path,
-        config: LogConfig,
-    ) -> Result<Log, OpenLogError> {
-        let log_start = self.checkpoints().of(name).log_start;
-        let known = Checkpointed { log_start, ..Checkpointed::default() };
-        let mut dormant = DormantLog::survey(&env.disk, path, config, known).await?;
-        dormant.take_leftovers().remove(&env.disk).await;
-        let mut log = dormant.open(&env.disk).await?;
-        if let Some(unsynced) = log.take_unsynced() {
-            unsynced.make_durable(&env.disk).await?;
-            log.on_synced(unsynced.upto);
-        }
-        Ok(log)
+        let place = Place { path, writer, identity };
+        Ok(Arc::new(Partition::new(it.name, it.topic_id, directory, place, it.epoch, it.settings)))
     }
 
     /// Shows topics to requests; partitions that a topic had already stay.
-    pub(crate) fn insert(&self, opened: Vec<(TopicName, TopicId, Vec<Arc<Partition>>)>) {
+    pub(super) fn insert(&self, opened: Vec<OpenedTopic>) {
         let mut topics = Topics::clone(&self.topics.load());
-        for (name, id, opened) in opened {
+        for OpenedTopic { name, id, partitions: opened } in opened {
             let mut entry = topics.by_id.get(&id).map_or_else(
                 || TopicEntry { name: name.clone(), id, partitions: BTreeMap::new() },
                 |entry| TopicEntry::clone(entry),
             );
-            for partition in opened {
-                assert_eq!(partition.topic_id(), id, "a partition of another topic");
-                entry.partitions.insert(partition.name().partition, partition);
+            for (_, hosted) in &opened {
+                if let Hosted::Online(partition) = hosted {
+                    assert_eq!(partition.topic_id(), id, "a partition of another topic");
+                }
             }
+            entry.partitions.extend(opened);
             let entry = Arc::new(entry);
             topics.by_name.insert(name, Arc::clone(&entry));
             topics.by_id.insert(id, entry);
@@ -161,43 +225,30 @@ impl Partitions {
 
     /// Forgets the producers that wrote nothing for `idle`, in every partition.
     pub(crate) fn expire_producers(&self, now: Timestamp, idle: Duration) {
-        for partition in self.topics.load_full().by_id.values().flat_map(|entry| entry.partitions())
-        {
+        for partition in self.all() {
             partition.expire_producers(now, idle);
         }
     }
 
-    /// Waits for the rolls of all partitions and leaves their epochs to whoever reads the folder
-    /// next; no appends may come any more.
-    pub(crate) async fn close(&self, env: &Env) {
-        let topics = self.topics.load_full();
-        for partition in topics.by_id.values().flat_map(|entry| entry.partitions()) {
-            partition.roll_ended().await;
-            if let Err(error) = partition.write_epochs(env).await {
-                // Nothing of ours needs the file, and Kafka makes it again from the batches.
-                tracing::warn!(partition = %partition.name(), %error, "epochs not written");
-            }
-        }
+    /// Whether the directory of that name is a partition's of this node.
+    pub(super) fn hosts(&self, name: &TopicPartition) -> bool {
+        self.topic(name.topic.as_str()).is_some_and(|topic| topic.hosted(name.partition).is_some())
     }
 
-    /// Moves a removed partition's directory out of the way of a namesake, durably.
-    pub(crate) async fn set_aside(env: &Env, partition: &Partition) -> io::Result<PathBuf> {
-        partition.roll_ended().await;
-        partition.deletion_ended().await;
-        let aside = Self::aside_path(env, partition);
-        env.disk.move_to(partition.path(), &aside).await?;
-        if let Some(directory) = aside.parent() {
-            env.disk.sync_names(directory).await?;
-        }
-        Ok(aside)
-    }
-
-    /// `<topic>-<n>.<uuid>-delete`, as Kafka spells it.
-    fn aside_path(env: &Env, partition: &Partition) -> PathBuf {
+    /// Moves a removed partition's directory out of the way of a namesake. Not durably: the caller
+    /// syncs the names.
+    pub(super) async fn set_aside(
+        env: &Env,
+        name: &TopicPartition,
+        path: &Path,
+    ) -> io::Result<PathBuf> {
         let high = env.rng.next(ottla_env::Purpose::Uuid);
         let low = env.rng.next(ottla_env::Purpose::Uuid);
+        // As Kafka spells it.
         let suffix = format!(".{high:016x}{low:016x}-delete");
-        partition.path().with_file_name(name_aside(partition.name(), &suffix))
+        let aside = path.with_file_name(name_aside(name, &suffix));
+        env.disk.move_to(path, &aside).await?;
+        Ok(aside)
     }
 }
 
@@ -211,7 +262,8 @@ fn name_aside(name: &TopicPartition, suffix: &str) -> String {
     aside + &rest
 }
 
-/// Whose directory this is; `None` if it is not there, or nobody's yet.
+/// Whose directory this is; `None` if it is not there, or nobody's yet. A file that does not parse
+/// does not exist: it is not synced before something in its directory is.
 async fn identity_of(env: &Env, path: &Path) -> io::Result<Option<TopicId>> {
     let text = match env.disk.read_whole(&path.join(PARTITION_METADATA)).await {
         Ok(text) => text,
@@ -219,17 +271,31 @@ async fn identity_of(env: &Env, path: &Path) -> io::Result<Option<TopicId>> {
         Err(error) => return Err(error),
     };
     let parsed = PartitionMetadata::parse(&String::from_utf8_lossy(&text));
-    parsed.map(|metadata| Some(metadata.topic_id)).map_err(io::Error::other)
+    Ok(parsed.ok().map(|metadata| metadata.topic_id))
 }
 
-/// Another topic of the same name left its directory here: kept, under Kafka's name for such, for
-/// a person to decide.
-async fn set_stray_aside(
+/// Says in the page cache whose directory it is. Nothing in it is acknowledged before the file and
+/// its name are durable.
+pub(super) async fn write_identity(
+    env: &Env,
+    path: &Path,
+    topic_id: TopicId,
+) -> io::Result<Arc<dyn File>> {
+    let file = env.disk.open_file(&path.join(PARTITION_METADATA), Open::Ensure).await?;
+    let text = PartitionMetadata { topic_id }.encode();
+    env.disk.truncate_to(&file, 0).await?;
+    file.write_at(0, &[IoSlice::new(text.as_bytes())])?;
+    Ok(file)
+}
+
+/// A directory that no topic claims is kept, under Kafka's name for such, for a person to decide.
+pub(super) async fn set_stray_aside(
     env: &Env,
     path: &Path,
     name: &TopicPartition,
-    id: TopicId,
+    id: Option<TopicId>,
 ) -> io::Result<()> {
+    let id = id.unwrap_or_else(|| env.rng.uuid());
     let suffix = format!(".{:032x}-stray", u128::from_be_bytes(*id.as_bytes()));
     let aside = path.with_file_name(name_aside(name, &suffix));
     tracing::warn!(from = %path.display(), to = %aside.display(), "stray partition set aside");

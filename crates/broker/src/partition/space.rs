@@ -4,6 +4,7 @@
 //! checkpoints, indexes, and the batches that are under way when the end is seen. Others may take
 //! it all the same, so an append that finds no space is an ordinary refusal, too.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -99,8 +100,18 @@ impl SpaceWatch {
         }
     }
 
+    /// Something that appends wait for has failed; if for want of space, they are refused for a
+    /// while from now on, and this says so.
+    pub(super) fn refuses_after(&self, failure: ErrorKind) -> bool {
+        let no_space = matches!(failure, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        if no_space {
+            self.on_none_found();
+        }
+        no_space
+    }
+
     /// An append has found no space.
-    fn on_none_found(&self) {
+    pub(super) fn on_none_found(&self) {
         self.found_none.store(true, Ordering::Relaxed);
         self.limit.store(0, Ordering::Relaxed);
         self.asked.notify_one();
@@ -174,7 +185,7 @@ impl Partition {
     /// for a while.
     pub(super) fn on_no_space(self: &Arc<Self>, env: &Env, state: &State) {
         self.directory.space().on_none_found();
-        let (plan, partition) = (state.log.cut_plan(), Arc::clone(self));
+        let (plan, partition) = (state.log().cut_plan(), Arc::clone(self));
         let (disk, process) = (Arc::clone(&env.disk), Arc::clone(&env.process));
         // Whoever waits for rolls before it moves the directory or stops waits for this, too.
         let held = Arc::clone(&self.rolling).try_lock_owned();
@@ -185,7 +196,7 @@ impl Partition {
                 Err(_) => Arc::clone(&partition.rolling).lock_owned().await,
             };
             match plan.perform(&disk).await {
-                Ok(()) => partition.state.lock().log.on_cut(),
+                Ok(()) => partition.state.lock().log_mut().on_cut(),
                 Err(error) => {
                     let name = &partition.name;
                     process.halt(&format!("cannot cut off the torn end of {name}: {error}"));

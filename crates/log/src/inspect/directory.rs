@@ -17,6 +17,15 @@ use crate::{LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA};
 /// Digits of an offset in a file's name.
 const OFFSET_DIGITS: usize = 20;
 
+/// What files are called that keep the damaged bytes of a segment.
+const DAMAGED_PREFIX: &str = ".ottla-damaged-";
+
+/// The name of the file that keeps the bytes of a segment from `position` on.
+#[must_use]
+pub fn damaged_name(segment_base: Offset, position: u64) -> String {
+    format!("{DAMAGED_PREFIX}{:0OFFSET_DIGITS$}-{position}", segment_base.get())
+}
+
 /// What a file is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileKind {
@@ -43,6 +52,17 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    /// As [`of`](Self::of), and of files that are on their way out, or were kept aside when a log
+    /// was mended: what they were.
+    #[must_use]
+    pub fn of_any(name: &str) -> Option<Self> {
+        let aside = name.strip_prefix(DAMAGED_PREFIX).and_then(|rest| rest.split_once('-'));
+        match aside {
+            Some((base, _)) => offset_of(base).map(Self::Segment),
+            None => Self::of(name.strip_suffix(".deleted").unwrap_or(name)),
+        }
+    }
+
     /// `None` for a name that is none of Kafka's binary or checkpoint files.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
@@ -188,6 +208,16 @@ mod tests {
 
     fn check(name: &str, expected: Option<FileKind>) {
         assert_eq!(FileKind::of(name), expected, "{name}");
+    }
+
+    #[test]
+    fn files_kept_aside_are_what_they_were() {
+        let segment = Some(FileKind::Segment(Offset::new(42)));
+        assert_eq!(FileKind::of_any(&damaged_name(Offset::new(42), 7)), segment);
+        assert_eq!(FileKind::of_any("00000000000000000042.log.deleted"), segment);
+        assert_eq!(FileKind::of_any("00000000000000000042.log"), segment);
+        assert_eq!(FileKind::of(&damaged_name(Offset::new(42), 7)), None, "a log has none of it");
+        assert_eq!(FileKind::of_any(".ottla-damaged-42-7"), None);
     }
 
     #[test]

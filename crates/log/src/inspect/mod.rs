@@ -18,9 +18,9 @@ mod verify_directory;
 pub use derived::{
     SnapshotProducer, aborted_entries, offset_entries, snapshot_producers, time_entries,
 };
-pub use directory::{FileKind, PartitionFiles, partition_of};
+pub use directory::{FileKind, PartitionFiles, damaged_name, partition_of};
 pub use reader::{Damage, Found, SegmentReader};
-pub use recover::{Lost, Mend, RecoverError, Recovered, RecoveryPlan, damaged_name};
+pub use recover::{Lost, Mend, RecoverError, Recovered, RecoveryPlan};
 pub use trouble::{Finding, Severity, Trouble};
 pub use verify::{Known, Totals, Verified, verify_partition, verify_segment};
 pub use verify_directory::{LogDirectory, verify_directory};

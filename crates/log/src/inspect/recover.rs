@@ -13,7 +13,7 @@ use ottla_env::{Disk, DiskExt, File, Open};
 use ottla_records::{HEADER_BYTES, is_old_message, old_message_size};
 use ottla_types::{Offset, TopicPartition};
 
-use super::directory::{partition_of, read_if_there};
+use super::directory::{damaged_name, partition_of, read_if_there};
 use super::{Damage, FileKind, Found, PartitionFiles, SegmentReader};
 use crate::{
     HIGH_WATERMARK_CHECKPOINT, LEADER_EPOCH_CHECKPOINT, LOG_START_CHECKPOINT, LeaderEpochCache,
@@ -77,12 +77,6 @@ pub struct Recovered {
     pub kept: Vec<PathBuf>,
     /// Derived files that are gone; a node makes them again.
     pub removed: Vec<PathBuf>,
-}
-
-/// The name of the file that keeps the damaged bytes of a segment.
-#[must_use]
-pub fn damaged_name(segment_base: Offset, position: u64) -> String {
-    format!(".ottla-damaged-{:020}-{position}", segment_base.get())
 }
 
 impl RecoveryPlan {

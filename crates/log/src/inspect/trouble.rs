@@ -40,7 +40,7 @@ pub enum Trouble {
     Records { offset: Offset, why: String },
     #[error("the segment begins before offset {expected}, where the one before it ends")]
     Overlap { expected: Offset },
-    #[error("{} not there, as after compaction", span(*from, *upto))]
+    #[error("{} missing, as after compaction", span(*from, *upto))]
     Gap { from: Offset, upto: Offset },
     #[error("leader epoch {epoch} follows {before}, which is newer")]
     EpochOrder { epoch: LeaderEpoch, before: LeaderEpoch },
@@ -64,8 +64,6 @@ pub enum Trouble {
     SnapshotProducer { producer: ProducerId },
     #[error(transparent)]
     Text(#[from] ParseFileError),
-    #[error("the file is no text")]
-    NotText,
     #[error(
         "everything below offset {recovery_point} was on stable storage, and the log ends at {end}"
     )]

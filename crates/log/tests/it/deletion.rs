@@ -164,7 +164,7 @@ fn ages_are_looked_for_as_far_as_segments_are_old() {
     };
     let sealed = |older: Option<i64>| {
         let older = older.map(|second| Timestamp::from_millis(second * 1_000));
-        now(log.view().sealed_facts(&disk.ports(), older)).unwrap()
+        now(log.view().sealed_facts(&disk.ports(), older, NOW)).unwrap()
     };
     let ends: Vec<i64> = bases(&disk, ".log")[1..].iter().map(|base| base - 1).collect();
     assert_eq!(seconds(sealed(None)), [None, None, None]);
@@ -184,5 +184,20 @@ fn a_deleted_record_is_not_found_by_its_time() {
         assert!(log.advance_start(Offset::new(start)).is_empty());
         let found = now(log.view().first_since(&disk.ports(), NOW, log.end())).unwrap();
         assert_eq!(found.map(|found| found.offset.get()), (start < 3).then_some(start));
+    }
+}
+
+#[test]
+fn a_segment_without_times_is_as_old_as_the_first_look_at_it() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    for _ in 0..20 {
+        // -1 seconds: no timestamp.
+        append(&disk, &mut log, &at_second(-1)).unwrap();
+    }
+    for (look, expected) in [(50, 50), (60, 50), (70, 50)] {
+        let (older, look) = (Timestamp::from_millis(10), Timestamp::from_millis(look));
+        let facts = now(log.view().sealed_facts(&disk.ports(), Some(older), look)).unwrap();
+        assert_eq!(facts[0].newest, Some(Timestamp::from_millis(expected)));
     }
 }

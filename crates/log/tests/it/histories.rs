@@ -1,11 +1,13 @@
 //! Random lives of a log, against a list of what was appended.
 
-use ottla_log::{Appended, Log};
+use ottla_log::{Appended, Checkpointed, Log};
 use ottla_records::BuiltBatch;
 use ottla_types::Offset;
 
 use crate::memory_disk::MemoryDisk;
-use crate::support::{append, batch, contents, now, numbered, open, sync};
+use crate::support::{
+    append, batch, checkpoint, contents, now, numbered, open, reopen, stop, sync,
+};
 
 struct Dice(u64);
 
@@ -29,13 +31,16 @@ struct Life {
     sent: Option<(BuiltBatch, i64)>,
     sequence: i32,
     names: usize,
+    /// What the host has written down.
+    known: Checkpointed,
 }
 
 impl Life {
     fn begin() -> Self {
         let disk = MemoryDisk::default();
         let log = open(&disk);
-        Self { disk, log, appended: vec![], durable: 0, sent: None, sequence: 0, names: 0 }
+        let known = Checkpointed::default();
+        Self { disk, log, appended: vec![], durable: 0, sent: None, sequence: 0, names: 0, known }
     }
 
     fn values(&mut self, dice: &mut Dice) -> Vec<String> {
@@ -94,9 +99,40 @@ impl Life {
         self.reopen();
     }
 
+    fn checkpoint(&mut self) {
+        self.known = checkpoint(&self.disk, &mut self.log);
+        self.durable = self.appended.len();
+    }
+
+    /// A clean stop, and a start.
+    fn restart(self) -> Self {
+        let Self { disk, log, appended, sent, sequence, names, .. } = self;
+        let known = stop(&disk, log);
+        let log = reopen(&disk, known).unwrap();
+        let durable = appended.len();
+        let known = Checkpointed { clean: false, ..known };
+        let mut life = Self { disk, log, appended, durable, sent, sequence, names, known };
+        life.compare_with_all_batches();
+        life.forget_from(durable);
+        life.check();
+        life
+    }
+
+    /// A start that believes checkpoints is no other than one that reads every batch.
+    fn compare_with_all_batches(&self) {
+        let whole = self.disk.copy();
+        let derived = |path: &&String| !path.ends_with(".log");
+        whole.list().iter().filter(derived).for_each(|path| whole.remove(path));
+        let expected = open(&whole);
+        assert_eq!(self.log.end(), expected.end());
+        assert_eq!(self.log.producers(), expected.producers());
+        assert_eq!(self.log.leader_epochs(), expected.leader_epochs());
+    }
+
     /// What was not synced may be gone, from the end only.
     fn reopen(&mut self) {
-        self.log = open(&self.disk);
+        self.log = reopen(&self.disk, self.known).unwrap();
+        self.compare_with_all_batches();
         let left = usize::try_from(self.log.end().offset.get()).unwrap();
         assert!(left >= self.durable, "{left} records of {} durable ones", self.durable);
         self.forget_from(left);
@@ -105,12 +141,15 @@ impl Life {
     }
 
     fn truncate(self, dice: &mut Dice) -> Self {
-        let Self { disk, mut log, appended, durable, sent, sequence, names } = self;
+        let Self { disk, mut log, appended, durable, sent, sequence, names, mut known } = self;
         sync(&disk, &mut log);
         let to = Offset::new(i64::try_from(dice.roll(appended.len() + 1)).unwrap());
+        log.lower_recovery_point(to);
+        known.recovery_point = known.recovery_point.min(Some(log.recovery_point()));
         let log = now(log.truncate(&disk.ports(), to)).unwrap();
         let left = usize::try_from(log.end().offset.get()).unwrap();
-        let mut life = Self { disk, log, appended, durable, sent, sequence, names };
+        let mut life = Self { disk, log, appended, durable, sent, sequence, names, known };
+        life.compare_with_all_batches();
         life.durable = left;
         life.forget_from(left);
         life.check();
@@ -141,7 +180,7 @@ impl Life {
 
 #[test]
 fn nothing_durable_is_lost_and_nothing_comes_back() {
-    for seed in 1..=400 {
+    for seed in 1..=200 {
         let mut dice = Dice(seed * 0x9e37_79b9);
         let mut life = Life::begin();
         for _ in 0..60 {
@@ -150,6 +189,8 @@ fn nothing_durable_is_lost_and_nothing_comes_back() {
                 1 => life.reopen(),
                 2 | 3 => life.sync(),
                 4 => life.resend(),
+                6 => life.checkpoint(),
+                7 if dice.roll(3) == 0 => life = life.restart(),
                 5 if dice.roll(3) == 0 => life = life.truncate(&mut dice),
                 _ => life.append(&mut dice),
             }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use ottla_env::{DiskExt, Open};
 use ottla_log::inspect::{
-    Finding, Known, LogDirectory, Severity, Totals, Trouble, partition_of, verify_directory,
-    verify_partition,
+    Finding, Found, Known, LogDirectory, SegmentReader, Severity, Totals, Trouble, partition_of,
+    verify_directory, verify_partition,
 };
 use ottla_testkit::apache_folder;
 use ottla_types::Offset;
@@ -77,6 +78,56 @@ fn check_flips(path: &str, range: std::ops::Range<usize>, least: Severity) {
         let worst = findings.iter().map(|finding| finding.severity).max();
         assert!(worst >= Some(least), "{path} byte {at}: {findings:?}");
     }
+}
+
+/// Whatever is in a file, all of it is either good batches or damage, and reading ends.
+#[test]
+fn every_byte_is_accounted_for() {
+    let whole = apache().content("data/transactions-0/00000000000000000004.log");
+    let mut state = 9_u64;
+    let mut dice = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for _ in 0..2_000 {
+        let mut bytes = whole.clone();
+        for _ in 0..=dice(3) {
+            let at = dice(bytes.len());
+            match dice(4) {
+                0 => bytes[at] = bytes[at].wrapping_add(u8::try_from(1 + dice(255)).unwrap()),
+                1 => bytes.truncate(at.max(1)),
+                2 => drop(bytes.drain(at..bytes.len().min(at + 1 + dice(90)))),
+                _ => drop(bytes.splice(at..at, whole[..dice(whole.len())].iter().copied())),
+            }
+            bytes.push(0);
+        }
+        check_accounted(&bytes);
+    }
+}
+
+fn check_accounted(bytes: &[u8]) {
+    let disk = MemoryDisk::default();
+    disk.put("data/t-0/00000000000000000004.log", bytes);
+    let ports = disk.ports();
+    let path = Path::new("data/t-0/00000000000000000004.log");
+    let file = now(ports.open_file(path, Open::Existing)).unwrap();
+    let mut reader = now(SegmentReader::new(&ports, file, Offset::new(4), None)).unwrap();
+    let (mut at, mut next) = (0, 4);
+    while let Some(found) = now(reader.next()).unwrap() {
+        match found {
+            Found::Batch { position, batch } => {
+                assert!(position == at && batch.crc_matches());
+                assert!(batch.header.base_offset.get() >= next, "offsets grow");
+                next = batch.header.last_offset().get() + 1;
+                at += u64::from(batch.header.size);
+            }
+            Found::Damage(damage) => {
+                assert!(damage.position == at && damage.bytes > 0);
+                at += damage.bytes;
+            }
+        }
+    }
+    assert_eq!(at, bytes.len() as u64);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A log seen from outside, on a disk that can crash.
 
 #[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod deletion;

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
@@ -21,6 +21,8 @@ struct World {
     full: AtomicBool,
     fail_syncs: AtomicBool,
     cold: AtomicBool,
+    opens: AtomicU64,
+    bytes_read: AtomicU64,
     locked: AtomicBool,
     /// Changes that it still makes, and one more; 0 for ever.
     changes_left: AtomicUsize,
@@ -98,6 +100,27 @@ impl MemoryDisk {
     /// Reads from the cache find nothing until the disk has read the file.
     pub(crate) fn cool(&self) {
         self.0.cold.store(true, Ordering::Relaxed);
+    }
+
+    /// Another disk with the same files, all of them durable.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::default();
+        for path in self.list() {
+            copy.put(&path, &self.content(&path));
+        }
+        copy
+    }
+
+    pub(crate) fn remove(&self, path: &str) {
+        for names in [&self.0.names, &self.0.durable] {
+            names.lock().unwrap().files.remove(Path::new(path));
+        }
+    }
+
+    /// Files that were opened since the last question, and bytes that were read.
+    pub(crate) fn take_reads(&self) -> (u64, u64) {
+        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
+        (take(&self.0.opens), take(&self.0.bytes_read))
     }
 
     pub(crate) fn content(&self, path: &str) -> Vec<u8> {
@@ -209,6 +232,8 @@ impl File for MemoryFile {
         let bytes = self.bytes.lock().unwrap();
         let from = bytes.get(usize::try_from(at).unwrap()..).unwrap_or_default();
         let len = from.len().min(buffer.len());
+        let world = self.world.upgrade().unwrap();
+        world.bytes_read.fetch_add(len as u64, Ordering::Relaxed);
         buffer[..len].copy_from_slice(&from[..len]);
         Ok(CachedRead::Ready(len))
     }
@@ -225,6 +250,7 @@ impl File for MemoryFile {
 
 impl Disk for MemoryDisk {
     fn open(&self, path: &Path, how: Open, to: Reply<io::Result<Arc<dyn File>>>) {
+        self.0.opens.fetch_add(1, Ordering::Relaxed);
         to.send(self.open_now(path, how));
     }
 

@@ -159,6 +159,29 @@ fn whatever_is_overwritten_the_rest_is_kept() {
     }
 }
 
+/// Larger than what is read at once, with damage across the seam.
+#[test]
+fn a_large_segment_is_read_in_pieces() {
+    let one = batch(&["x".repeat(99_937).as_str()]).bytes().to_vec();
+    let mut bytes = Vec::new();
+    for offset in 0..100_i64 {
+        let at = bytes.len();
+        bytes.extend_from_slice(&one);
+        bytes[at..at + 8].copy_from_slice(&offset.to_be_bytes());
+    }
+    assert_eq!(bytes.len() / 100, one.len());
+    let seam = 4 << 20;
+    for (from, upto) in [(seam - 10, seam + 10), (seam - 700_000, seam + 500_000), (9, 9_000_000)] {
+        let mut damaged = bytes.clone();
+        damaged[from..upto].fill(0);
+        let disk = MemoryDisk::default();
+        disk.put(&path_of(Offset::ZERO), &damaged);
+        let offset = |at: usize| Offset::new(i64::try_from(at / one.len()).unwrap());
+        let lost = Lost { from: offset(from), upto: Some(offset(upto - 1).next()) };
+        assert_eq!(plan(&disk).lost(Mend::SkipDamage), [lost], "{from} {upto}");
+    }
+}
+
 #[test]
 fn a_value_that_looks_like_a_batch_is_not_taken_for_one() {
     let disk = MemoryDisk::default();

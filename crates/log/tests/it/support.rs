@@ -4,7 +4,9 @@ use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use ottla_log::{AppendError, Appended, Log, LogConfig, OpenLogError};
+use ottla_log::{
+    AppendError, Appended, CheckpointPlan, Checkpointed, DormantLog, Log, LogConfig, OpenLogError,
+};
 use ottla_records::{BatchBuilder, BatchOptions, Batches, BuiltBatch, NewRecord, ProducerStamp};
 use ottla_types::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
@@ -88,6 +90,45 @@ pub(crate) fn sync(disk: &MemoryDisk, log: &mut Log) {
     if let Some(unsynced) = log.take_unsynced() {
         now(unsynced.make_durable(&disk.ports())).unwrap();
         log.on_synced(unsynced.upto);
+    }
+}
+
+/// A log that is opened with what its host knows.
+pub(crate) fn reopen(disk: &MemoryDisk, known: Checkpointed) -> Result<Log, OpenLogError> {
+    let ports = disk.ports();
+    let dormant = now(DormantLog::survey(&ports, Path::new(DIRECTORY), SMALL, known))?;
+    let mut log = now(dormant.open(&ports))?;
+    sync(disk, &mut log);
+    Ok(log)
+}
+
+/// Makes a checkpoint, as a host does; what it would write down.
+pub(crate) fn checkpoint(disk: &MemoryDisk, log: &mut Log) -> Checkpointed {
+    let plan = log.begin_checkpoint();
+    finish(disk, log, plan)
+}
+
+/// Stops cleanly.
+pub(crate) fn stop(disk: &MemoryDisk, mut log: Log) -> Checkpointed {
+    let plan = log.begin_closing_checkpoint();
+    Checkpointed { clean: true, ..finish(disk, &mut log, plan) }
+}
+
+fn finish(disk: &MemoryDisk, log: &mut Log, plan: Option<CheckpointPlan>) -> Checkpointed {
+    let ports = disk.ports();
+    if let Some(mut plan) = plan {
+        if let Some(unsynced) = plan.unsynced.take() {
+            now(unsynced.make_durable(&ports)).unwrap();
+            log.on_synced(unsynced.upto);
+        }
+        let written = now(plan.write(&ports)).unwrap();
+        now(written.make_durable(&ports)).unwrap();
+        now(log.on_checkpointed(written).remove(&ports));
+    }
+    Checkpointed {
+        recovery_point: Some(log.recovery_point()),
+        log_start: Some(log.start_offset()),
+        ..Checkpointed::default()
     }
 }
 

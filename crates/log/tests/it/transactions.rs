@@ -18,12 +18,12 @@ fn stamp(producer: i64, sequence: Option<i32>) -> Option<ProducerStamp> {
     })
 }
 
-fn data(producer: i64, sequence: i32) -> BuiltBatch {
+pub(crate) fn data(producer: i64, sequence: i32) -> BuiltBatch {
     let producer = stamp(producer, Some(sequence));
     build(BatchOptions { producer, transactional: true, ..Default::default() }, &["a", "b"])
 }
 
-fn marker(producer: i64, kind: ControlType) -> BuiltBatch {
+pub(crate) fn marker(producer: i64, kind: ControlType) -> BuiltBatch {
     let options = BatchOptions {
         producer: stamp(producer, None),
         transactional: true,

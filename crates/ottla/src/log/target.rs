@@ -52,7 +52,7 @@ impl Target {
         if TEXTS.contains(&name.as_str()) {
             return Ok(Self::Text(path.to_owned()));
         }
-        let kind = FileKind::of(&name).ok_or_else(|| LogError::OtherFile(path.to_owned()))?;
+        let kind = FileKind::of_any(&name).ok_or_else(|| LogError::OtherFile(path.to_owned()))?;
         Ok(Self::File(path.to_owned(), kind))
     }
 }

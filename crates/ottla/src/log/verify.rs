@@ -81,11 +81,19 @@ pub(super) async fn run(
     for path in &arguments.paths {
         let shown = path.display().to_string();
         let target = Target::find(&env.disk, path).await?;
-        let running = matches!(&target, Target::LogDirectory(directory) if directory.running);
+        let known = match &target {
+            Target::Partition(files) => known_of(&env.disk, files).await,
+            Target::LogDirectory(directory) => {
+                Known { running: directory.running, ..Known::default() }
+            }
+            Target::File(..) | Target::Text(_) => Known::default(),
+        };
+        let known = Known { deep: arguments.deep, ..known };
+        let running = known.running;
         let beside = if running { ", beside a running node" } else { "" };
         let fields = [("path", Json::text(&shown)), ("running", Json::Bool(running))];
         all.output.section(&format!("{shown}{beside}"), &fields, &FINDINGS)?;
-        totals += verify(&env.disk, target, arguments.deep, path, &mut all).await?;
+        totals += verify(&env.disk, target, known, path, &mut all).await?;
         if let Some(error) = all.failed.take() {
             return Err(error.into());
         }
@@ -96,16 +104,19 @@ pub(super) async fn run(
 async fn verify(
     disk: &Arc<dyn Disk>,
     target: Target,
-    deep: bool,
+    known: Known,
     path: &Path,
     all: &mut Verifying<'_>,
 ) -> Result<Totals, LogError> {
-    let mut report = |finding| all.tell(&finding);
+    let (deep, mut report) = (known.deep, |finding| all.tell(&finding));
     let verified = match target {
         Target::LogDirectory(directory) => {
             verify_directory(disk, &directory, deep, &mut report).await
         }
-        Target::Partition(files) => partition(disk, &files, deep, &mut report).await,
+        Target::Partition(files) => {
+            let verified = verify_partition(disk, &files.directory, known, &mut report).await;
+            verified.map(|verified| verified.totals)
+        }
         Target::File(path, FileKind::Segment(base)) => {
             verify_segment(disk, &path, base, deep, &mut report).await
         }
@@ -120,17 +131,11 @@ async fn verify(
 }
 
 /// A partition is judged by what the log directory that it lies in says of it.
-async fn partition(
-    disk: &Arc<dyn Disk>,
-    files: &PartitionFiles,
-    deep: bool,
-    report: &mut dyn FnMut(Finding),
-) -> std::io::Result<Totals> {
+async fn known_of(disk: &Arc<dyn Disk>, files: &PartitionFiles) -> Known {
     let directory = LogDirectory::read(disk, &parent_of(&files.directory)).await.ok().flatten();
     let partition = partition_of(&name_of(&files.directory));
     let known = directory.zip(partition).map(|(directory, partition)| directory.known(&partition));
-    let known = Known { deep, ..known.unwrap_or_default() };
-    Ok(verify_partition(disk, &files.directory, known, report).await?.totals)
+    known.unwrap_or_default()
 }
 
 async fn small_file(

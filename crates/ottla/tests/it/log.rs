@@ -98,7 +98,9 @@ fn damage_is_shown_mended_and_gone() {
         let said = ottla_log(&["recover", text(&partition), way, "--yes"]);
         assert_eq!(said.code, 0, "{} {}", said.out, said.err);
         assert!(said.out.contains(&format!("the log goes on at offset {end}")), "{}", said.out);
-        assert!(partition.join(".ottla-damaged-00000000000000000004-395").exists());
+        let kept = partition.join(".ottla-damaged-00000000000000000004-395");
+        let said = ottla_log(&["dump", text(&kept)]);
+        assert!(said.out.contains("BAD: the stored checksum is"), "{} {}", said.out, said.err);
         let said = ottla_log(&["verify", text(&root)]);
         assert_eq!(said.code, 0, "{}", said.out);
         let said = ottla_log(&["recover", text(&partition)]);

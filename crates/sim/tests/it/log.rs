@@ -12,7 +12,7 @@ use std::time::Duration;
 use ottla_env::{Answer, DiskExt as _, Env};
 use ottla_log::{
     AppendError, Appended, CheckpointPlan, Checkpointed, DormantLog, Log, LogConfig, LogPosition,
-    LogView, OpenLogError, ReadOutcome, RollError, Unsynced,
+    LogView, OpenLogError, ReadOutcome, RollError, Unsynced, inspect,
 };
 use ottla_records::{
     Batch, BatchBuilder, BatchOptions, Batches, BuiltBatch, NewRecord, ProducerStamp,
@@ -37,9 +37,23 @@ struct Ledger {
     recovery_point: Option<i64>,
     /// The last life has stopped cleanly, and nobody has begun another.
     clean: bool,
+    /// A sync has failed, and nothing was made durable since: the machine may have survived it.
+    sync_failed: bool,
     /// Somebody has harmed what is derived from the batches, and no checkpoint was made since.
     harmed: bool,
     counts: Counts,
+}
+
+impl Ledger {
+    /// What the host reads, and takes away before anything is served.
+    fn begin_life(&mut self) -> Checkpointed {
+        Checkpointed {
+            recovery_point: self.recovery_point.map(Offset::new),
+            log_start: None,
+            clean: std::mem::take(&mut self.clean),
+            sync_failed: self.sync_failed,
+        }
+    }
 }
 
 /// What has happened.
@@ -75,20 +89,22 @@ impl Life {
         // The log's parent is its host's business.
         let made = env.disk.make_dir(Path::new("data")).await;
         made.and(env.disk.sync_names(Path::new("")).await).expect("no fault of these two");
-        let recovery_point = ledger.borrow().recovery_point;
-        let known = Checkpointed {
-            recovery_point: recovery_point.map(Offset::new),
-            clean: std::mem::take(&mut ledger.borrow_mut().clean),
-            ..Checkpointed::default()
-        };
+        let known = ledger.borrow_mut().begin_life();
+        if draws.one_in(3) {
+            // A harmed file may stay while a newer one serves in its place.
+            let harmed = ledger.borrow().counts.harmed > 0;
+            verify(&env, known, harmed).await;
+        }
         let log = match Self::open(&env, &draws, config, known).await {
             Ok(log) => log,
             Err(OpenLogError::Storage(error)) => {
+                ledger.borrow_mut().sync_failed = true;
                 env.process.halt(&error.to_string());
                 std::future::pending().await
             }
             Err(error) => panic!("{error}"),
         };
+        ledger.borrow_mut().sync_failed = false;
         let mut life = Self { env, machine, draws, ledger, log, syncing: None };
         life.check_what_was_found(known).await;
         life.resend_recent().await;
@@ -222,6 +238,7 @@ impl Life {
 
     /// A sync failed: a node halts.
     async fn halt(&self) {
+        self.ledger.borrow_mut().sync_failed = true;
         self.env.process.halt("sync");
         dead().await;
     }
@@ -309,12 +326,15 @@ impl Life {
             // The host writes recovery points down when it likes.
             return;
         }
+        self.on_recovery_point(recovery_point);
+        superseded.remove(&self.env.disk).await;
+    }
+
+    fn on_recovery_point(&self, at: Offset) {
         let mut ledger = self.ledger.borrow_mut();
         ledger.counts.checkpoints += 1;
-        ledger.recovery_point = Some(recovery_point.get());
+        ledger.recovery_point = Some(at.get());
         ledger.harmed = false;
-        drop(ledger);
-        superseded.remove(&self.env.disk).await;
     }
 
     /// A clean stop, if the disk has room for one.
@@ -401,6 +421,27 @@ impl Life {
     }
 }
 
+/// What `ottla log verify` says of the files that a life has left.
+async fn verify(env: &Env, known: Checkpointed, harmed: bool) {
+    let mut findings = Vec::new();
+    let told = inspect::Known {
+        recovery_point: known.recovery_point,
+        clean: known.clean,
+        ..inspect::Known::default()
+    };
+    let mut report = |finding| findings.push(finding);
+    // A disk that refuses is met again when the log is opened.
+    let _ = inspect::verify_partition(&env.disk, Path::new(DIRECTORY), told, &mut report).await;
+    let allowed = match harmed || !known.clean {
+        true => inspect::Severity::Derived,
+        false => inspect::Severity::Note,
+    };
+    // A snapshot that a power loss tore is passed over for ever: newer ones serve in its place.
+    let passed_over = |it: &inspect::Trouble| matches!(it, inspect::Trouble::Snapshot(_));
+    findings.retain(|it| it.severity > allowed && !passed_over(&it.trouble));
+    assert!(findings.is_empty(), "{known:?}: {findings:#?}");
+}
+
 /// Every batch: its first offset, and its records.
 async fn read_all(env: &Env, view: &LogView, end: LogPosition) -> Vec<(i64, Vec<(i64, u64)>)> {
     let (mut next, mut found) = (Offset::ZERO, Vec::new());
@@ -444,6 +485,8 @@ fn run(seed: u64) -> Ledger {
     let mut sim = Sim::new(seed);
     let (operator, host) = (sim.host(), sim.host());
     host.disk_fault(DiskFault::ColdOneIn(*plan.pick(&[0, 3, 30])));
+    // Some machines stay up when a node halts, and have forgotten what they could not write.
+    host.set_outlives_halts(plan.one_in(2));
     let config = LogConfig {
         segment_bytes: *plan.pick(&[3_000, 10_000, 1 << 20]),
         index_interval_bytes: *plan.pick(&[0, 1, 1_000]),

@@ -53,3 +53,23 @@ fn a_fetch_of_unsynced_records_is_caught() {
 fn a_failed_sync_that_is_tried_again_is_caught() {
     check(Bug::FailedSyncRetried, 200, &LOST);
 }
+
+#[test]
+fn a_fetch_answer_from_a_recycled_buffer_is_caught() {
+    check(Bug::FetchAnswerFromRecycledBuffer, 30, &["read ", "holds", "was Value"]);
+}
+
+#[test]
+fn retention_that_is_too_early_is_caught() {
+    check(Bug::RetentionTooEarly, 100, &["is lost"]);
+}
+
+#[test]
+fn deleted_records_that_come_back_are_caught() {
+    check(Bug::DeletedRecordsComeBack, 100, &["the start of"]);
+}
+
+#[test]
+fn a_session_that_misses_appends_is_caught() {
+    check(Bug::SessionMissesAppends, 30, &["not done"]);
+}

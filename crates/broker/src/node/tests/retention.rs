@@ -42,7 +42,7 @@ impl Client {
     }
 
     /// Error and low watermark.
-    async fn delete_records(&mut self, topic: &str, offset: i64) -> (i16, i64) {
+    pub(super) async fn delete_records(&mut self, topic: &str, offset: i64) -> (i16, i64) {
         let partition = DeleteRecordsPartition { offset, ..Default::default() };
         let topic = DeleteRecordsTopic {
             name: topic.into(),
@@ -128,6 +128,32 @@ fn keeps(configs: &'static [(&str, &str)], hours: u64, span: (i64, i64)) {
         }
         client.fill(1).await;
         assert_eq!(client.span().await, (span.0, 21));
+    });
+}
+
+#[test]
+fn a_log_that_nobody_uses_is_not_opened_before_something_in_it_is_too_old() {
+    let mut world = World::new(38);
+    world.live(async |life| {
+        let node = life.node(&[SMALL]).await;
+        let mut client = life.client().await;
+        client.create(&[("retention.ms", "86400000")]).await;
+        client.fill(10).await;
+        life.pause(2 * HOUR).await;
+        client.fill(10).await;
+        node.stop().await;
+    });
+    world.live(async |life| {
+        let node = life.node(&[SMALL]).await;
+        let topic = node.broker.partitions.topic(TOPIC).unwrap();
+        let partition = topic.partition(0).unwrap();
+        life.pause(20 * HOUR).await;
+        assert!(!partition.is_open());
+        assert_eq!(partition.bounds().log_start, Offset::ZERO);
+        life.pause(3 * HOUR).await;
+        assert_eq!(partition.bounds().log_start, Offset::new(10));
+        life.pause(3 * HOUR).await;
+        assert_eq!(life.client().await.span().await, (20, 20));
     });
 }
 

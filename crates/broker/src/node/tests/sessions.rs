@@ -44,8 +44,8 @@ impl Client {
         let waited_ms = self.env.clock.mono().since(asked).as_millis();
         let response = FetchResponse::decode(&mut answer.body(), FETCH).unwrap();
         let mut partitions = Vec::new();
-        for topic in response.responses.iter() {
-            for partition in topic.partitions.iter() {
+        for topic in &response.responses {
+            for partition in &topic.partitions {
                 partitions.push((
                     partition.partition_index,
                     partition.error_code,
@@ -304,5 +304,23 @@ fn a_session_without_partitions_ends() {
         assert!(last.waited_ms < 1_000, "{last:?}");
         let gone = client.ask(Ask { session: (id, 2), ..Ask::default() }).await;
         assert_eq!(gone.error, FETCH_SESSION_ID_NOT_FOUND);
+    });
+}
+
+#[test]
+fn a_session_hears_of_deleted_records() {
+    World::new(38).live(async |life| {
+        let (_node, mut client) = start(&life, "1").await;
+        for _ in 0..3 {
+            client.append_to(0).await;
+        }
+        let id = client.ask(Ask { partitions: &[(0, 3)], ..Ask::default() }).await.session;
+        let none = client.ask(Ask { session: (id, 1), ..Ask::default() }).await;
+        assert_eq!(none.partitions, []);
+        assert_eq!(client.delete_records(TOPIC, 2).await, (OK, 2));
+        let news = client.ask(Ask { session: (id, 2), ..Ask::default() }).await;
+        assert_eq!(news.partitions, [(0, OK, 3, false)]);
+        let ask = Ask { session: (id, 3), partitions: &[(0, 1)], ..Ask::default() };
+        assert_eq!(client.ask(ask).await.partitions, [(0, OFFSET_OUT_OF_RANGE, -1, false)]);
     });
 }

@@ -68,6 +68,7 @@ async fn start(life: &Life, properties: &[(&str, &str)]) -> (Node, Client, Writt
     client.create(&[]).await;
     let topic = node.broker.partitions.topic(TOPIC).unwrap();
     let partition = Arc::clone(topic.partition(0).unwrap());
+    partition.opened(&life.env).await.unwrap();
     let written = Written { env: life.env.clone(), partition };
     (node, client, written)
 }
@@ -211,6 +212,22 @@ fn a_committed_reader_is_woken_when_its_transaction_ends() {
             assert!((1_100..2_000).contains(&waited), "{durability}: {waited}");
         });
     }
+}
+
+#[test]
+fn an_open_transaction_whose_records_were_deleted_hides_what_is_behind() {
+    World::new(23).live(async |life| {
+        let page_cache = [("ottla.durability", "page-cache")];
+        let (_node, mut client, written) = start(&life, &page_cache).await;
+        written.append(&data(1));
+        written.append(&plain());
+        assert_eq!(client.delete_records(TOPIC, 1).await, (OK, 1));
+        let answer = client.fetch_isolated(1, 1, 0).await;
+        assert_eq!((answer.high_watermark, answer.last_stable_offset, answer.bytes), (3, 1, 0));
+        written.append(&marker(1, ControlType::Abort));
+        let answer = client.fetch_isolated(1, 1, 0).await;
+        assert_eq!((answer.last_stable_offset, answer.aborted), (4, Some(vec![(1, 0)])));
+    });
 }
 
 /// Both results, of futures that run side by side.

@@ -1,0 +1,280 @@
+//! Checkpoints: what bounds how much a start after a crash has to read. A task of each log
+//! directory; no acknowledgement waits for it, beyond the sync that it shares.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use ottla_env::Env;
+use ottla_log::{CheckpointPlan, Log, Superseded, Unsynced, WrittenCheckpoint};
+use ottla_types::Offset;
+
+use super::directory::make_durable;
+use super::spread::spread;
+use super::{LogDirectory, Partition, Partitions};
+use crate::config::CheckpointPace;
+
+/// Partitions whose files are written at the same time. Each holds a producer snapshot at the most.
+const WRITING_MAX: usize = 16;
+
+/// Why a checkpoint did not come about.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CheckpointError {
+    /// What is durable is unknown for ever.
+    #[error("could not make the log durable: {0}")]
+    Sync(#[source] io::Error),
+    /// The directory has failed, or is gone.
+    #[error("could not write a checkpoint: {0}")]
+    Write(#[source] io::Error),
+}
+
+/// What a partition answers that is asked for a checkpoint.
+enum Begun {
+    Plan(Box<CheckpointPlan>),
+    /// Not now: it rolls.
+    Later,
+    Nothing,
+}
+
+/// Runs as long as the node. An idle node has no timer: a partition that takes its first batch
+/// after a checkpoint starts it.
+pub(crate) async fn run_checkpoints(env: Env, directory: Arc<LogDirectory>, pace: CheckpointPace) {
+    let mut all_at = env.clock.mono().after(pace.all_every);
+    loop {
+        directory.checkpoint_wanted().await;
+        while !directory.checkpoints_due().is_empty() {
+            env.clock.sleep(pace.every).await;
+            let now = env.clock.mono();
+            let leave = if now >= all_at {
+                all_at = now.after(pace.all_every);
+                0
+            } else {
+                pace.bytes_max
+            };
+            if let Err(error) = directory.checkpoint(&env, leave).await {
+                directory.fail(&env, &error.to_string()).await;
+                return;
+            }
+        }
+    }
+}
+
+impl LogDirectory {
+    /// Checkpoints those partitions that have the most to read again, until all the others together
+    /// have no more than `leave` bytes.
+    async fn checkpoint(&self, env: &Env, leave: u64) -> Result<(), CheckpointError> {
+        let _turn = self.checkpoint_turn().await;
+        let due = std::mem::take(&mut *self.checkpoints_due());
+        let (chosen, left) = choose(due, leave);
+        self.checkpoints_due().extend(left);
+        self.checkpoint_these(env, chosen, Partition::begin_checkpoint).await
+    }
+
+    async fn checkpoint_these(
+        &self,
+        env: &Env,
+        partitions: Vec<Arc<Partition>>,
+        begin: impl Fn(&Partition) -> Begun,
+    ) -> Result<(), CheckpointError> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let plans = self.sync_for_checkpoints(env, || begin_all(self, partitions, begin)).await;
+        let plans = plans.map_err(CheckpointError::Sync)?;
+        let written = self.write_all(env, plans).await?;
+        let mut superseded = Vec::with_capacity(written.len());
+        let mut points = Vec::with_capacity(written.len());
+        for (partition, written) in written {
+            points.push((Arc::clone(&partition), written.recovery_point()));
+            superseded.push(partition.on_checkpointed(written));
+        }
+        self.remember(env, &points).await?;
+        tracing::debug!(partitions = points.len(), "checkpoint written");
+        for files in superseded {
+            files.remove(&env.disk).await;
+        }
+        Ok(())
+    }
+
+    /// Writes the files of the plans, and makes them durable, names included.
+    async fn write_all(
+        &self,
+        env: &Env,
+        plans: Vec<(Arc<Partition>, CheckpointPlan)>,
+    ) -> Result<Vec<(Arc<Partition>, WrittenCheckpoint)>, CheckpointError> {
+        let disk = Arc::clone(&env.disk);
+        let write = move |(partition, plan): (Arc<Partition>, CheckpointPlan)| {
+            let disk = Arc::clone(&disk);
+            async move { (partition, plan.write(&disk).await) }
+        };
+        let mut all = Vec::new();
+        for (partition, outcome) in spread(env, WRITING_MAX, plans, write).await {
+            match outcome {
+                Ok(written) => all.push((partition, written)),
+                Err(error) => {
+                    partition.abandon_checkpoint();
+                    tolerate(&partition, error)?;
+                }
+            }
+        }
+        let files = all.iter().flat_map(|(_, written)| written.files.clone()).collect();
+        let synced = make_durable(env, self.place(), files, &BTreeSet::new()).await;
+        synced.map_err(CheckpointError::Sync)?;
+        let (disk, mut names) = (Arc::clone(&env.disk), BTreeSet::new());
+        for (_, written) in &all {
+            written.publish(&disk).await.map_err(CheckpointError::Write)?;
+            names.insert(written.directory.clone());
+        }
+        let synced = make_durable(env, self.place(), Vec::new(), &names).await;
+        synced.map_err(CheckpointError::Sync)?;
+        Ok(all)
+    }
+
+    /// Writes down what the next start may trust.
+    async fn remember(
+        &self,
+        env: &Env,
+        points: &[(Arc<Partition>, Offset)],
+    ) -> Result<(), CheckpointError> {
+        let own = |(partition, point): &(Arc<Partition>, Offset)| (Arc::clone(partition), *point);
+        let points: Vec<_> = points.iter().map(own).collect();
+        let committed = |partition: &Arc<Partition>| partition.bounds().high_watermark.offset;
+        let marks = points.iter().map(|(partition, _)| (&**partition, committed(partition)));
+        let written = self.checkpoints().set_high_watermarks(env, marks).await;
+        let marks = points.iter().map(|(partition, point)| (&**partition, *point));
+        let written = match written {
+            Ok(()) => self.checkpoints().set_recovery_points(env, marks).await,
+            refused => refused,
+        };
+        match written {
+            // The files say what they said before, and the next checkpoint writes them again.
+            Err(error) if is_full(&error) => Ok(()),
+            written => written.map_err(CheckpointError::Write),
+        }
+    }
+
+    /// The last checkpoint, of everything that is open: no appends may come any more.
+    ///
+    /// # Errors
+    /// When something is not durable: the directory must not be taken for cleanly closed.
+    pub(crate) async fn close(&self, env: &Env, all: &Partitions) -> Result<(), CheckpointError> {
+        let _turn = self.checkpoint_turn().await;
+        self.checkpoints_due().clear();
+        let all = all.all();
+        for partition in &all {
+            partition.roll_ended().await;
+            partition.deletion_ended().await;
+        }
+        self.sync(env).await.map_err(CheckpointError::Sync)?;
+        self.checkpoint_these(env, all.clone(), Partition::begin_closing_checkpoint).await?;
+        // Also of what had nothing to checkpoint: without an entry it would be read again.
+        let points = all.iter().filter_map(|partition| {
+            partition.recovery_point().map(|point| (Arc::clone(partition), point))
+        });
+        self.remember(env, &points.collect::<Vec<_>>()).await
+    }
+}
+
+/// The partitions to checkpoint, and those whose bytes together are no more than `leave`.
+fn choose(due: Vec<Arc<Partition>>, leave: u64) -> (Vec<Arc<Partition>>, Vec<Arc<Partition>>) {
+    let mut sized: Vec<_> =
+        due.into_iter().map(|partition| (partition.uncheckpointed_bytes(), partition)).collect();
+    sized.sort_by_key(|(bytes, _)| *bytes);
+    let mut sum = 0;
+    let left = sized.iter().take_while(|(bytes, _)| {
+        sum += bytes;
+        leave > 0 && sum <= leave
+    });
+    let left = left.count();
+    let mut all: Vec<_> = sized.into_iter().map(|(_, partition)| partition).collect();
+    let chosen = all.split_off(left);
+    (chosen, all)
+}
+
+type Taken = Vec<(Arc<Partition>, Unsynced)>;
+type Plans = Vec<(Arc<Partition>, CheckpointPlan)>;
+
+fn begin_all(
+    directory: &LogDirectory,
+    partitions: Vec<Arc<Partition>>,
+    begin: impl Fn(&Partition) -> Begun,
+) -> (Taken, Plans) {
+    let (mut taken, mut plans) = (Vec::new(), Vec::new());
+    for partition in partitions {
+        match begin(&partition) {
+            Begun::Plan(mut plan) => {
+                let unsynced = plan.unsynced.take();
+                taken.extend(unsynced.map(|unsynced| (Arc::clone(&partition), unsynced)));
+                plans.push((partition, *plan));
+            }
+            Begun::Later => partition.relist(directory),
+            Begun::Nothing => {}
+        }
+    }
+    (taken, plans)
+}
+
+/// A full disk does not end a node: what was not written is written once there is room.
+fn tolerate(partition: &Partition, error: io::Error) -> Result<(), CheckpointError> {
+    if !is_full(&error) {
+        return Err(CheckpointError::Write(error));
+    }
+    tracing::warn!(partition = %partition.name(), %error, "no checkpoint, the disk is full");
+    Ok(())
+}
+
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+impl Partition {
+    fn begin_checkpoint(&self) -> Begun {
+        self.begin(false)
+    }
+
+    fn begin_closing_checkpoint(&self) -> Begun {
+        self.begin(true)
+    }
+
+    fn begin(&self, closing: bool) -> Begun {
+        let mut state = self.state.lock();
+        state.checkpoint_due = false;
+        if self.is_gone() || self.is_offline() {
+            return Begun::Nothing;
+        }
+        let Some(log) = state.writer.log_mut() else { return Begun::Nothing };
+        let plan = if closing { log.begin_closing_checkpoint() } else { log.begin_checkpoint() };
+        let Some(mut plan) = plan else {
+            let pending = log.uncheckpointed_bytes() > 0;
+            return if pending { Begun::Later } else { Begun::Nothing };
+        };
+        if let Some(unsynced) = &mut plan.unsynced {
+            unsynced.files.extend(state.identity.take_unsynced());
+        }
+        Begun::Plan(Box::new(plan))
+    }
+
+    fn on_checkpointed(&self, written: WrittenCheckpoint) -> Superseded {
+        self.state.lock().log_mut().on_checkpointed(written)
+    }
+
+    fn abandon_checkpoint(self: &Arc<Self>) {
+        self.state.lock().log_mut().abandon_checkpoint();
+        self.relist(&self.directory);
+    }
+
+    fn relist(self: &Arc<Self>, directory: &LogDirectory) {
+        if !std::mem::replace(&mut self.state.lock().checkpoint_due, true) {
+            directory.on_checkpoint_due(self);
+        }
+    }
+
+    fn uncheckpointed_bytes(&self) -> u64 {
+        self.state.lock().writer.log().map_or(0, Log::uncheckpointed_bytes)
+    }
+
+    /// Of a log that is open: that of another stands where it stood.
+    fn recovery_point(&self) -> Option<Offset> {
+        self.state.lock().writer.log().map(Log::recovery_point)
+    }
+}
