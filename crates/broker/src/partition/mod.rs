@@ -80,7 +80,7 @@ pub(crate) struct Partition {
     /// namesake then.
     rolling: Arc<Mutex<()>>,
     /// Held by whoever deletes records, and renames files in the directory.
-    deleting: Mutex<()>,
+    deleting: Arc<Mutex<()>>,
     state: CountedLock<State>,
 }
 
@@ -203,7 +203,7 @@ impl Partition {
             open,
             offline: AtomicBool::new(false),
             rolling: Arc::default(),
-            deleting: Mutex::default(),
+            deleting: Arc::default(),
             state: CountedLock::new(state),
         }
     }
@@ -360,7 +360,8 @@ impl Partition {
     pub(crate) fn sync_recovered(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
         let Some(log) = state.writer.log() else { return false };
-        let recovered = log.synced_end().offset < log.end().offset;
+        // Also where no batch was found behind what is durable: something may have been cut off.
+        let recovered = log.is_recovered_unsynced();
         if recovered && !state.dirty {
             state.dirty = true;
             self.directory.on_appended(self, 0, true);
