@@ -133,6 +133,10 @@ impl DormantLog {
             restored.snapshots.remove(&end);
             disk.unlink(&directory.join(snapshot_name(end))).await?;
         }
+        // Where the segment with the recovery point was deleted, one may serve that is no more
+        // durable than they are: the next checkpoint writes it again.
+        let durable = self.settled.map(|end| end.offset).or(self.known.recovery_point);
+        restored.snapshots.split_off(&durable.unwrap_or(Offset::ZERO).next());
         Ok(restored)
     }
 

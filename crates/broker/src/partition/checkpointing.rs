@@ -168,6 +168,7 @@ impl LogDirectory {
         let all = all.all();
         for partition in &all {
             partition.roll_ended().await;
+            partition.deletion_ended().await;
         }
         self.sync(env).await.map_err(CheckpointError::Sync)?;
         self.checkpoint_these(env, all.clone(), Partition::begin_closing_checkpoint).await?;
@@ -253,7 +254,7 @@ impl Partition {
             return if pending { Begun::Later } else { Begun::Nothing };
         };
         if let Some(unsynced) = &mut plan.unsynced {
-            unsynced.files.extend(state.identity.take());
+            unsynced.files.extend(state.identity.take_unsynced());
         }
         Begun::Plan(Box::new(plan))
     }

@@ -101,15 +101,17 @@ impl Checkpoints {
     }
 
     /// Forgets partitions whose directories go away, before a namesake could be taken for them.
+    /// What cannot be written is forgotten all the same, and written with the next change.
     /// They have been retired: nothing that is under way enters them again.
     ///
     /// # Errors
     /// As [`Self::set_log_start`].
     pub(crate) async fn forget(&self, env: &Env, gone: &[TopicPartition]) -> io::Result<()> {
+        let mut outcome = Ok(());
         for file in [&self.recovery_points, &self.log_starts, &self.high_watermarks] {
-            file.forget(env, gone).await?;
+            outcome = outcome.and(file.forget(env, gone).await);
         }
-        Ok(())
+        outcome
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use ottla_env::{DiskExt, Env, File};
+use ottla_env::{DiskExt, Env, File, reply};
 use ottla_log::{Checkpointed, Unsynced};
 use ottla_types::TopicPartition;
 use ottla_types::planted::{self, Bug};
@@ -268,8 +268,8 @@ impl LogDirectory {
 }
 
 /// Files and directories from which on one sync of the whole file system is cheaper than one of
-/// each: each costs a commit of the journal of its own.
-const SYNC_ALL_FROM: usize = 16;
+/// each, even if others write to it, too: measured in `docs/adr/0013`.
+const SYNC_ALL_FROM: usize = 64;
 
 /// Makes files and names durable, whichever way is the cheapest.
 pub(super) async fn make_durable(
@@ -281,11 +281,20 @@ pub(super) async fn make_durable(
     if files.len() + names.len() >= SYNC_ALL_FROM {
         return env.disk.sync_file_system(place).await;
     }
+    // All at once: their commits of the journal are one, or a few.
+    let names: Vec<_> = names
+        .iter()
+        .map(|directory| {
+            let (to, synced) = reply();
+            env.disk.sync_dir(directory, to);
+            synced
+        })
+        .collect();
     if !files.is_empty() {
         env.disk.sync_files(files).await?;
     }
-    for directory in names {
-        match env.disk.sync_names(directory).await {
+    for synced in names {
+        match synced.await.unwrap_or_else(|_| Err(io::Error::other("the disk's host ended"))) {
             // Its topic was deleted meanwhile, and it stands aside under another name.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             synced => synced?,

@@ -1,7 +1,9 @@
 //! Opens and sets aside partitions as the metadata says.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ottla_env::{Answer, DiskExt, Env, Reply, reply};
 use ottla_log::{LogConfig, OpenLogError};
@@ -9,6 +11,7 @@ use ottla_metadata::{MetadataDelta, MetadataImage, TopicConfig, TopicImage};
 use ottla_types::{BrokerId, PartitionId, TopicId, TopicName, TopicPartition};
 use tokio::sync::Notify;
 
+use super::checkpointing::is_full;
 use super::opening::say_offline;
 use super::registry::{Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
 use super::spread::spread;
@@ -20,6 +23,9 @@ use crate::publisher::MetadataPublisher;
 /// Partitions that are opened at the same time: enough to keep the disk's threads busy. Each may
 /// hold a chunk of 1 MiB that is read again after a kill.
 const OPENING_MAX: usize = 32;
+
+/// How long after a partition found no space for its directory it is tried again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The names of directories whose files are on their way out.
 const DELETED_SUFFIX: &str = "-delete";
@@ -80,6 +86,7 @@ impl PartitionHost {
             node: config.node_id,
             defaults: config.logs.topics,
             partitions,
+            lacking: Vec::new(),
         };
         env.spawn.spawn("partitions", Box::pin(opener.run(Arc::clone(&changes))));
         Self { changes, begun: false }
@@ -92,21 +99,32 @@ struct Opener {
     node: BrokerId,
     defaults: TopicConfig,
     partitions: Arc<Partitions>,
+    /// Topics with partitions for which there was no space.
+    lacking: Vec<Arc<TopicImage>>,
 }
 
 impl Opener {
-    async fn run(self, changes: Arc<Changes>) {
+    async fn run(mut self, changes: Arc<Changes>) {
         self.remove_leftovers().await;
         loop {
             let next = changes.waiting().pop_front();
             match next {
                 Some(change) => self.apply(change).await,
-                None => changes.arrived.notified().await,
+                None if self.lacking.is_empty() => changes.arrived.notified().await,
+                // A change that arrives meanwhile waits, too: it needs space as well.
+                None => self.try_again().await,
             }
         }
     }
 
-    async fn apply(&self, change: Change) {
+    async fn try_again(&mut self) {
+        self.env.clock.sleep(TRY_AGAIN_AFTER).await;
+        let mut lacking = std::mem::take(&mut self.lacking);
+        lacking.retain(|topic| self.partitions.topic_by_id(topic.id).is_some());
+        self.open(&lacking).await;
+    }
+
+    async fn apply(&mut self, change: Change) {
         if change.is_first
             && let Err(error) = self.directory().last_stop().on_begun(&self.env).await
         {
@@ -118,6 +136,7 @@ impl Opener {
         if !removed.is_empty() {
             self.set_aside(&removed).await;
         }
+        self.lacking.retain(|topic| change.changed.iter().all(|changed| changed.id != topic.id));
         self.open(&change.changed).await;
         if change.is_first {
             self.on_recovered().await;
@@ -127,7 +146,7 @@ impl Opener {
 
     /// Opens the partitions of topics that are this node's, and tells those that are open already
     /// of their leader epoch.
-    async fn open(&self, topics: &[Arc<TopicImage>]) {
+    async fn open(&mut self, topics: &[Arc<TopicImage>]) {
         let to_open: Vec<ToOpen> = topics.iter().flat_map(|topic| self.to_open(topic)).collect();
         let (env, partitions) = (self.env.clone(), Arc::clone(&self.partitions));
         let open = move |it: ToOpen| {
@@ -136,10 +155,17 @@ impl Opener {
         };
         let opened = spread(&self.env, OPENING_MAX, to_open, open).await;
         let mut hosted: BTreeMap<TopicId, Vec<(PartitionId, Hosted)>> = BTreeMap::new();
+        let mut lacking = BTreeSet::new();
         for (it, outcome) in opened {
-            let there = self.hosted(&it, outcome).await;
-            hosted.entry(it.topic_id).or_default().push((it.name.partition, there));
+            match self.hosted(&it, outcome).await {
+                Some(there) => {
+                    hosted.entry(it.topic_id).or_default().push((it.name.partition, there));
+                }
+                None => drop(lacking.insert(it.topic_id)),
+            }
         }
+        let lack = topics.iter().filter(|topic| lacking.contains(&topic.id));
+        self.lacking.extend(lack.map(Arc::clone));
         self.make_durable(hosted.values().flatten()).await;
         let entry = |topic: &Arc<TopicImage>| OpenedTopic {
             name: topic.name.clone(),
@@ -170,10 +196,17 @@ impl Opener {
         to_open
     }
 
-    async fn hosted(&self, it: &ToOpen, opened: Result<Arc<Partition>, OpenLogError>) -> Hosted {
+    /// `None`: there was no space for it.
+    async fn hosted(
+        &self,
+        it: &ToOpen,
+        opened: Result<Arc<Partition>, OpenLogError>,
+    ) -> Option<Hosted> {
         let path = self.directory().place().join(it.name.to_string());
         match opened {
-            Ok(partition) => return Hosted::Online(partition),
+            Ok(partition) => return Some(Hosted::Online(partition)),
+            // Others have taken the reserve. The log directory's watcher says so.
+            Err(OpenLogError::Storage(error)) if is_full(&error) => return None,
             // The directory has failed, and it is the only one: to answer for ever that the
             // partition does not exist helps nobody, while a new start may find it well.
             Err(OpenLogError::Storage(error)) => {
@@ -181,7 +214,7 @@ impl Opener {
             }
             Err(error) => say_offline(&it.name.to_string(), &path, &error.to_string()),
         }
-        Hosted::Offline(path)
+        Some(Hosted::Offline(path))
     }
 
     /// What a killed process left in the page cache is shown once a power cut cannot take it any
@@ -249,8 +282,13 @@ impl Opener {
         let _turn = self.directory().checkpoint_turn().await;
         let names: Vec<_> = removed.iter().flat_map(|entry| entry.places()).collect();
         let gone: Vec<_> = names.iter().map(|(name, _)| name.clone()).collect();
-        if let Err(error) = self.partitions.checkpoints().forget(&self.env, &gone).await {
-            self.fail(&format!("cannot write the checkpoints: {error}")).await;
+        match self.partitions.checkpoints().forget(&self.env, &gone).await {
+            Ok(()) => {}
+            // To delete is how space comes back; no namesake is made before the next checkpoint.
+            Err(error) if is_full(&error) => {
+                tracing::warn!(%error, "checkpoints not written, the disk is full");
+            }
+            Err(error) => self.fail(&format!("cannot write the checkpoints: {error}")).await,
         }
         for partition in removed.iter().flat_map(|entry| entry.partitions()) {
             partition.roll_ended().await;
@@ -261,6 +299,8 @@ impl Opener {
         for (partition, path) in names {
             match Partitions::set_aside(&self.env, &partition, path).await {
                 Ok(path) => aside.push(path),
+                // Nobody has written to it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     tracing::error!(%partition, %error, "deleted partition not set aside");
                 }

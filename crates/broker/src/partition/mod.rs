@@ -80,7 +80,7 @@ pub(crate) struct Partition {
     /// namesake then.
     rolling: Arc<Mutex<()>>,
     /// Held by whoever deletes records, and renames files in the directory.
-    deleting: Mutex<()>,
+    deleting: Arc<Mutex<()>>,
     state: CountedLock<State>,
 }
 
@@ -95,8 +95,18 @@ struct State {
     dirty: bool,
     /// Listed among those whose next checkpoint is due.
     checkpoint_due: bool,
-    /// The file with the topic's id, until it is durable. Its name is, once the log's is.
-    identity: Option<Arc<dyn File>>,
+    identity: Identity,
+}
+
+/// Whether the directory says which topic it belongs to.
+#[derive(Debug)]
+enum Identity {
+    /// Not before there is something in it.
+    Untold,
+    /// In this file, which is not durable. Its name is, once the log's is.
+    Unsynced(Arc<dyn File>),
+    /// So that no crash takes it away.
+    Told,
 }
 
 /// A partition's place on the disk, as it was found or made.
@@ -104,8 +114,7 @@ struct State {
 struct Place {
     path: PathBuf,
     writer: Writer,
-    /// The file with the topic's id, if it was made and is not durable.
-    identity: Option<Arc<dyn File>>,
+    identity: Identity,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +203,7 @@ impl Partition {
             open,
             offline: AtomicBool::new(false),
             rolling: Arc::default(),
-            deleting: Mutex::default(),
+            deleting: Arc::default(),
             state: CountedLock::new(state),
         }
     }
@@ -368,7 +377,7 @@ impl Partition {
         let mut state = self.state.lock();
         state.dirty = false;
         let mut unsynced = state.writer.log_mut()?.take_unsynced()?;
-        unsynced.files.extend(state.identity.take());
+        unsynced.files.extend(state.identity.take_unsynced());
         Some(unsynced)
     }
 
@@ -520,8 +529,8 @@ impl Partition {
         }
     }
 
-    /// Waits until neither a roll nor an opening makes files in the directory. None begins any more once the partition is
-    /// gone, or once appends and syncs have ended.
+    /// Waits until neither a roll nor an opening makes files in the directory. None begins once the
+    /// partition is gone, or once appends and syncs have ended.
     pub(crate) async fn roll_ended(&self) {
         drop(self.rolling.lock().await);
     }
@@ -531,6 +540,16 @@ impl Partition {
         let mut state = self.state.lock();
         self.gone.store(true, Ordering::Release);
         state.waiters.on_gone();
+    }
+}
+
+impl Identity {
+    /// The file, for whoever syncs it.
+    fn take_unsynced(&mut self) -> Option<Arc<dyn File>> {
+        let Self::Unsynced(file) = self else { return None };
+        let file = Arc::clone(file);
+        *self = Self::Told;
+        Some(file)
     }
 }
 

@@ -207,3 +207,37 @@ fn the_controller_refuses_what_the_metadata_log_has_no_space_for_and_goes_on() {
         node.stop().await;
     });
 }
+
+#[test]
+fn topics_come_and_go_on_a_disk_that_fills_up_meanwhile() {
+    for room in (0..2_000).step_by(50) {
+        let mut world = World::new(300 + room);
+        let made = world.live(async move |life| {
+            let (node, mut client) = life.writes_one(&[NO_RESERVE]).await;
+            // Its checkpoints are written, and have to forget it.
+            life.pause(A_WHILE_MS).await;
+            life.room(Some(room));
+            let made = client.create_another("another").await == OK;
+            client.delete().await;
+            life.room(None);
+            life.pause(A_WHILE_MS).await;
+            client.delete().await;
+            client.create(&[]).await;
+            let produced = client.append(-1, 0).await;
+            assert_eq!((produced.error, produced.base_offset), (OK, 0), "{room} bytes of room");
+            life.has_not_halted();
+            if made {
+                // Whatever there was no space for has been made since.
+                let topic = node.broker.partitions.topic("another").unwrap();
+                assert!(topic.partition(0).is_ok(), "{room} bytes of room");
+            }
+            made
+        });
+        world.live(async move |life| {
+            let node = life.node(&[NO_RESERVE]).await;
+            life.client().await.holds(1).await;
+            assert_eq!(node.broker.partitions.topic("another").is_some(), made, "{room}");
+            life.has_not_halted();
+        });
+    }
+}
