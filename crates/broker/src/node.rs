@@ -156,7 +156,8 @@ impl Node {
         let directory = Arc::new(directory.map_err(StartError::storage(&config))?);
         let partitions = Arc::new(Partitions::new(Arc::clone(&directory)));
         env.spawn.spawn("syncer", Box::pin(run_syncer(env.clone(), Arc::clone(&directory))));
-        let checkpoints = run_checkpoints(env.clone(), Arc::clone(&directory));
+        let pace = config.logs.checkpoints;
+        let checkpoints = run_checkpoints(env.clone(), Arc::clone(&directory), pace);
         env.spawn.spawn("checkpoints", Box::pin(checkpoints));
         let watch = run_space_watch(env.clone(), Arc::clone(&directory), room);
         env.spawn.spawn("space", Box::pin(watch));

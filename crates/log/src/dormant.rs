@@ -49,7 +49,8 @@ pub struct DormantLog {
 }
 
 impl DormantLog {
-    /// Looks at the names of a log's directory, and makes the directory if it is missing.
+    /// Looks at the names of a log's directory. One that is missing is made when the log is opened:
+    /// most partitions of most topics are never written to.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -59,7 +60,7 @@ impl DormantLog {
         config: LogConfig,
         known: Checkpointed,
     ) -> Result<Self, OpenLogError> {
-        let listing = Listing::read_or_make(disk, directory).await?;
+        let listing = Listing::read_if_any(disk, directory).await?;
         let directory: Arc<Path> = directory.into();
         let leftovers = SetAside::among(&directory, listing.files());
         let mut found = listing.segments();

@@ -146,6 +146,12 @@ impl Log {
         self.durability.dirty_bytes()
     }
 
+    /// Whether recovery found, or cut, what must be made durable before the first append.
+    #[must_use]
+    pub const fn is_recovered_unsynced(&self) -> bool {
+        self.durability.recovered
+    }
+
     /// What to sync next, if anything; `None` while a sync or a roll is under way. Of a log that
     /// was just opened: names that nobody has synced, and what a killed process left in the page
     /// cache; that is to be made durable before the first append.

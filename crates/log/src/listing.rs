@@ -18,13 +18,10 @@ impl Listing {
         disk.list(directory).await.map(Self)
     }
 
-    /// As [`Self::read`]; a directory that is missing is made.
-    pub(crate) async fn read_or_make(disk: &Arc<dyn Disk>, directory: &Path) -> io::Result<Self> {
+    /// As [`Self::read`]; a directory that is missing is empty.
+    pub(crate) async fn read_if_any(disk: &Arc<dyn Disk>, directory: &Path) -> io::Result<Self> {
         match disk.list(directory).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                disk.make_dir(directory).await?;
-                Ok(Self(Vec::new()))
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self(Vec::new())),
             listed => listed.map(Self),
         }
     }

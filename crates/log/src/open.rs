@@ -112,6 +112,9 @@ impl DormantLog {
     /// # Errors
     /// When the disk refuses, or a batch is bad that no crash can have torn.
     pub async fn open(mut self, disk: &Arc<dyn Disk>) -> Result<Log, OpenLogError> {
+        if self.is_new {
+            disk.make_dir(&self.directory).await?;
+        }
         let listing = match self.listing.take() {
             Some(listing) => listing,
             None => Listing::read(disk, &self.directory).await?,

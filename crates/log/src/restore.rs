@@ -39,7 +39,11 @@ impl Snapshot {
         for end in listing.snapshots().into_iter().rev().filter(|end| *end <= upto) {
             let bytes = disk.read_whole(&directory.join(snapshot_name(end))).await?;
             match ProducerState::parse_snapshot(&bytes, end) {
-                Ok(producers) => return Ok(Self { end, producers, odd }),
+                Ok(producers) => {
+                    let directory = directory.display();
+                    tracing::debug!(%directory, %end, "producers restored from a snapshot");
+                    return Ok(Self { end, producers, odd });
+                }
                 Err(fault) => {
                     let directory = directory.display();
                     tracing::info!(%directory, %end, %fault, "producer snapshot cannot be used");
@@ -126,6 +130,10 @@ impl DormantLog {
             restored.snapshots.remove(&end);
             disk.unlink(&directory.join(snapshot_name(end))).await?;
         }
+        // Where the segment with the recovery point was deleted, one may serve that is no more
+        // durable than they are: the next checkpoint writes it again.
+        let durable = self.settled.map(|end| end.offset).or(self.known.recovery_point);
+        restored.snapshots.split_off(&durable.unwrap_or(Offset::ZERO).next());
         Ok(restored)
     }
 

@@ -84,13 +84,6 @@ impl LogFacts<'_> {
         Expired { below_start, by_size, by_age }
     }
 
-    /// Where the log starts once so many of its oldest segments are gone.
-    #[must_use]
-    pub fn start_without(&self, segments: usize) -> Offset {
-        let left = self.segments.get(segments).map_or(self.end, |segment| segment.base);
-        left.max(self.start)
-    }
-
     /// How many segments from `first` on may go one after the other.
     fn count(&self, first: usize, mut qualifies: impl FnMut(usize) -> bool) -> usize {
         let may_go = |at: &usize| {
@@ -204,7 +197,5 @@ mod tests {
         let told = counts.iter().filter(|(_, count)| *count > 0);
         let told: Vec<_> = told.map(|(why, count)| format!("{why} {count}")).collect();
         assert_eq!(told.join(" "), gone, "{log:?} {limits:?}");
-        let left = segments.get(expired.segments()).map_or(40, |(base, _, _)| *base);
-        assert_eq!(log.start_without(expired.segments()), Offset::new(left.max(start)));
     }
 }

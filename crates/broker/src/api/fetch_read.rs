@@ -220,10 +220,10 @@ thread_local! {
 }
 
 /// A planted bug: the answer goes out with the bytes that its buffer held for another one.
-fn recycle(copy: &mut Vec<u8>) {
+fn recycle(copy: &mut [u8]) {
     if planted::is(Bug::FetchAnswerFromRecycledBuffer) {
         RECYCLED.with_borrow_mut(|before| {
-            let own = copy.clone();
+            let own = copy.to_vec();
             let count = own.len().min(before.len());
             copy[..count].copy_from_slice(&before[..count]);
             *before = own;

@@ -16,6 +16,20 @@ pub struct LogSettings {
     pub retention_check_interval: Duration,
     /// `log.initial.task.delay.ms`: how long after the start for the first time.
     pub initial_task_delay: Duration,
+    /// What bounds how much a start after a crash has to read.
+    pub checkpoints: CheckpointPace,
+}
+
+/// How often checkpoints are written, and how much may be without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointPace {
+    /// How often the partitions with the most to read again are looked at.
+    pub every: Duration,
+    /// `log.flush.offset.checkpoint.interval.ms`: how often all partitions are, those with little
+    /// included.
+    pub all_every: Duration,
+    /// What a start after a crash may have to read again of a whole directory, in bytes.
+    pub bytes_max: u64,
 }
 
 static SEGMENT_BYTES: Property<u32> = Property {
@@ -129,6 +143,36 @@ static INITIAL_TASK_DELAY: Property<Duration> = Property {
     kind: Kind::Long,
     doc: "How long in milliseconds after the start they are looked for first.",
     parse: |text| number(text, 0, i64::MAX).map(millis),
+};
+
+static CHECKPOINT_ALL_INTERVAL: Property<Duration> = Property {
+    name: "log.flush.offset.checkpoint.interval.ms",
+    synonym: None,
+    default: Some("60000"),
+    kind: Kind::Int,
+    doc: "How often in milliseconds it is written down how much of each log is durable.",
+    parse: |text| number(text, 0, i32::MAX).map(|count| millis(count.into())),
+};
+
+/// For tests and simulations, as `internal.segment.bytes`: a machine is gone before so much time
+/// has passed, or so much was written.
+static CHECKPOINT_INTERVAL: Property<Duration> = Property {
+    name: "internal.checkpoint.interval.ms",
+    synonym: None,
+    default: Some("5000"),
+    kind: Kind::Long,
+    doc: "For tests: how often in milliseconds logs are looked at that have much to checkpoint.",
+    parse: |text| number(text, 1, i64::MAX).map(millis),
+};
+
+/// By default a tenth of a second with everything in the page cache.
+static UNCHECKPOINTED_BYTES: Property<u64> = Property {
+    name: "internal.uncheckpointed.bytes",
+    synonym: None,
+    default: Some("67108864"),
+    kind: Kind::Long,
+    doc: "For tests: how many bytes of a log directory may be without a checkpoint.",
+    parse: |text| number(text, 0, u64::MAX),
 };
 
 static CLEANUP_POLICY: Property<CleanupPolicy> = Property {
@@ -275,6 +319,9 @@ impl LogSettings {
         let min_insync_replicas = reader.read(&MIN_INSYNC_REPLICAS);
         let retention_check_interval = reader.read(&RETENTION_CHECK_INTERVAL);
         let initial_task_delay = reader.read(&INITIAL_TASK_DELAY);
+        let every = reader.read(&CHECKPOINT_INTERVAL);
+        let all_every = reader.read(&CHECKPOINT_ALL_INTERVAL);
+        let bytes_max = reader.read(&UNCHECKPOINTED_BYTES);
         let topics = TopicConfig {
             cleanup: cleanup?,
             file_delete_delay: file_delete_delay?,
@@ -295,6 +342,11 @@ impl LogSettings {
             topics,
             retention_check_interval: retention_check_interval?,
             initial_task_delay: initial_task_delay?,
+            checkpoints: CheckpointPace {
+                every: every?,
+                all_every: all_every?,
+                bytes_max: bytes_max?,
+            },
         })
     }
 }

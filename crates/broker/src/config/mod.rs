@@ -15,6 +15,7 @@ use ottla_types::BrokerId;
 pub(crate) use file::escape;
 pub use file::parse_properties;
 pub use listener::Listener;
+pub(crate) use log::CheckpointPace;
 pub use log::LogSettings;
 pub(crate) use log::alternatives;
 pub use property::{ConfigError, ConfigErrors, Effective, Kind, Properties, Property};

@@ -424,3 +424,129 @@ impl Index {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ottla_log::LogPosition;
+
+    use super::*;
+
+    const PARTITIONS: i32 = 5_000;
+
+    fn asked(partition: i32) -> FetchPartition {
+        FetchPartition {
+            partition,
+            current_leader_epoch: -1,
+            fetch_offset: 0,
+            last_fetched_epoch: -1,
+            log_start_offset: -1,
+            partition_max_bytes: 1,
+            replica_directory_id: Uuid::ZERO,
+            high_watermark: -1,
+        }
+    }
+
+    fn bounds(end: i64) -> Bounds {
+        let end = LogPosition { offset: Offset::new(end), segment_base: Offset::ZERO, position: 0 };
+        let log_start = Offset::ZERO;
+        Bounds { log_start, high_watermark: end, log_end: end, last_stable: end.offset }
+    }
+
+    /// A session that has been told all there is of empty partitions.
+    fn quiet() -> (SessionState, Vec<SlotId>) {
+        let mut state = SessionState::by_name();
+        let ids: Vec<_> =
+            (0..PARTITIONS).map(|n| state.put(TopicRef::Name("topic"), asked(n))).collect();
+        let looked = Looked::CaughtUp(bounds(0));
+        ids.iter().for_each(|id| state.on_answered(*id, looked));
+        let turn = state.take_turn();
+        state.settle(turn.iter().map(|id| (*id, looked)), &[], |_, _, _| true);
+        (state, ids)
+    }
+
+    #[test]
+    fn only_what_has_moved_is_looked_at() {
+        let (mut state, ids) = quiet();
+        assert_eq!((state.take_turn().len(), state.quiet()), (0, ids.len()));
+        let signal = Signal::default();
+        for id in [ids[7], ids[4_000], ids[7]] {
+            signal.on_moved(id, crate::partition::Visible { committed: 1, stable: 1 });
+        }
+        state.take_moved(&signal);
+        assert_eq!(state.take_turn(), [ids[7], ids[4_000]]);
+    }
+
+    #[test]
+    fn what_moved_while_it_was_looked_at_is_looked_at_again() {
+        let (mut state, ids) = quiet();
+        state.put(TopicRef::Name("topic"), asked(3));
+        let turn = state.take_turn();
+        assert_eq!(turn, [ids[3]]);
+        // Listed already: the partition is not asked again.
+        let looked = |id| std::iter::once((id, Looked::CaughtUp(bounds(0))));
+        state.settle(looked(ids[3]), &[], |_, _, _| unreachable!("it is watched"));
+        let signal = Signal::default();
+        signal.on_moved(ids[3], crate::partition::Visible { committed: 1, stable: 1 });
+        state.take_moved(&signal);
+        let turn = state.take_turn();
+        state.settle(turn.iter().flat_map(|id| looked(*id)), &[], |_, _, _| false);
+        assert_eq!(state.take_turn(), [ids[3]], "it had moved on");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn those_that_were_served_come_last() {
+        let (bounds, again) = (bounds(9), false);
+        let served = Looked::Records { bounds, answered: true };
+        let full = Looked::Records { bounds, answered: again };
+        check(&[],                               &[0, 1, 2, 3]);
+        check(&[served],                         &[1, 2, 3, 0]);
+        check(&[served, full],                   &[1, 2, 3, 0]);
+        check(&[full, served, Looked::Failed],   &[0, 2, 3, 1]);
+        check(&[served, served, served, served], &[0, 1, 2, 3]);
+        // News that were not told keep it; without any it is listed by its partition.
+        check(&[Looked::CaughtUp(bounds)],       &[0, 1, 2, 3]);
+        check(&[Looked::CaughtUp(self::bounds(0))], &[1, 2, 3]);
+    }
+
+    /// Looks at the first of four partitions, whose clients know them to be empty.
+    fn check(looks: &[Looked], next: &[u64]) {
+        let mut state = SessionState::by_name();
+        for n in 0..4 {
+            let id = state.put(TopicRef::Name("topic"), asked(n));
+            state.on_answered(id, Looked::CaughtUp(bounds(0)));
+        }
+        let turn = state.take_turn();
+        let looked = turn.iter().copied().zip(looks.iter().copied());
+        state.settle(looked, &turn[looks.len()..], |_, _, _| true);
+        let next: Vec<_> = next.iter().map(|n| SlotId(*n)).collect();
+        assert_eq!(state.take_turn(), next, "{looks:?}");
+    }
+
+    #[test]
+    fn a_forgotten_partition_leaves_nothing_behind() {
+        let (mut state, ids) = quiet();
+        let full = state.bytes();
+        for n in 0..PARTITIONS {
+            let (id, slot) = state.forget(TopicRef::Name("topic"), n).unwrap();
+            assert!(slot.is_watched() && ids.contains(&id));
+        }
+        assert!(state.forget(TopicRef::Name("topic"), 0).is_none());
+        assert!(state.forget(TopicRef::Name("other"), 0).is_none());
+        assert_eq!((state.len(), state.quiet(), state.bytes()), (0, 0, 0));
+        assert!(full > ids.len() * SLOT_BYTES);
+        // Added again, it is another slot: whoever listed the old one cannot mean it.
+        let fresh = state.put(TopicRef::Name("topic"), asked(0));
+        assert!(!ids.contains(&fresh));
+    }
+
+    #[test]
+    fn a_session_s_epochs_go_round_without_those_that_mean_something() {
+        let mut state = SessionState::by_name();
+        state.enter_first_epoch();
+        assert_eq!(state.epoch(), 1);
+        assert_eq!(state.enter_next_epoch(), 2);
+        state.epoch = i32::MAX;
+        assert_eq!(state.enter_next_epoch(), 1);
+    }
+}

@@ -1,9 +1,11 @@
 //! A node in the fake world, and clients that talk frames to it.
 
 mod cold;
+mod configs;
 mod full_disk;
 mod retention;
 mod sessions;
+mod start;
 mod transactions;
 mod unreadable;
 
@@ -77,14 +79,17 @@ struct Life {
 
 impl Life {
     async fn node(&self, properties: &[(&str, &str)]) -> Node {
+        Node::start(self.env.clone(), self.config(properties)).await.unwrap()
+    }
+
+    fn config(&self, properties: &[(&str, &str)]) -> NodeConfig {
         let ip = self.machine.id().ip();
         let listeners = format!("PLAINTEXT://{ip}:9092,CONTROLLER://{ip}:9093");
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut all: Properties = properties.iter().map(own).collect();
         all.insert("listeners".to_owned(), listeners);
         all.insert("log.dirs".to_owned(), "data".to_owned());
-        let config = NodeConfig::parse(&all, None).unwrap();
-        Node::start(self.env.clone(), config).await.unwrap()
+        NodeConfig::parse(&all, None).unwrap()
     }
 
     async fn client(&self) -> Client {

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ottla_env::Env;
 use ottla_log::{CheckpointPlan, Log, Superseded, Unsynced, WrittenCheckpoint};
@@ -13,17 +12,7 @@ use ottla_types::Offset;
 use super::directory::make_durable;
 use super::spread::spread;
 use super::{LogDirectory, Partition, Partitions};
-
-/// How often the partitions with the most to read again are looked at.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
-
-/// How often all partitions are, those with little included: Kafka's
-/// `log.flush.offset.checkpoint.interval.ms`.
-const CHECKPOINT_ALL_EVERY: Duration = Duration::from_mins(1);
-
-/// What a start after a crash may have to read again of a whole directory, in bytes: a tenth of a
-/// second with everything in the page cache.
-const UNCHECKPOINTED_BYTES_MAX: u64 = 64 << 20;
+use crate::config::CheckpointPace;
 
 /// Partitions whose files are written at the same time. Each holds a producer snapshot at the most.
 const WRITING_MAX: usize = 16;
@@ -49,18 +38,18 @@ enum Begun {
 
 /// Runs as long as the node. An idle node has no timer: a partition that takes its first batch
 /// after a checkpoint starts it.
-pub(crate) async fn run_checkpoints(env: Env, directory: Arc<LogDirectory>) {
-    let mut all_at = env.clock.mono().after(CHECKPOINT_ALL_EVERY);
+pub(crate) async fn run_checkpoints(env: Env, directory: Arc<LogDirectory>, pace: CheckpointPace) {
+    let mut all_at = env.clock.mono().after(pace.all_every);
     loop {
         directory.checkpoint_wanted().await;
         while !directory.checkpoints_due().is_empty() {
-            env.clock.sleep(CHECKPOINT_EVERY).await;
+            env.clock.sleep(pace.every).await;
             let now = env.clock.mono();
             let leave = if now >= all_at {
-                all_at = now.after(CHECKPOINT_ALL_EVERY);
+                all_at = now.after(pace.all_every);
                 0
             } else {
-                UNCHECKPOINTED_BYTES_MAX
+                pace.bytes_max
             };
             if let Err(error) = directory.checkpoint(&env, leave).await {
                 directory.fail(&env, &error.to_string()).await;
@@ -100,6 +89,7 @@ impl LogDirectory {
             superseded.push(partition.on_checkpointed(written));
         }
         self.remember(env, &points).await?;
+        tracing::debug!(partitions = points.len(), "checkpoint written");
         for files in superseded {
             files.remove(&env.disk).await;
         }
@@ -173,6 +163,7 @@ impl LogDirectory {
         let all = all.all();
         for partition in &all {
             partition.roll_ended().await;
+            partition.deletion_ended().await;
         }
         self.sync(env).await.map_err(CheckpointError::Sync)?;
         self.checkpoint_these(env, all.clone(), Partition::begin_closing_checkpoint).await?;
@@ -258,7 +249,7 @@ impl Partition {
             return if pending { Begun::Later } else { Begun::Nothing };
         };
         if let Some(unsynced) = &mut plan.unsynced {
-            unsynced.files.extend(state.identity.take());
+            unsynced.files.extend(state.identity.take_unsynced());
         }
         Begun::Plan(Box::new(plan))
     }

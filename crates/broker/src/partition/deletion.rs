@@ -4,10 +4,10 @@
 use std::io;
 use std::sync::Arc;
 
-use ottla_env::Env;
-use ottla_log::{Doomed, LogView, SegmentFacts, SetAside};
-use ottla_types::Offset;
+use ottla_env::{Env, reply};
+use ottla_log::{Doomed, LogView, ReadError, SegmentFacts, SetAside};
 use ottla_types::planted::{self, Bug};
+use ottla_types::{Offset, Timestamp};
 
 use super::{Absent, Bounds, Offline, Partition, Roll};
 
@@ -39,14 +39,32 @@ pub(super) struct Surveyed {
 impl Partition {
     /// Deletes the records below `to`, durably: no restart brings them back. Whole segments go, and
     /// their files some time later. Says where the log starts now.
+    ///
+    /// Once begun, it ends, whether or not somebody waits for it.
     pub(crate) async fn delete_below(
         self: &Arc<Self>,
         env: &Env,
         to: Offset,
     ) -> Result<Offset, DeleteRecordsError> {
         // One at a time: the start that is written down must not go back. Whoever gives the
-        // directory to a namesake waits for it, too.
-        let _turn = self.deleting.lock().await;
+        // directory away waits for it, too.
+        let turn = Arc::clone(&self.deleting).lock_owned().await;
+        let (done, answer) = reply();
+        let (partition, task_env) = (Arc::clone(self), env.clone());
+        let task = async move {
+            let deleted = partition.delete_in_turn(&task_env, to).await;
+            drop(turn);
+            done.send(deleted);
+        };
+        env.spawn.spawn("delete records", Box::pin(task));
+        answer.await.unwrap_or(Err(DeleteRecordsError::NotLeader))
+    }
+
+    async fn delete_in_turn(
+        self: &Arc<Self>,
+        env: &Env,
+        to: Offset,
+    ) -> Result<Offset, DeleteRecordsError> {
         if self.is_gone() {
             return Err(DeleteRecordsError::NotLeader);
         }
@@ -118,6 +136,18 @@ impl Partition {
         let state = self.state.lock();
         let (view, active) = (state.log().view(), state.log().active_facts());
         Surveyed { bounds: self.bounds(), view, active }
+    }
+
+    /// The same of a log that is not open, and is left so.
+    pub(super) async fn survey_asleep(
+        &self,
+        env: &Env,
+        older_than: Option<Timestamp>,
+    ) -> Result<Surveyed, ReadError> {
+        let (bounds, view) = (self.bounds(), LogView::clone(&self.view()));
+        let position = bounds.log_end.position;
+        let active = view.dormant_facts(&env.disk, position, older_than).await?;
+        Ok(Surveyed { bounds, view, active })
     }
 
     /// Has a successor made of the segment that is appended to, unless one is being made or it is

@@ -294,7 +294,11 @@ pub(super) async fn make_durable(
         env.disk.sync_files(files).await?;
     }
     for synced in names {
-        synced.await.unwrap_or_else(|_| Err(io::Error::other("the disk's host ended")))?;
+        match synced.await.unwrap_or_else(|_| Err(io::Error::other("the disk's host ended"))) {
+            // Its topic was deleted meanwhile, and it stands aside under another name.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            synced => synced?,
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Opens and sets aside partitions as the metadata says.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -298,6 +299,8 @@ impl Opener {
         for (partition, path) in names {
             match Partitions::set_aside(&self.env, &partition, path).await {
                 Ok(path) => aside.push(path),
+                // Nobody has written to it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     tracing::error!(%partition, %error, "deleted partition not set aside");
                 }

@@ -82,7 +82,7 @@ pub(crate) struct Partition {
     /// namesake then.
     rolling: Arc<Mutex<()>>,
     /// Held by whoever deletes records, and renames files in the directory.
-    deleting: Mutex<()>,
+    deleting: Arc<Mutex<()>>,
     state: CountedLock<State>,
 }
 
@@ -98,8 +98,18 @@ struct State {
     refused: RefusedBatches,
     /// Listed among those whose next checkpoint is due.
     checkpoint_due: bool,
-    /// The file with the topic's id, until it is durable. Its name is, once the log's is.
-    identity: Option<Arc<dyn File>>,
+    identity: Identity,
+}
+
+/// Whether the directory says which topic it belongs to.
+#[derive(Debug)]
+enum Identity {
+    /// Not before there is something in it.
+    Untold,
+    /// In this file, which is not durable. Its name is, once the log's is.
+    Unsynced(Arc<dyn File>),
+    /// So that no crash takes it away.
+    Told,
 }
 
 /// A partition's place on the disk, as it was found or made.
@@ -107,8 +117,7 @@ struct State {
 struct Place {
     path: PathBuf,
     writer: Writer,
-    /// The file with the topic's id, if it was made and is not durable.
-    identity: Option<Arc<dyn File>>,
+    identity: Identity,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +218,7 @@ impl Partition {
             open,
             offline: AtomicBool::new(false),
             rolling: Arc::default(),
-            deleting: Mutex::default(),
+            deleting: Arc::default(),
             state: CountedLock::new(state),
         }
     }
@@ -385,7 +394,8 @@ impl Partition {
     pub(crate) fn sync_recovered(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
         let Some(log) = state.writer.log() else { return false };
-        let recovered = log.synced_end().offset < log.end().offset;
+        // Also where no batch was found behind what is durable: something may have been cut off.
+        let recovered = log.is_recovered_unsynced();
         if recovered && !state.dirty {
             state.dirty = true;
             self.directory.on_appended(self, 0, true);
@@ -401,7 +411,7 @@ impl Partition {
         let mut state = self.state.lock();
         state.dirty = false;
         let mut unsynced = state.writer.log_mut()?.take_unsynced()?;
-        unsynced.files.extend(state.identity.take());
+        unsynced.files.extend(state.identity.take_unsynced());
         Some(unsynced)
     }
 
@@ -553,8 +563,8 @@ impl Partition {
         }
     }
 
-    /// Waits until neither a roll nor an opening makes files in the directory. None begins any more once the partition is
-    /// gone, or once appends and syncs have ended.
+    /// Waits until neither a roll nor an opening makes files in the directory. None begins once the
+    /// partition is gone, or once appends and syncs have ended.
     pub(crate) async fn roll_ended(&self) {
         drop(self.rolling.lock().await);
     }
@@ -564,6 +574,16 @@ impl Partition {
         let mut state = self.state.lock();
         self.gone.store(true, Ordering::Release);
         state.waiters.on_gone();
+    }
+}
+
+impl Identity {
+    /// The file, for whoever syncs it.
+    fn take_unsynced(&mut self) -> Option<Arc<dyn File>> {
+        let Self::Unsynced(file) = self else { return None };
+        let file = Arc::clone(file);
+        *self = Self::Told;
+        Some(file)
     }
 }
 

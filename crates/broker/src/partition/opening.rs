@@ -1,6 +1,7 @@
 //! The writer's half of a log, opened when somebody asks for it: most partitions of most nodes are
 //! idle, and readers do without.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,8 @@ use ottla_log::{DormantLog, Log, LogPosition, LogView, OpenLogError};
 use ottla_types::Offset;
 
 use super::checkpointing::is_full;
-use super::{Absent, Durability, Partition, State};
+use super::registry::write_identity;
+use super::{Absent, Durability, Identity, Partition, State};
 
 /// The writer's half of a partition's log.
 #[derive(Debug)]
@@ -35,6 +37,15 @@ impl Writer {
             return Ok(Self::Dormant(log));
         }
         Ok(Self::Open(Box::new(log.open(&env.disk).await?)))
+    }
+
+    /// Where an open log ends of which everything was durable, and checkpointed, before it was
+    /// opened.
+    pub(super) fn idle_end(&self) -> Option<LogPosition> {
+        let log = self.log()?;
+        let end = log.end();
+        let durable = log.synced_end() == end && log.recovery_point() == end.offset;
+        durable.then_some(end)
     }
 
     pub(super) fn log(&self) -> Option<&Log> {
@@ -64,7 +75,7 @@ impl Writer {
         match (self, durability) {
             (Self::Dormant(log), _) => (log.start_offset(), log.end(), log.end()),
             (Self::Open(log), Durability::PageCache) => (log.start_offset(), log.end(), log.end()),
-            // What a kill left in the page cache was read back, but a power cut would still take it.
+            // What a kill left in the page cache was read back; a power cut would still take it.
             (Self::Open(log), Durability::Fsync) => {
                 (log.start_offset(), log.synced_end(), log.end())
             }
@@ -133,10 +144,25 @@ impl Partition {
         let rolling = Arc::clone(&self.rolling).try_lock_owned().ok();
         let task = async move {
             let _rolling = rolling;
-            let opened = dormant.clone().open(&opening.disk).await;
+            let mut opened = dormant.clone().open(&opening.disk).await;
+            if opened.is_ok()
+                && let Err(error) = partition.tell_identity(&opening).await
+            {
+                opened = Err(error.into());
+            }
             partition.on_opened(&opening, dormant, opened).await;
         };
         env.spawn.spawn("open", Box::pin(task));
+    }
+
+    /// Says whose the directory is, now that there will be something in it.
+    async fn tell_identity(&self, env: &Env) -> io::Result<()> {
+        let untold = matches!(self.state.lock().identity, Identity::Untold);
+        if untold {
+            let file = write_identity(env, &self.path, self.topic_id).await?;
+            self.state.lock().identity = Identity::Unsynced(file);
+        }
+        Ok(())
     }
 
     async fn on_opened(

@@ -1,5 +1,6 @@
 //! Bytes on their way from the device into the page cache, so that no loop ever waits for them.
 
+use std::io;
 use std::sync::Arc;
 
 use ottla_env::{DiskExt, Env, File, Part};
@@ -107,9 +108,9 @@ impl Cold {
                 Ok(env.disk.cache_range(&range.file, range.at, range.len.into()).await?)
             }
             Self::Writer(partition) => {
-                // The next look finds out what became of it.
-                let _absent = partition.opened(env).await;
-                Ok(())
+                // What became of it the next look finds out, unless it is as it was.
+                let full = |_| ReadError::Storage(io::ErrorKind::StorageFull.into());
+                partition.opened(env).await.map_err(full)
             }
         }
     }

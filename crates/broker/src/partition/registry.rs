@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_env::{DiskExt, Env, File, Open};
-use ottla_log::{DormantLog, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata};
+use ottla_log::{
+    Checkpointed, DormantLog, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata,
+};
 use ottla_metadata::TopicConfig;
 use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
 
 use super::opening::Writer;
-use super::{Checkpoints, LogDirectory, Partition, Place};
+use super::{Checkpoints, Identity, LogDirectory, Partition, Place};
 
 /// The local partitions of one topic.
 #[derive(Clone, Debug)]
@@ -161,10 +163,20 @@ impl Partitions {
         let checkpointed = self.directory.checkpointed(&it.name);
         let mut log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
         log.take_leftovers().remove(&env.disk).await;
-        let writer = Writer::take(env, log).await?;
-        let identity = match known == Some(it.topic_id) {
-            true => None,
-            false => Some(write_identity(env, &path, it.topic_id).await?),
+        let empty = log.is_settled() && log.start_offset() == log.end().offset;
+        let mut writer = Writer::take(env, log).await?;
+        if let Some(end) = writer.idle_end() {
+            // A kill has not met it: it may as well be closed again, and there are many such.
+            let clean = Checkpointed { clean: true, ..checkpointed };
+            let again = DormantLog::survey(&env.disk, &path, it.log, clean).await?;
+            if again.is_settled() && again.end() == end {
+                writer = Writer::Dormant(again);
+            }
+        }
+        let identity = match known {
+            Some(id) if id == it.topic_id => Identity::Told,
+            _ if empty => Identity::Untold,
+            _ => Identity::Unsynced(write_identity(env, &path, it.topic_id).await?),
         };
         let directory = Arc::clone(&self.directory);
         let place = Place { path, writer, identity };
@@ -264,7 +276,11 @@ async fn identity_of(env: &Env, path: &Path) -> io::Result<Option<TopicId>> {
 
 /// Says in the page cache whose directory it is. Nothing in it is acknowledged before the file and
 /// its name are durable.
-async fn write_identity(env: &Env, path: &Path, topic_id: TopicId) -> io::Result<Arc<dyn File>> {
+pub(super) async fn write_identity(
+    env: &Env,
+    path: &Path,
+    topic_id: TopicId,
+) -> io::Result<Arc<dyn File>> {
     let file = env.disk.open_file(&path.join(PARTITION_METADATA), Open::Ensure).await?;
     let text = PartitionMetadata { topic_id }.encode();
     env.disk.truncate_to(&file, 0).await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_env::Env;
-use ottla_log::{Expired, LogFacts, ReadError, RetentionLimits};
+use ottla_log::{Expired, LogFacts, ReadError, RetentionLimits, SegmentFacts};
 use ottla_metadata::TopicConfig;
 use ottla_types::Timestamp;
 
@@ -77,13 +77,42 @@ async fn enforce_on(env: &Env, partition: &Arc<Partition>) -> Outcome {
 
 async fn try_enforce(env: &Env, partition: &Arc<Partition>) -> Result<Outcome, RetentionError> {
     let (now, limits) = (env.clock.wall(), limits_of(partition.settings()));
-    let bounds = partition.bounds();
-    // Most partitions are idle, and many empty: those are left alone. So is one that is gone.
-    let empty = bounds.log_start == bounds.log_end.offset && !partition.is_open();
-    if empty || partition.opened(env).await.is_err() {
+    if partition.is_offline() {
         return Ok(Outcome::Done);
     }
-    let Surveyed { bounds, view, active } = partition.survey();
+    if !partition.is_open() {
+        // Most partitions are idle, and are left asleep unless there is something to do.
+        let surveyed = partition.survey_asleep(env, older_than(limits, now)).await?;
+        let (_, expired) = look(env, surveyed, limits, now).await?;
+        if expired.segments() == 0 || partition.opened(env).await.is_err() {
+            return Ok(Outcome::Done);
+        }
+    }
+    let (segments, expired) = look(env, partition.survey(), limits, now).await?;
+    let sealed = segments.len() - 1;
+    if expired.segments() > sealed {
+        partition.roll_now(env);
+    }
+    let gone = expired.segments().min(sealed);
+    if gone > 0 {
+        // What is below the start already goes by the same way.
+        let to = segments[gone].base.max(partition.bounds().log_start);
+        let start = partition.delete_below(env, to).await?;
+        let Expired { below_start, by_size, by_age } = expired;
+        let partition = partition.name();
+        tracing::info!(%partition, %start, below_start, by_size, by_age, "old segments deleted");
+    }
+    Ok(if expired.segments() > sealed { Outcome::Rolling } else { Outcome::Done })
+}
+
+/// All segments, and how many of them may go.
+async fn look(
+    env: &Env,
+    surveyed: Surveyed,
+    limits: RetentionLimits,
+    now: Timestamp,
+) -> Result<(Vec<SegmentFacts>, Expired), RetentionError> {
+    let Surveyed { bounds, view, active } = surveyed;
     let mut segments = view.sealed_facts(&env.disk, older_than(limits, now), now).await?;
     segments.push(active);
     let log = LogFacts {
@@ -93,18 +122,7 @@ async fn try_enforce(env: &Env, partition: &Arc<Partition>) -> Result<Outcome, R
         end: bounds.log_end.offset,
     };
     let expired = log.expired(limits, now);
-    let sealed = segments.len() - 1;
-    if expired.segments() > sealed {
-        partition.roll_now(env);
-    }
-    let gone = expired.segments().min(sealed);
-    if gone > 0 {
-        let start = partition.delete_below(env, log.start_without(gone)).await?;
-        let Expired { below_start, by_size, by_age } = expired;
-        let partition = partition.name();
-        tracing::info!(%partition, %start, below_start, by_size, by_age, "old segments deleted");
-    }
-    Ok(if expired.segments() > sealed { Outcome::Rolling } else { Outcome::Done })
+    Ok((segments, expired))
 }
 
 /// Never what a topic does not say: one that is to be compacted only keeps its records.
@@ -119,4 +137,33 @@ fn limits_of(config: &TopicConfig) -> RetentionLimits {
 fn older_than(limits: RetentionLimits, now: Timestamp) -> Option<Timestamp> {
     let millis = i64::try_from(limits.age?.as_millis()).unwrap_or(i64::MAX);
     Some(Timestamp::from_millis(now.millis().saturating_sub(millis)))
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_metadata::CleanupPolicy;
+
+    use super::*;
+
+    #[test]
+    fn only_topics_that_say_delete_lose_records_by_themselves() {
+        let kafkas = RetentionLimits { age: TopicConfig::KAFKA.retention, bytes: Some(5) };
+        for (cleanup, limits) in [
+            (CleanupPolicy::Keep, RetentionLimits::NONE),
+            (CleanupPolicy::Compact, RetentionLimits::NONE),
+            (CleanupPolicy::Delete, kafkas),
+            (CleanupPolicy::CompactAndDelete, kafkas),
+        ] {
+            let config = TopicConfig { cleanup, retention_bytes: Some(5), ..TopicConfig::KAFKA };
+            assert_eq!(limits_of(&config), limits, "{cleanup:?}");
+        }
+    }
+
+    #[test]
+    fn a_retention_longer_than_time_itself_makes_nothing_old() {
+        let ever = RetentionLimits { age: Some(Duration::MAX), bytes: None };
+        let older = older_than(ever, Timestamp::from_millis(1_000)).unwrap();
+        assert!(older < Timestamp::from_millis(0));
+        assert_eq!(older_than(RetentionLimits::NONE, Timestamp::from_millis(1_000)), None);
+    }
 }

@@ -32,6 +32,10 @@ pub(super) struct Supervised {
     excused: Cell<bool>,
     /// It may refuse to start, for as many reasons.
     excused_from_starting: Cell<u32>,
+    /// How many checkpoints were written when it was started last.
+    checkpoints: Cell<u64>,
+    /// The last life ended in peace.
+    stopped: Cell<bool>,
     /// What happens to its files before it is started again.
     vandalism: RefCell<VecDeque<Vandalism>>,
     /// How the next lives end: after so many disk calls.
@@ -56,6 +60,9 @@ impl Supervised {
             ("auto.create.topics.enable", "false".to_owned()),
             ("internal.segment.bytes", plan.segment_bytes.to_string()),
             ("log.index.interval.bytes", plan.index_interval_bytes.to_string()),
+            ("internal.checkpoint.interval.ms", plan.checkpoints.0.to_string()),
+            ("log.flush.offset.checkpoint.interval.ms", plan.checkpoints.1.to_string()),
+            ("internal.uncheckpointed.bytes", plan.checkpoints.2.to_string()),
             ("max.incremental.fetch.session.cache.slots", plan.session_slots.to_string()),
             ("log.retention.check.interval.ms", plan.retention_check_ms.0.to_string()),
             ("log.initial.task.delay.ms", plan.retention_check_ms.1.to_string()),
@@ -72,6 +79,8 @@ impl Supervised {
             stop: RefCell::new(mailbox(1).0),
             excused: Cell::new(false),
             excused_from_starting: Cell::new(0),
+            checkpoints: Cell::new(0),
+            stopped: Cell::new(false),
             vandalism: RefCell::default(),
             deaths: RefCell::default(),
         }
@@ -128,6 +137,10 @@ impl Supervised {
 
     /// What happens between two lives.
     fn while_down(&self, shared: &Shared) {
+        let checkpoints = sometimes::count_of(Event::CheckpointWritten);
+        if self.checkpoints.replace(checkpoints) < checkpoints && !self.stopped.replace(false) {
+            sometimes::happens(Event::DiedBehindCheckpoint);
+        }
         for damaged in self.host.take_damaged() {
             sometimes::happens(Event::LieShown);
             shared.history.borrow_mut().write_off(vandal::partition_of(&damaged.path));
@@ -146,9 +159,11 @@ impl Supervised {
     fn look(&self, shared: &Shared) {
         let mut history = shared.history.borrow_mut();
         let starting = *self.status.borrow() == Status::Starting;
-        let excused = self.excused.get() || (starting && self.excused_from_starting.get() > 0);
         for why in self.host.take_halts() {
             history.on_power_loss();
+            // The log directory has failed if a log cannot be opened, at the start or later.
+            let opening = starting || why.starts_with("cannot open");
+            let excused = self.excused.get() || (opening && self.excused_from_starting.get() > 0);
             if !excused {
                 history.violate(format!("the node halted for no reason: {why}"));
             }
@@ -163,7 +178,10 @@ impl Supervised {
         let status = self.status.borrow().clone();
         match status {
             Status::Starting | Status::Serving => {}
-            Status::Stopped(death) => self.end(death),
+            Status::Stopped(death) => {
+                self.stopped.set(true);
+                self.end(death);
+            }
             Status::Failed(why) => {
                 if !self.excused.get() && self.excused_from_starting.get() == 0 {
                     history.violate(format!("the node does not start: {why}"));

@@ -21,6 +21,9 @@ pub(super) struct Plan {
     pub(super) cold_one_in: u64,
     /// How often, and how soon after a start, old records are looked for.
     pub(super) retention_check_ms: (u64, u64),
+    /// How often logs with much to checkpoint, and how often all, get one, and how many bytes may
+    /// be without.
+    pub(super) checkpoints: (u64, u64, u64),
     /// When which topic is made: milliseconds, its partitions, and what it keeps.
     pub(super) topics: Vec<(u64, i32, Keeps)>,
     pub(super) writers: Vec<Writes>,
@@ -53,7 +56,7 @@ pub struct PlannedFault {
 /// Whether a node that has halted is sometimes started again on a machine that was not. The page
 /// cache then shows what the device refused, and recovery believes it: nothing in this node can
 /// tell yet, so it is not drawn.
-const RESTARTS_WITHOUT_REBOOT: bool = false;
+const RESTARTS_WITHOUT_REBOOT: bool = true;
 
 /// What can go wrong. Clients are numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +184,11 @@ impl Plan {
             index_interval_bytes: *draws.pick(&[0, 1, 500, 4_096]),
             cold_one_in: *draws.pick(&[0, 2, 20]),
             retention_check_ms: (draws.within(100..2_000), draws.within(1..1_000)),
+            checkpoints: (
+                *draws.pick(&[20, 300, 5_000]),
+                *draws.pick(&[100, 2_000, 60_000]),
+                *draws.pick(&[0, 5_000, 64 << 20]),
+            ),
             topics,
             writers,
             readers,

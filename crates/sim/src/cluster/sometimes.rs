@@ -36,11 +36,23 @@ pub enum Event {
     IncrementalFetch,
     /// A session was asked for that the node did not know any more.
     SessionGone,
+    /// A checkpoint was written.
+    CheckpointWritten,
+    /// The node died, and the next life had a checkpoint to begin with.
+    DiedBehindCheckpoint,
+    /// Producers were restored from a snapshot.
+    SnapshotLoaded,
+    /// A snapshot could not be used.
+    SnapshotRefused,
+    /// The indexes of a segment were made from its batches.
+    IndexesRebuilt,
+    /// A partition was found damaged and set aside.
+    Quarantine,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::DiedStarting,
         Self::BitFlipped,
         Self::LieShown,
@@ -53,6 +65,12 @@ impl Event {
         Self::LogStartRestored,
         Self::IncrementalFetch,
         Self::SessionGone,
+        Self::CheckpointWritten,
+        Self::DiedBehindCheckpoint,
+        Self::SnapshotLoaded,
+        Self::SnapshotRefused,
+        Self::IndexesRebuilt,
+        Self::Quarantine,
     ];
 
     /// Whether a line of the node's log tells of it; clients or the nemesis see the others.
@@ -68,8 +86,14 @@ impl Event {
             | Self::RecordsDeleted
             | Self::LogStartRestored
             | Self::IncrementalFetch
-            | Self::SessionGone => false,
+            | Self::SessionGone
+            | Self::DiedBehindCheckpoint => false,
             Self::TornTailCut => says("a crash tore the end of segment"),
+            Self::CheckpointWritten => says("checkpoint written"),
+            Self::SnapshotLoaded => says("producers restored from a snapshot"),
+            Self::SnapshotRefused => says("producer snapshot cannot be used"),
+            Self::IndexesRebuilt => says("indexes are made anew"),
+            Self::Quarantine => says("is offline"),
             Self::SegmentsDeletedByAge => says("old segments deleted") && counts("by_age="),
             Self::SegmentsDeletedBySize => says("old segments deleted") && counts("by_size="),
         }
@@ -90,6 +114,11 @@ thread_local! {
 /// Counts an event of the run on this thread.
 pub(super) fn happens(event: Event) {
     COUNTS.with_borrow_mut(|counts| *counts.entry(event).or_default() += 1);
+}
+
+/// How often an event has happened in the run on this thread.
+pub(super) fn count_of(event: Event) -> u64 {
+    COUNTS.with_borrow(|counts| counts.get(&event).copied().unwrap_or(0))
 }
 
 /// What happened in `run`, as far as it is counted.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ottla_env::{Answer, DiskExt as _, Env};
 use ottla_log::{
     AppendError, Appended, CheckpointPlan, Checkpointed, DormantLog, Log, LogConfig, LogPosition,
-    LogView, OpenLogError, ReadOutcome, RollError, Unsynced,
+    LogView, OpenLogError, ReadOutcome, RollError, Unsynced, inspect,
 };
 use ottla_records::{
     Batch, BatchBuilder, BatchOptions, Batches, BuiltBatch, NewRecord, ProducerStamp,
@@ -90,6 +90,11 @@ impl Life {
         let made = env.disk.make_dir(Path::new("data")).await;
         made.and(env.disk.sync_names(Path::new("")).await).expect("no fault of these two");
         let known = ledger.borrow_mut().begin_life();
+        if draws.one_in(3) {
+            // A harmed file may stay while a newer one serves in its place.
+            let harmed = ledger.borrow().counts.harmed > 0;
+            verify(&env, known, harmed).await;
+        }
         let log = match Self::open(&env, &draws, config, known).await {
             Ok(log) => log,
             Err(OpenLogError::Storage(error)) => {
@@ -414,6 +419,27 @@ impl Life {
     async fn read_all(&self) -> Vec<(i64, Vec<(i64, u64)>)> {
         read_all(&self.env, &self.log.view(), self.log.end()).await
     }
+}
+
+/// What `ottla log verify` says of the files that a life has left.
+async fn verify(env: &Env, known: Checkpointed, harmed: bool) {
+    let mut findings = Vec::new();
+    let told = inspect::Known {
+        recovery_point: known.recovery_point,
+        clean: known.clean,
+        ..inspect::Known::default()
+    };
+    let mut report = |finding| findings.push(finding);
+    // A disk that refuses is met again when the log is opened.
+    let _ = inspect::verify_partition(&env.disk, Path::new(DIRECTORY), told, &mut report).await;
+    let allowed = match harmed || !known.clean {
+        true => inspect::Severity::Derived,
+        false => inspect::Severity::Note,
+    };
+    // A snapshot that a power loss tore is passed over for ever: newer ones serve in its place.
+    let passed_over = |it: &inspect::Trouble| matches!(it, inspect::Trouble::Snapshot(_));
+    findings.retain(|it| it.severity > allowed && !passed_over(&it.trouble));
+    assert!(findings.is_empty(), "{known:?}: {findings:#?}");
 }
 
 /// Every batch: its first offset, and its records.

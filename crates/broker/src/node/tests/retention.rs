@@ -132,6 +132,32 @@ fn keeps(configs: &'static [(&str, &str)], hours: u64, span: (i64, i64)) {
 }
 
 #[test]
+fn a_log_that_nobody_uses_is_not_opened_before_something_in_it_is_too_old() {
+    let mut world = World::new(38);
+    world.live(async |life| {
+        let node = life.node(&[SMALL]).await;
+        let mut client = life.client().await;
+        client.create(&[("retention.ms", "86400000")]).await;
+        client.fill(10).await;
+        life.pause(2 * HOUR).await;
+        client.fill(10).await;
+        node.stop().await;
+    });
+    world.live(async |life| {
+        let node = life.node(&[SMALL]).await;
+        let topic = node.broker.partitions.topic(TOPIC).unwrap();
+        let partition = topic.partition(0).unwrap();
+        life.pause(20 * HOUR).await;
+        assert!(!partition.is_open());
+        assert_eq!(partition.bounds().log_start, Offset::ZERO);
+        life.pause(3 * HOUR).await;
+        assert_eq!(partition.bounds().log_start, Offset::new(10));
+        life.pause(3 * HOUR).await;
+        assert_eq!(life.client().await.span().await, (20, 20));
+    });
+}
+
+#[test]
 fn deleted_records_stay_deleted() {
     for (durability, from) in [("fsync", 7), ("page-cache", 7), ("fsync", -1), ("page-cache", -1)] {
         let properties = [SMALL, ("ottla.durability", durability)];
