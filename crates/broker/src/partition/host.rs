@@ -15,7 +15,7 @@ use super::checkpointing::is_full;
 use super::opening::say_offline;
 use super::registry::{Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
 use super::spread::spread;
-use super::{Durability, LogDirectory, Partition, Partitions};
+use super::{LogDirectory, Partition, Partitions};
 use crate::config::NodeConfig;
 use crate::controller::METADATA_DIRECTORY;
 use crate::publisher::MetadataPublisher;
