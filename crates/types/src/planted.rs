@@ -29,11 +29,15 @@ pub enum Bug {
     DeletedRecordsComeBack,
     /// A fetch session is not told of appends to a partition that it has read to its end.
     SessionMissesAppends,
+    /// The recovery point is written down before the batches below it are synced.
+    RecoveryPointAheadOfSync,
+    /// A checkpoint's snapshot has no producers.
+    SnapshotForgetsProducers,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::NoDeduplicationOfRetriedBatch,
         Self::DuplicateAnsweredWithWrongOffset,
         Self::TornTailKept,
@@ -45,6 +49,8 @@ impl Bug {
         Self::RetentionTooEarly,
         Self::DeletedRecordsComeBack,
         Self::SessionMissesAppends,
+        Self::RecoveryPointAheadOfSync,
+        Self::SnapshotForgetsProducers,
     ];
 
     /// The name that command lines and test reports use.
@@ -62,6 +68,8 @@ impl Bug {
             Self::RetentionTooEarly => "retention_too_early",
             Self::DeletedRecordsComeBack => "deleted_records_come_back",
             Self::SessionMissesAppends => "session_misses_appends",
+            Self::RecoveryPointAheadOfSync => "recovery_point_ahead_of_sync",
+            Self::SnapshotForgetsProducers => "snapshot_forgets_producers",
         }
     }
 

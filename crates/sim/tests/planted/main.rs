@@ -31,7 +31,8 @@ fn a_duplicate_that_is_answered_with_a_wrong_offset_is_caught() {
 
 #[test]
 fn a_torn_tail_that_is_kept_is_caught() {
-    check(Bug::TornTailKept, 30, &["checksum", "not done", "went back", "does not start"]);
+    let signs = ["checksum", "impossible", "not done", "went back", "does not start"];
+    check(Bug::TornTailKept, 30, &signs);
 }
 
 #[test]
@@ -72,4 +73,9 @@ fn deleted_records_that_come_back_are_caught() {
 #[test]
 fn a_session_that_misses_appends_is_caught() {
     check(Bug::SessionMissesAppends, 30, &["not done"]);
+}
+
+#[test]
+fn a_snapshot_without_producers_is_caught() {
+    check(Bug::SnapshotForgetsProducers, 100, &["twice", "out of order"]);
 }
