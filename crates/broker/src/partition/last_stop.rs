@@ -120,7 +120,7 @@ async fn note(env: &Env, place: &Path, name: &str) {
         let _synced = env.disk.sync_files(vec![file]).await;
         let _synced = env.disk.sync_names(place).await;
         let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let _synced = env.disk.sync_names(parent.unwrap_or(Path::new("."))).await;
+        let _synced = env.disk.sync_names(parent.unwrap_or_else(|| Path::new("."))).await;
     }
 }
 

@@ -529,8 +529,8 @@ impl Partition {
         }
     }
 
-    /// Waits until neither a roll nor an opening makes files in the directory. None begins any more once the partition is
-    /// gone, or once appends and syncs have ended.
+    /// Waits until neither a roll nor an opening makes files in the directory. None begins once the
+    /// partition is gone, or once appends and syncs have ended.
     pub(crate) async fn roll_ended(&self) {
         drop(self.rolling.lock().await);
     }

@@ -75,7 +75,7 @@ impl Writer {
         match (self, durability) {
             (Self::Dormant(log), _) => (log.start_offset(), log.end(), log.end()),
             (Self::Open(log), Durability::PageCache) => (log.start_offset(), log.end(), log.end()),
-            // What a kill left in the page cache was read back, but a power cut would still take it.
+            // What a kill left in the page cache was read back; a power cut would still take it.
             (Self::Open(log), Durability::Fsync) => {
                 (log.start_offset(), log.synced_end(), log.end())
             }

@@ -265,7 +265,7 @@ fn halted(world: &mut World, life: impl AsyncFnOnce(Life) + 'static) -> Vec<Stri
     world.machine.start(1, |env| {
         Box::pin(async move {
             life(Life { env, machine }).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         })
     });
     let operator = world.sim.host();
