@@ -29,7 +29,7 @@ clean_up() {
   [ $status -eq 0 ] || echo "FAILED    $name"
   # SIGTERM, which `timeout` hands on to what it runs and follows with SIGKILL.
   for process in ${processes[@]+"${processes[@]}"}; do kill -TERM "$process" 2>/dev/null || true; done
-  [ -z "$node" ] || kill -KILL "$node" 2>/dev/null || true
+  [ -z "$node" ] || { kill -KILL "$node"; wait "$node"; } 2>/dev/null || true
   for process in ${processes[@]+"${processes[@]}"}; do
     while kill -0 "$process" 2>/dev/null && [ $SECONDS -lt $deadline ]; do sleep 0.1; done
   done

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ottla_env::{Disk, DiskExt, Open};
+use ottla_types::planted::{self, Bug};
 use ottla_types::{LeaderEpoch, Offset};
 
 use crate::files::snapshot_name;
@@ -42,6 +43,8 @@ impl Snapshot {
                 Ok(producers) => {
                     let directory = directory.display();
                     tracing::debug!(%directory, %end, "producers restored from a snapshot");
+                    let forgets = planted::is(Bug::SnapshotForgetsProducers);
+                    let producers = if forgets { ProducerState::default() } else { producers };
                     return Ok(Self { end, producers, odd });
                 }
                 Err(fault) => {
@@ -130,6 +133,10 @@ impl DormantLog {
             restored.snapshots.remove(&end);
             disk.unlink(&directory.join(snapshot_name(end))).await?;
         }
+        // Where the segment with the recovery point was deleted, one may serve that is no more
+        // durable than they are: the next checkpoint writes it again.
+        let durable = self.settled.map(|end| end.offset).or(self.known.recovery_point);
+        restored.snapshots.split_off(&durable.unwrap_or(Offset::ZERO).next());
         Ok(restored)
     }
 

@@ -309,6 +309,11 @@ impl Host {
         let fence = Controller::fence_broker(self.quorum.image(), self.node);
         self.append(fence.as_slice(), Parked::Nobody).await?;
         self.sync_all().await?;
-        self.quorum.close().await
+        if let Err(error) = self.quorum.close().await {
+            // Nothing of ours needs the file, and Kafka makes it again from the batches: a disk
+            // without space is no reason to end otherwise than in peace.
+            tracing::warn!(%error, "epochs of the metadata log not written");
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! A node in the fake world, and clients that talk frames to it.
 
 mod cold;
+mod configs;
 mod full_disk;
 mod retention;
 mod sessions;

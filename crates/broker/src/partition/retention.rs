@@ -138,3 +138,32 @@ fn older_than(limits: RetentionLimits, now: Timestamp) -> Option<Timestamp> {
     let millis = i64::try_from(limits.age?.as_millis()).unwrap_or(i64::MAX);
     Some(Timestamp::from_millis(now.millis().saturating_sub(millis)))
 }
+
+#[cfg(test)]
+mod tests {
+    use ottla_metadata::CleanupPolicy;
+
+    use super::*;
+
+    #[test]
+    fn only_topics_that_say_delete_lose_records_by_themselves() {
+        let kafkas = RetentionLimits { age: TopicConfig::KAFKA.retention, bytes: Some(5) };
+        for (cleanup, limits) in [
+            (CleanupPolicy::Keep, RetentionLimits::NONE),
+            (CleanupPolicy::Compact, RetentionLimits::NONE),
+            (CleanupPolicy::Delete, kafkas),
+            (CleanupPolicy::CompactAndDelete, kafkas),
+        ] {
+            let config = TopicConfig { cleanup, retention_bytes: Some(5), ..TopicConfig::KAFKA };
+            assert_eq!(limits_of(&config), limits, "{cleanup:?}");
+        }
+    }
+
+    #[test]
+    fn a_retention_longer_than_time_itself_makes_nothing_old() {
+        let ever = RetentionLimits { age: Some(Duration::MAX), bytes: None };
+        let older = older_than(ever, Timestamp::from_millis(1_000)).unwrap();
+        assert!(older < Timestamp::from_millis(0));
+        assert_eq!(older_than(RetentionLimits::NONE, Timestamp::from_millis(1_000)), None);
+    }
+}

@@ -227,6 +227,22 @@ fn beside_a_running_node_only_what_does_not_move_is_judged() {
     assert_eq!(worst(&disk), Some(Severity::Damage));
 }
 
+/// Apache Kafka makes the index files of a segment in full length, and cuts them when it stops.
+#[test]
+fn what_a_kill_leaves_of_apache_kafkas_folder_is_in_order() {
+    let disk = apache();
+    disk.remove("data/.kafka_cleanshutdown");
+    for partition in ["idempotent-0/00000000000000000018", "compact-0/00000000000000000000"] {
+        for (ending, zeros) in [("index", 10_485_760 / 8 * 8), ("timeindex", 10_485_756)] {
+            let path = format!("data/{partition}.{ending}");
+            let mut bytes = disk.content(&path);
+            bytes.resize(zeros, 0);
+            disk.put(&path, &bytes);
+        }
+    }
+    assert_eq!(verify_all(&disk).1, []);
+}
+
 #[test]
 fn a_folder_of_ours_is_in_order() {
     let disk = MemoryDisk::default();

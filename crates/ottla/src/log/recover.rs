@@ -89,7 +89,9 @@ pub(super) async fn run(
         return Err(LogError::MetadataHole);
     }
     let parent = parent_of(path);
-    let directory = LogDirectory::read(disk, &parent).await.ok().flatten();
+    // Where it cannot be told whether a node runs, nothing is touched.
+    let directory = LogDirectory::read(disk, &parent).await;
+    let directory = directory.map_err(|why| LogError::Disk { path: parent.clone(), why })?;
     // Held to the end: no node may start meanwhile.
     let _lock = match &directory {
         Some(_) => Some(lock(disk, &parent).await?),
