@@ -6,6 +6,7 @@ use ottla_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffse
 use ottla_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::*;
+use crate::partition::LogsClosed;
 
 const LIST_OFFSETS: i16 = 7;
 /// Two batches of 400 bytes make a segment.
@@ -331,5 +332,24 @@ fn no_cluster_is_made_where_a_folder_has_vanished() {
         assert!(refused.to_string().contains("vanished while a node was using it"), "{refused}");
         life.env.disk.unlink(Path::new("data/.ottla-vanished")).await.unwrap();
         let _node = life.node(&[SMALL]).await;
+    });
+}
+
+#[test]
+fn logs_that_are_closed_without_space_are_not_taken_for_closed() {
+    let mut world = World::filled(79);
+    world.live(async |life| {
+        let node = life.node(&[SMALL]).await;
+        life.client().await.go_on(3).await;
+        life.machine.disk_fault(DiskFault::Full(true));
+        let closed = node.directory.close(&life.env, &node.broker.partitions).await.unwrap();
+        assert_eq!(closed, LogsClosed::InPart);
+        life.machine.disk_fault(DiskFault::Full(false));
+    });
+    world.live(async |life| {
+        let _node = life.node(&[SMALL]).await;
+        let mut client = life.client().await;
+        assert_eq!(client.latest().await, (OK, 10));
+        client.go_on(1).await;
     });
 }
