@@ -346,7 +346,9 @@ impl Life {
             if written.make_durable(&self.env.disk).await.is_err() {
                 self.halt().await;
             }
-            self.log.on_checkpointed(written).remove(&self.env.disk).await;
+            let superseded = self.log.on_checkpointed(written);
+            self.on_recovery_point(self.log.recovery_point());
+            superseded.remove(&self.env.disk).await;
         }
         assert_eq!(self.log.recovery_point(), self.log.end().offset);
         let mut ledger = self.ledger.borrow_mut();
