@@ -29,15 +29,17 @@ pub enum Bug {
     DeletedRecordsComeBack,
     /// A fetch session is not told of appends to a partition that it has read to its end.
     SessionMissesAppends,
-    /// The recovery point is written down before the batches below it are synced.
-    RecoveryPointAheadOfSync,
-    /// A checkpoint's snapshot has no producers.
+    /// A checkpoint says how much is durable before it is.
+    CheckpointBeforeData,
+    /// The proof of a clean stop is still there when the node serves again.
+    CleanShutdownFileKept,
+    /// A snapshot is found at the start, and its producers are not taken over.
     SnapshotForgetsProducers,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoDeduplicationOfRetriedBatch,
         Self::DuplicateAnsweredWithWrongOffset,
         Self::TornTailKept,
@@ -49,7 +51,8 @@ impl Bug {
         Self::RetentionTooEarly,
         Self::DeletedRecordsComeBack,
         Self::SessionMissesAppends,
-        Self::RecoveryPointAheadOfSync,
+        Self::CheckpointBeforeData,
+        Self::CleanShutdownFileKept,
         Self::SnapshotForgetsProducers,
     ];
 
@@ -68,7 +71,8 @@ impl Bug {
             Self::RetentionTooEarly => "retention_too_early",
             Self::DeletedRecordsComeBack => "deleted_records_come_back",
             Self::SessionMissesAppends => "session_misses_appends",
-            Self::RecoveryPointAheadOfSync => "recovery_point_ahead_of_sync",
+            Self::CheckpointBeforeData => "checkpoint_before_data",
+            Self::CleanShutdownFileKept => "clean_shutdown_file_kept",
             Self::SnapshotForgetsProducers => "snapshot_forgets_producers",
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ottla_env::Env;
 use ottla_log::{CheckpointPlan, Log, Superseded, Unsynced, WrittenCheckpoint};
 use ottla_types::Offset;
+use ottla_types::planted::{self, Bug};
 
 use super::directory::make_durable;
 use super::spread::spread;
@@ -78,6 +79,10 @@ impl LogDirectory {
     ) -> Result<(), CheckpointError> {
         if partitions.is_empty() {
             return Ok(());
+        }
+        if planted::is(Bug::CheckpointBeforeData) {
+            let end = |each: &Arc<Partition>| (Arc::clone(each), each.bounds().log_end.offset);
+            self.remember(env, &partitions.iter().map(end).collect::<Vec<_>>()).await?;
         }
         let plans = self.sync_for_checkpoints(env, || begin_all(self, partitions, begin)).await;
         let plans = plans.map_err(CheckpointError::Sync)?;

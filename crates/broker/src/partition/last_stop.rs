@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ottla_env::{DiskExt, Env, Open};
 use ottla_log::{CLEAN_SHUTDOWN, CleanShutdown};
 use ottla_types::BrokerEpoch;
+use ottla_types::planted::{self, Bug};
 
 use crate::identity::META_PROPERTIES;
 
@@ -67,6 +68,9 @@ impl LastStop {
     /// # Errors
     /// When the disk refuses.
     pub(crate) async fn on_begun(&self, env: &Env) -> io::Result<()> {
+        if planted::is(Bug::CleanShutdownFileKept) {
+            return Ok(());
+        }
         remove(env, &self.place, CLEAN_SHUTDOWN).await
     }
 

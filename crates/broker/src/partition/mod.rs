@@ -10,6 +10,7 @@ mod lock;
 mod opening;
 mod published;
 mod read_ahead;
+mod refused;
 mod registry;
 mod retention;
 mod space;
@@ -55,6 +56,7 @@ pub(crate) use waiters::{FetchWaiter, Visible};
 use lock::CountedLock;
 use opening::Writer;
 use published::Published;
+use refused::RefusedBatches;
 use waiters::Waiters;
 
 /// A partition that this node leads. `state` is a leaf lock around a core (see `lock`); readers
@@ -93,6 +95,7 @@ struct State {
     roll: Roll,
     /// Listed in the directory's set of dirty partitions.
     dirty: bool,
+    refused: RefusedBatches,
     /// Listed among those whose next checkpoint is due.
     checkpoint_due: bool,
     identity: Identity,
@@ -159,6 +162,17 @@ pub(crate) enum AppendError {
     DirectoryFull,
 }
 
+impl AppendError {
+    /// Whether there was no room, which may be there the next time.
+    fn is_no_room(&self) -> bool {
+        match self {
+            Self::DirectoryFull | Self::Roll(_) => true,
+            Self::Log(error) => matches!(error, LogAppendError::Full(_) | LogAppendError::NeedsCut),
+            Self::NotLeader | Self::Offline(_) => false,
+        }
+    }
+}
+
 impl Partition {
     fn new(
         name: TopicPartition,
@@ -187,6 +201,7 @@ impl Partition {
             waiters: Waiters::default(),
             roll: Roll::Idle,
             dirty: false,
+            refused: RefusedBatches::default(),
             checkpoint_due: false,
             identity,
         };
@@ -279,6 +294,20 @@ impl Partition {
         batch: &CheckedBatch<'_>,
         waker: &Waker,
     ) -> Result<Admission, AppendError> {
+        let outcome = self.try_append(env, batch, waker);
+        if outcome.as_ref().is_err_and(AppendError::is_no_room) {
+            let stamp = batch.header().producer;
+            self.state.lock().refused.note(stamp, env.clock.mono());
+        }
+        outcome
+    }
+
+    fn try_append(
+        self: &Arc<Self>,
+        env: &Env,
+        batch: &CheckedBatch<'_>,
+        waker: &Waker,
+    ) -> Result<Admission, AppendError> {
         if !self.directory.space().admits() {
             return Err(AppendError::DirectoryFull);
         }
@@ -297,6 +326,11 @@ impl Partition {
                 state.roll = Roll::Idle;
                 return Err(AppendError::Roll(kind));
             }
+        }
+        if !state.refused.is_empty()
+            && state.refused.are_in_front_of(batch.header().producer, env.clock.mono())
+        {
+            return Err(AppendError::DirectoryFull);
         }
         let Some(log) = state.writer.log_mut() else {
             self.open(env, &mut state);

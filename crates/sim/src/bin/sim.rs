@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use ottla_sim::{Counts, Event, Options, Report, simulate};
 
 const USAGE: &str = "\
-usage: sim --seeds A..B            these seeds (0..50 without any option)
+usage: sim --seeds A..B            these seeds (0..200 without any option)
        sim --minutes M [--from A]  one seed after the other, for so long
        sim --seed N                one seed
            --trace                 ... printing all that happens, to stderr
@@ -72,7 +72,7 @@ fn parse(arguments: &[String]) -> Option<Work> {
         let from = value("--from").unwrap_or("0").parse().ok()?;
         return Some(Work::Minutes { from, minutes: minutes.parse().ok()? });
     }
-    let (from, to) = value("--seeds").unwrap_or("0..50").split_once("..")?;
+    let (from, to) = value("--seeds").unwrap_or("0..200").split_once("..")?;
     Some(Work::Seeds(from.parse().ok()?..to.parse().ok()?))
 }
 

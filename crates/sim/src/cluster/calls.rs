@@ -123,12 +123,14 @@ pub(super) fn produced(answer: &Answered) -> Result<Vec<Produced>, DecodeError> 
 }
 
 /// Sends a fetch request without a session, for one partition.
+///
+/// `isolation_level`: nobody writes in transactions here, so committed records are all there are.
 pub(super) fn fetch(
     connection: &mut Connection,
     version: i16,
     topic: &Topic,
     (index, offset): (i32, i64),
-    max_wait_ms: i32,
+    (max_wait_ms, isolation_level): (i32, i8),
 ) {
     let partition = FetchPartition {
         partition: index,
@@ -141,6 +143,7 @@ pub(super) fn fetch(
         max_wait_ms,
         min_bytes: 1,
         max_bytes: 1 << 20,
+        isolation_level,
         session_epoch: -1,
         topics: vec![FetchTopic {
             topic: topic.name.as_str().into(),
@@ -180,6 +183,7 @@ pub(super) struct SessionFetch<'a> {
     pub(super) epoch: i32,
     pub(super) max_wait_ms: i32,
     pub(super) max_bytes: i32,
+    pub(super) isolation_level: i8,
     /// Topic, partition, position.
     pub(super) wanted: Vec<(&'a Topic, i32, i64)>,
     pub(super) forgotten: Vec<(&'a Topic, i32)>,
@@ -213,6 +217,7 @@ pub(super) fn fetch_in_session(
         max_wait_ms: fetch.max_wait_ms,
         min_bytes: 1,
         max_bytes: fetch.max_bytes,
+        isolation_level: fetch.isolation_level,
         session_id: fetch.id,
         session_epoch: fetch.epoch,
         topics: fetch.wanted.iter().map(topic).collect(),

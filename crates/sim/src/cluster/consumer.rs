@@ -214,7 +214,9 @@ impl Consumer {
         let version = *self.client.draws.pick(&[4, 7, 11, 12, 13, 15, 17]);
         let position = self.next_position(partition);
         let before = self.shown_start(partition);
-        calls::fetch(connection, version, &topic, (partition.index, position), max_wait_ms);
+        let isolation_level = *self.client.draws.pick(&[0, 1]);
+        let how = (max_wait_ms, isolation_level);
+        calls::fetch(connection, version, &topic, (partition.index, position), how);
         let answer = self.client.answer(connection).await?;
         let fetched = decoded(calls::fetched(&answer))?;
         self.on_answered(connection, partition, (position, before), fetched).await

@@ -104,10 +104,13 @@ impl Nemesis {
                     host.end(Death::Kill);
                 }
             }
-            Fault::Rot { draw } => {
+            Fault::Rot { draw, kills } => {
                 if let Some(path) = vandal::rot(host, draw) {
                     sometimes::happens(Event::BitFlipped);
                     self.shared.history.borrow_mut().write_off(vandal::partition_of(&path));
+                }
+                if kills {
+                    host.end(Death::Kill);
                 }
             }
             Fault::WallJump { ms } => {

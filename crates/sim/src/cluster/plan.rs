@@ -95,8 +95,9 @@ pub(super) enum Fault {
     /// The device lies about a page of a segment. Some calls later the machine loses its power,
     /// which shows it.
     Lie { lie: Lie, calls: u32 },
-    /// A bit of a segment flips, by the number of a draw.
-    Rot { draw: u64 },
+    /// A bit of a segment flips, by the number of a draw; and the node may be killed, so that the
+    /// next one meets it when it starts.
+    Rot { draw: u64, kills: bool },
     /// The node's wall clock jumps.
     WallJump { ms: i64 },
 }
@@ -156,7 +157,9 @@ impl Plan {
         let topics = (0..draws.within(1..4))
             .map(|nth| {
                 let at = if nth == 0 { 0 } else { draws.below(trouble_ms) };
-                let partitions = i32::try_from(draws.within(1..4)).expect("a few");
+                let many = nth == 0 && draws.one_in(12);
+                let count = if many { 40..80 } else { 1..4 };
+                let partitions = i32::try_from(draws.within(count)).expect("a few");
                 (at, partitions, Keeps::draw(&Draws::new(seed, nth, "keeps")))
             })
             .collect();
@@ -252,7 +255,7 @@ impl PlannedFault {
         let fault = match draws.below(3) {
             0 => Fault::Lie { lie: Lie::Lost, calls },
             1 => Fault::Lie { lie: Lie::Misdirected, calls },
-            _ => Fault::Rot { draw: draws.next() },
+            _ => Fault::Rot { draw: draws.next(), kills: draws.one_in(2) },
         };
         Self { at: Duration::from_millis(at), fault }
     }

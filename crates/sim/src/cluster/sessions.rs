@@ -145,6 +145,7 @@ impl SessionReader {
             id: session.id,
             epoch: session.epoch,
             max_wait_ms: *client.draws.pick(&[0, 10, 100, 500]),
+            isolation_level: *client.draws.pick(&[0, 1]),
             max_bytes: *client.draws.pick(&[1, 3_000, 1 << 20]),
             wanted: news
                 .map(|(each, at)| (&history.topics()[each.topic], each.index, *at))

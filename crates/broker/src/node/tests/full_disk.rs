@@ -241,3 +241,23 @@ fn topics_come_and_go_on_a_disk_that_fills_up_meanwhile() {
         });
     }
 }
+
+#[test]
+fn a_first_batch_that_was_refused_comes_before_the_second() {
+    World::new(24).live(async |life| {
+        let node = life.node(&[NO_RESERVE]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        life.room(Some(5));
+        // The first is refused, and there is room again for the second, on its way already.
+        assert_eq!(client.append(-1, 0).await.error, KAFKA_STORAGE_ERROR);
+        life.room(None);
+        life.pause(A_WHILE_MS).await;
+        assert_eq!(client.append(-1, 1).await.error, KAFKA_STORAGE_ERROR);
+        for sequence in 0..2 {
+            let produced = client.append(-1, sequence).await;
+            assert_eq!((produced.error, produced.base_offset), (OK, sequence.into()));
+        }
+        node.stop().await;
+    });
+}
