@@ -33,7 +33,7 @@ pub enum Bug {
     CheckpointBeforeData,
     /// The proof of a clean stop is still there when the node serves again.
     CleanShutdownFileKept,
-    /// A snapshot is found at the start, and its producers are not taken over.
+    /// A checkpoint's snapshot has no producers.
     SnapshotForgetsProducers,
 }
 

@@ -1,11 +1,11 @@
 //! The planted bugs do their harm, so that a simulation that misses them is to blame.
 
-use ottla_log::Appended;
+use ottla_log::{Appended, Checkpointed, OpenLogError};
 use ottla_types::Offset;
 use ottla_types::planted::{Bug, plant};
 
 use crate::memory_disk::MemoryDisk;
-use crate::support::{append, batch, numbered, open, roll, sync};
+use crate::support::{append, batch, checkpoint, numbered, open, reopen, roll, sync};
 
 /// Heals the thread also when a test fails.
 struct Planted;
@@ -67,4 +67,29 @@ fn a_segment_without_a_durable_name_is_lost_with_all_in_it() {
     sync(&disk, &mut log);
     assert_eq!(log.synced_end().offset, Offset::new(2));
     assert_eq!(open(&disk.crash(0)).end().offset, Offset::new(1));
+}
+
+#[test]
+fn a_recovery_point_lies_behind_what_a_crash_leaves() {
+    let _planted = Planted::new(Bug::CheckpointBeforeData);
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    append(&disk, &mut log, &batch(&["a"])).unwrap();
+    let known = checkpoint(&disk, &mut log);
+    append(&disk, &mut log, &batch(&["b"])).unwrap();
+    let known = Checkpointed { recovery_point: Some(log.recovery_point()), ..known };
+    let opened = reopen(&disk.crash(0), known);
+    assert!(matches!(opened, Err(OpenLogError::BelowRecoveryPoint { .. })), "{opened:?}");
+}
+
+#[test]
+fn a_snapshot_without_producers_makes_a_duplicate_new() {
+    let _planted = Planted::new(Bug::SnapshotForgetsProducers);
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    append(&disk, &mut log, &numbered(1, 0, 0, &["a"])).unwrap();
+    let known = checkpoint(&disk, &mut log);
+    let mut log = reopen(&disk, known).unwrap();
+    append(&disk, &mut log, &numbered(1, 0, 0, &["a"])).unwrap();
+    assert_eq!(log.end().offset, Offset::new(2));
 }
