@@ -153,6 +153,26 @@ fn a_power_loss_at_any_time_loses_nothing_that_was_acknowledged() {
     }
 }
 
+#[test]
+fn appends_go_on_after_a_kill_whatever_the_durability() {
+    for durability in ["fsync", "page-cache"] {
+        let properties = [SMALL, ("ottla.durability", durability)];
+        let mut world = World::new(90);
+        for life in 0..3 {
+            world.live(async move |it| {
+                let _node = it.node(&properties).await;
+                let mut client = it.client().await;
+                if life == 0 {
+                    client.create(&[]).await;
+                }
+                assert_eq!(client.latest().await, (OK, life * 3), "{durability}");
+                client.go_on(3).await;
+            });
+            world.machine.end(Death::Kill);
+        }
+    }
+}
+
 /// Another topic, of one partition.
 async fn create_other(client: &mut Client) {
     let topic = CreatableTopic {
