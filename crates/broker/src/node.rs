@@ -20,8 +20,8 @@ use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
 use crate::identity::{Identity, IdentityError};
 use crate::partition::{
-    LogDirectory, PartitionHost, Partitions, SpaceWatch, enforce_retention, run_checkpoints,
-    run_space_watch, run_syncer,
+    LogDirectory, LogsClosed, PartitionHost, Partitions, SpaceWatch, enforce_retention,
+    run_checkpoints, run_space_watch, run_syncer,
 };
 use crate::producer_ids::ProducerIds;
 
@@ -205,12 +205,16 @@ impl Node {
         // Whoever still appends would do so behind the last sync.
         self.stopping.all_ended().await;
         let (env, directory) = (&self.broker.env, &self.directory);
-        if let Err(error) = directory.close(env, &self.broker.partitions).await {
-            directory.fail(env, &error.to_string()).await;
-            return;
-        }
+        let closed = match directory.close(env, &self.broker.partitions).await {
+            Ok(closed) => closed,
+            Err(error) => return directory.fail(env, &error.to_string()).await,
+        };
         let epoch = self.host.broker_epoch();
         self.host.stop().await;
+        if closed == LogsClosed::InPart {
+            tracing::warn!("no space to close the logs: the next start reads more than it would");
+            return;
+        }
         // Last of all: it says that everything else is as it should be.
         if let Err(error) = directory.last_stop().on_stopped(env, epoch).await {
             tracing::warn!(%error, "the next start will read what it need not have read");

@@ -15,6 +15,9 @@ use super::spread::spread;
 use super::{LogDirectory, Partition, Partitions};
 use crate::config::CheckpointPace;
 
+/// Partitions whose files are synced together. Each keeps up to five open until then.
+const TOGETHER_MAX: usize = 256;
+
 /// Partitions whose files are written at the same time. Each holds a producer snapshot at the most.
 const WRITING_MAX: usize = 16;
 
@@ -27,6 +30,23 @@ pub(crate) enum CheckpointError {
     /// The directory has failed, or is gone.
     #[error("could not write a checkpoint: {0}")]
     Write(#[source] io::Error),
+}
+
+/// Whether the next start finds everything as it was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogsClosed {
+    /// Every log ends at its recovery point, and the files say so.
+    Whole,
+    /// There was no space for some of it.
+    InPart,
+}
+
+/// Whether the offsets are in their files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remembered {
+    Yes,
+    /// There was no space.
+    NotYet,
 }
 
 /// What a partition answers that is asked for a checkpoint.
@@ -84,16 +104,20 @@ impl LogDirectory {
             let end = |each: &Arc<Partition>| (Arc::clone(each), each.bounds().log_end.offset);
             self.remember(env, &partitions.iter().map(end).collect::<Vec<_>>()).await?;
         }
-        let plans = self.sync_for_checkpoints(env, || begin_all(self, partitions, begin)).await;
-        let plans = plans.map_err(CheckpointError::Sync)?;
-        let written = self.write_all(env, plans).await?;
-        let mut superseded = Vec::with_capacity(written.len());
-        let mut points = Vec::with_capacity(written.len());
-        for (partition, written) in written {
-            points.push((Arc::clone(&partition), written.recovery_point()));
-            superseded.push(partition.on_checkpointed(written));
+        let (mut superseded, mut points) = (Vec::new(), Vec::new());
+        for some in partitions.chunks(TOGETHER_MAX) {
+            let begin = || begin_all(self, some, &begin);
+            let plans = self.sync_for_checkpoints(env, begin).await;
+            let plans = plans.map_err(CheckpointError::Sync)?;
+            for (partition, written) in self.write_all(env, plans).await? {
+                points.push((Arc::clone(&partition), written.recovery_point()));
+                superseded.push(partition.on_checkpointed(written));
+            }
         }
-        self.remember(env, &points).await?;
+        if self.remember(env, &points).await? == Remembered::NotYet {
+            // What the files say may still need what is superseded.
+            return Ok(());
+        }
         tracing::debug!(partitions = points.len(), "checkpoint written");
         for files in superseded {
             files.remove(&env.disk).await;
@@ -140,7 +164,7 @@ impl LogDirectory {
         &self,
         env: &Env,
         points: &[(Arc<Partition>, Offset)],
-    ) -> Result<(), CheckpointError> {
+    ) -> Result<Remembered, CheckpointError> {
         let own = |(partition, point): &(Arc<Partition>, Offset)| (Arc::clone(partition), *point);
         let points: Vec<_> = points.iter().map(own).collect();
         let committed = |partition: &Arc<Partition>| partition.bounds().high_watermark.offset;
@@ -152,17 +176,22 @@ impl LogDirectory {
             refused => refused,
         };
         match written {
+            Ok(()) => Ok(Remembered::Yes),
             // The files say what they said before, and the next checkpoint writes them again.
-            Err(error) if is_full(&error) => Ok(()),
-            written => written.map_err(CheckpointError::Write),
+            Err(error) if is_full(&error) => Ok(Remembered::NotYet),
+            Err(error) => Err(CheckpointError::Write(error)),
         }
     }
 
     /// The last checkpoint, of everything that is open: no appends may come any more.
     ///
     /// # Errors
-    /// When something is not durable: the directory must not be taken for cleanly closed.
-    pub(crate) async fn close(&self, env: &Env, all: &Partitions) -> Result<(), CheckpointError> {
+    /// When something is not durable.
+    pub(crate) async fn close(
+        &self,
+        env: &Env,
+        all: &Partitions,
+    ) -> Result<LogsClosed, CheckpointError> {
         let _turn = self.checkpoint_turn().await;
         self.checkpoints_due().clear();
         let all = all.all();
@@ -176,7 +205,10 @@ impl LogDirectory {
         let points = all.iter().filter_map(|partition| {
             partition.recovery_point().map(|point| (Arc::clone(partition), point))
         });
-        self.remember(env, &points.collect::<Vec<_>>()).await
+        let remembered = self.remember(env, &points.collect::<Vec<_>>()).await?;
+        // A directory that is taken for cleanly closed is believed without a look at its batches.
+        let whole = remembered == Remembered::Yes && all.iter().all(|it| it.is_checkpointed());
+        Ok(if whole { LogsClosed::Whole } else { LogsClosed::InPart })
     }
 }
 
@@ -201,16 +233,16 @@ type Plans = Vec<(Arc<Partition>, CheckpointPlan)>;
 
 fn begin_all(
     directory: &LogDirectory,
-    partitions: Vec<Arc<Partition>>,
+    partitions: &[Arc<Partition>],
     begin: impl Fn(&Partition) -> Begun,
 ) -> (Taken, Plans) {
     let (mut taken, mut plans) = (Vec::new(), Vec::new());
     for partition in partitions {
-        match begin(&partition) {
+        match begin(partition) {
             Begun::Plan(mut plan) => {
                 let unsynced = plan.unsynced.take();
-                taken.extend(unsynced.map(|unsynced| (Arc::clone(&partition), unsynced)));
-                plans.push((partition, *plan));
+                taken.extend(unsynced.map(|unsynced| (Arc::clone(partition), unsynced)));
+                plans.push((Arc::clone(partition), *plan));
             }
             Begun::Later => partition.relist(directory),
             Begun::Nothing => {}
@@ -276,6 +308,12 @@ impl Partition {
 
     fn uncheckpointed_bytes(&self) -> u64 {
         self.state.lock().writer.log().map_or(0, Log::uncheckpointed_bytes)
+    }
+
+    /// Whether a log that is open ends at its recovery point; any other has not moved.
+    fn is_checkpointed(&self) -> bool {
+        let state = self.state.lock();
+        state.writer.log().is_none_or(|log| log.recovery_point() == log.end().offset)
     }
 
     /// Of a log that is open: that of another stands where it stood.

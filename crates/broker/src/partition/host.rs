@@ -15,7 +15,7 @@ use super::checkpointing::is_full;
 use super::opening::say_offline;
 use super::registry::{Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
 use super::spread::spread;
-use super::{Durability, LogDirectory, Partition, Partitions};
+use super::{LogDirectory, Partition, Partitions};
 use crate::config::NodeConfig;
 use crate::controller::METADATA_DIRECTORY;
 use crate::publisher::MetadataPublisher;
@@ -218,7 +218,8 @@ impl Opener {
     }
 
     /// What a killed process left in the page cache is shown once a power cut cannot take it any
-    /// more; where the page cache is enough, it is shown at once.
+    /// more. Where the page cache is enough for that, appends wait for it all the same: what was
+    /// cut off could otherwise come back behind them.
     async fn make_durable(&self, opened: impl Iterator<Item = &(PartitionId, Hosted)>) {
         let mut recovered = 0;
         for (_, hosted) in opened {
@@ -226,10 +227,7 @@ impl Opener {
                 recovered += usize::from(partition.sync_recovered());
             }
         }
-        let waits = match self.directory().durability() {
-            Durability::Fsync => recovered > 0,
-            Durability::PageCache => self.directory().last_stop().sync_has_failed(),
-        };
+        let waits = recovered > 0 || self.directory().last_stop().sync_has_failed();
         if waits && let Err(error) = self.directory().sync(&self.env).await {
             self.fail(&format!("could not make the log durable: {error}")).await;
         }

@@ -37,7 +37,7 @@ use tokio::sync::Mutex;
 
 use crate::fetch_session::{Signal, SlotId};
 
-pub(crate) use checkpointing::run_checkpoints;
+pub(crate) use checkpointing::{LogsClosed, run_checkpoints};
 pub(crate) use checkpoints::Checkpoints;
 pub(crate) use deletion::DeleteRecordsError;
 pub use directory::Durability;

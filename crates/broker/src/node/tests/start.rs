@@ -6,6 +6,7 @@ use ottla_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffse
 use ottla_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::*;
+use crate::partition::LogsClosed;
 
 const LIST_OFFSETS: i16 = 7;
 /// Two batches of 400 bytes make a segment.
@@ -148,6 +149,26 @@ fn a_power_loss_at_any_time_loses_nothing_that_was_acknowledged() {
                 client.go_on(2).await;
             });
             expected += 5;
+        }
+    }
+}
+
+#[test]
+fn appends_go_on_after_a_kill_whatever_the_durability() {
+    for durability in ["fsync", "page-cache"] {
+        let properties = [SMALL, ("ottla.durability", durability)];
+        let mut world = World::new(90);
+        for life in 0..3 {
+            world.live(async move |it| {
+                let _node = it.node(&properties).await;
+                let mut client = it.client().await;
+                if life == 0 {
+                    client.create(&[]).await;
+                }
+                assert_eq!(client.latest().await, (OK, life * 3), "{durability}");
+                client.go_on(3).await;
+            });
+            world.machine.end(Death::Kill);
         }
     }
 }
@@ -311,5 +332,24 @@ fn no_cluster_is_made_where_a_folder_has_vanished() {
         assert!(refused.to_string().contains("vanished while a node was using it"), "{refused}");
         life.env.disk.unlink(Path::new("data/.ottla-vanished")).await.unwrap();
         let _node = life.node(&[SMALL]).await;
+    });
+}
+
+#[test]
+fn logs_that_are_closed_without_space_are_not_taken_for_closed() {
+    let mut world = World::filled(79);
+    world.live(async |life| {
+        let node = life.node(&[SMALL]).await;
+        life.client().await.go_on(3).await;
+        life.machine.disk_fault(DiskFault::Full(true));
+        let closed = node.directory.close(&life.env, &node.broker.partitions).await.unwrap();
+        assert_eq!(closed, LogsClosed::InPart);
+        life.machine.disk_fault(DiskFault::Full(false));
+    });
+    world.live(async |life| {
+        let _node = life.node(&[SMALL]).await;
+        let mut client = life.client().await;
+        assert_eq!(client.latest().await, (OK, 10));
+        client.go_on(1).await;
     });
 }
