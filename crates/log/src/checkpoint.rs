@@ -14,13 +14,12 @@ use std::sync::Arc;
 
 use ottla_env::{Disk, DiskExt, File, Open};
 use ottla_types::Offset;
-use ottla_types::planted::{self, Bug};
 
 use crate::files::snapshot_name;
 use crate::restore::Restored;
 use crate::segment::{Entries, Segment};
 use crate::stored_index::write_entries;
-use crate::{LEADER_EPOCH_CHECKPOINT, LeaderEpochCache, Log, LogPosition, ProducerState, Unsynced};
+use crate::{LEADER_EPOCH_CHECKPOINT, LeaderEpochCache, Log, LogPosition, Unsynced};
 
 /// A checkpoint at the log's end, as of the moment when it was begun.
 #[derive(Debug)]
@@ -251,10 +250,7 @@ impl Log {
     /// Everything before it is durable, and so is what is derived from it. What the host writes
     /// into `recovery-point-offset-checkpoint`.
     #[must_use]
-    pub fn recovery_point(&self) -> Offset {
-        if planted::is(Bug::CheckpointBeforeData) {
-            return self.end().offset;
-        }
+    pub const fn recovery_point(&self) -> Offset {
         self.checkpoints.recovery_point
     }
 
@@ -272,10 +268,7 @@ impl Log {
         let epochs = dirty_epochs.then(|| self.leader_epochs().clone());
         let is_there = self.checkpoints.snapshots.contains(&upto.offset);
         let wanted = upto.offset > Offset::ZERO && !is_there;
-        let forgets = planted::is(Bug::SnapshotForgetsProducers);
-        let nobody = ProducerState::default();
-        let producers = if forgets { &nobody } else { self.producers() };
-        let snapshot = wanted.then(|| producers.encode_snapshot());
+        let snapshot = wanted.then(|| self.producers().encode_snapshot());
         let (directory, checkpoints) = (Arc::clone(self.directory()), &mut self.checkpoints);
         let derived = std::mem::take(&mut checkpoints.derived);
         let bytes = checkpoints.bytes;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ottla_env::{Disk, DiskExt, Open};
+use ottla_types::planted::{self, Bug};
 use ottla_types::{LeaderEpoch, Offset};
 
 use crate::files::snapshot_name;
@@ -42,6 +43,8 @@ impl Snapshot {
                 Ok(producers) => {
                     let directory = directory.display();
                     tracing::debug!(%directory, %end, "producers restored from a snapshot");
+                    let forgets = planted::is(Bug::SnapshotForgetsProducers);
+                    let producers = if forgets { ProducerState::default() } else { producers };
                     return Ok(Self { end, producers, odd });
                 }
                 Err(fault) => {

@@ -33,7 +33,7 @@ pub enum Bug {
     CheckpointBeforeData,
     /// The proof of a clean stop is still there when the node serves again.
     CleanShutdownFileKept,
-    /// A checkpoint's snapshot has no producers.
+    /// A snapshot is found at the start, and its producers are not taken over.
     SnapshotForgetsProducers,
 }
 

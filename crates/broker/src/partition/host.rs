@@ -239,10 +239,18 @@ impl Opener {
         let place = self.directory().place();
         let entries = self.env.disk.list(place).await.unwrap_or_default();
         let named = entries.iter().filter(|entry| entry.is_dir && entry.name != METADATA_DIRECTORY);
-        for name in named.filter_map(|entry| partition_named(&entry.name)) {
-            if self.partitions.hosts(&name) {
-                continue;
-            }
+        let strays: Vec<_> = named
+            .filter_map(|entry| partition_named(&entry.name))
+            .filter(|name| !self.partitions.hosts(name))
+            .collect();
+        // A topic of the name that is made from now on must not be taken for them.
+        if !strays.is_empty()
+            && let Err(error) = self.partitions.checkpoints().forget(&self.env, &strays).await
+            && !is_full(&error)
+        {
+            self.fail(&format!("cannot write the checkpoints: {error}")).await;
+        }
+        for name in strays {
             let path = place.join(name.to_string());
             if let Err(error) = set_stray_aside(&self.env, &path, &name, None).await {
                 tracing::warn!(path = %path.display(), %error, "stray partition not set aside");

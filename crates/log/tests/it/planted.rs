@@ -1,6 +1,6 @@
 //! The planted bugs do their harm, so that a simulation that misses them is to blame.
 
-use ottla_log::{Appended, Checkpointed, OpenLogError};
+use ottla_log::Appended;
 use ottla_types::Offset;
 use ottla_types::planted::{Bug, plant};
 
@@ -67,19 +67,6 @@ fn a_segment_without_a_durable_name_is_lost_with_all_in_it() {
     sync(&disk, &mut log);
     assert_eq!(log.synced_end().offset, Offset::new(2));
     assert_eq!(open(&disk.crash(0)).end().offset, Offset::new(1));
-}
-
-#[test]
-fn a_recovery_point_lies_behind_what_a_crash_leaves() {
-    let _planted = Planted::new(Bug::CheckpointBeforeData);
-    let disk = MemoryDisk::default();
-    let mut log = open(&disk);
-    append(&disk, &mut log, &batch(&["a"])).unwrap();
-    let known = checkpoint(&disk, &mut log);
-    append(&disk, &mut log, &batch(&["b"])).unwrap();
-    let known = Checkpointed { recovery_point: Some(log.recovery_point()), ..known };
-    let opened = reopen(&disk.crash(0), known);
-    assert!(matches!(opened, Err(OpenLogError::BelowRecoveryPoint { .. })), "{opened:?}");
 }
 
 #[test]
