@@ -16,7 +16,7 @@ use crate::log::Opened;
 use crate::recovery::ScanPoint;
 use crate::restore::Trusted;
 use crate::segment::Segment;
-use crate::stored_index::trim;
+use crate::stored_index::tidy;
 use crate::{Checkpointed, DormantLog, Fault, Log, LogConfig, LogPosition, LogView, segment_name};
 
 /// What opening a log found.
@@ -161,9 +161,7 @@ impl DormantLog {
             (point.next_offset, point.tail.position) == (end.offset, end.position)
         };
         let point = point.filter(agrees).ok_or(OpenLogError::NotAsStopped { end })?;
-        if loaded.stored.excess {
-            trim(disk, (&self.directory, active.base), loaded.stored.entries).await?;
-        }
+        tidy(disk, (&self.directory, active.base), loaded.stored).await?;
         let segment = self.view.sealed().len();
         let trusted = Trusted { upto: end.offset, segment, loaded, point };
         let restored = self.restore(disk, listing, trusted).await?;

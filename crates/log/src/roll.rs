@@ -84,7 +84,10 @@ impl RollPlan {
     /// next checkpoint has synced it, recovery would read the segment again.
     async fn write_derived(&self, disk: &Arc<dyn Disk>, full: &Loaded) -> io::Result<Vec<PathBuf>> {
         let (directory, base) = (&*self.directory, self.full.base);
-        write_entries(disk, (directory, base), full, self.entries.clone()).await?;
+        // Nothing is synced here, so what has to be is left to whoever loads the segment next.
+        if !(full.stored.disproved && self.entries.start == Entries::default()) {
+            write_entries(disk, (directory, base), full, self.entries.clone()).await?;
+        }
         let snapshot = directory.join(snapshot_name(self.base));
         write_file(disk, &snapshot, &self.snapshot).await?;
         Ok(index_paths(directory, base).into_iter().chain([snapshot]).collect())

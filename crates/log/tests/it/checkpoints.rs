@@ -206,6 +206,71 @@ fn compare(told: &Told, expected: &Told, what: &str) {
     assert_eq!(told, expected, "{what}");
 }
 
+/// A short segment with an aborted transaction, stopped cleanly.
+fn aborted_once(disk: &MemoryDisk) -> Checkpointed {
+    let mut log = open(disk);
+    for batch in [data(1, 0), marker(1, ControlType::Abort), batch(&["a"])] {
+        put(disk, &mut log, &batch, 0);
+    }
+    stop(disk, log)
+}
+
+#[test]
+fn aborted_transactions_outlive_damage_to_an_index_and_a_kill() {
+    for (damage, harm) in DAMAGES {
+        let disk = MemoryDisk::default();
+        let known = aborted_once(&disk);
+        let expected = told_by_all_batches(&disk);
+        let index = format!("{DIRECTORY}/{}", ottla_log::segment_name(Offset::ZERO));
+        harm_one(&disk, &index.replace(".log", ".index"), harm, &disk);
+        let log = reopen(&disk, known).unwrap();
+        compare(&told(&disk, &log), &expected, damage);
+        // A kill: whatever was written is there.
+        let killed = Checkpointed { clean: false, ..known };
+        let log = reopen(&disk, killed).unwrap();
+        compare(&told(&disk, &log), &expected, &format!("{damage}, after a kill"));
+    }
+}
+
+/// The indexes of two segments are made anew, and the disk refuses to go on after so many changes:
+/// the machine dies there.
+#[test]
+fn aborted_transactions_outlive_a_death_while_indexes_are_written_anew() {
+    let whole = MemoryDisk::default();
+    let mut log = open(&whole);
+    fill(&whole, &mut log, 0..3);
+    let known = checkpoint(&whole, &mut log);
+    let expected = told_by_all_batches(&whole);
+    for path in whole.list().iter().filter(|path| path.ends_with(".index")) {
+        whole.remove(path);
+    }
+    for changes in 0..60 {
+        let disk = whole.copy();
+        disk.refuse_after(changes);
+        let _ = try_anew(&disk, known);
+        for suffix in ["nothing", ".txnindex", ".timeindex", ".index"] {
+            let after = disk.crash_losing(suffix);
+            let log = reopen(&after, known).unwrap();
+            compare(&told(&after, &log), &expected, &format!("{changes}, less {suffix}"));
+        }
+    }
+}
+
+/// Loads every segment and makes a checkpoint, as far as the disk lets it.
+fn try_anew(disk: &MemoryDisk, known: Checkpointed) -> std::io::Result<()> {
+    let ports = disk.ports();
+    let dormant = now(DormantLog::survey(&ports, Path::new(DIRECTORY), SMALL, known)).unwrap();
+    let mut log = now(dormant.open(&ports)).map_err(std::io::Error::other)?;
+    told(disk, &log);
+    let Some(mut plan) = log.begin_checkpoint() else { return Ok(()) };
+    if let Some(unsynced) = plan.unsynced.take() {
+        now(unsynced.make_durable(&ports))?;
+        log.on_synced(unsynced.upto);
+    }
+    let written = now(plan.write(&ports))?;
+    now(written.make_durable(&ports))
+}
+
 /// A log of many segments, stopped cleanly.
 fn long(disk: &MemoryDisk, rounds: i32) -> Checkpointed {
     let mut log = open(disk);
