@@ -424,6 +424,41 @@ fn a_log_that_ends_before_its_start_begins_anew_there() {
 }
 
 #[test]
+fn what_producers_were_before_batches_that_are_gone_is_not_taken_for_what_they_are() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    put(&disk, &mut log, &data(1, 0), 0);
+    let known = checkpoint(&disk, &mut log);
+    put(&disk, &mut log, &marker(1, ControlType::Commit), 0);
+    roll_now(&disk, &mut log);
+    put(&disk, &mut log, &batch(&["a"]), 0);
+    sync(&disk, &mut log);
+    let start = Offset::new(3);
+    assert!(!log.may_start_at(start), "the recovery point would lie in front of what is kept");
+    // As a host would do it that did not ask; the roll's snapshot was not durable.
+    drop(now(log.advance_start(start).set_aside(&disk.ports())).unwrap());
+    disk.put(&format!("{DIRECTORY}/00000000000000000003.snapshot"), b"half");
+    let log = reopen(&disk, Checkpointed { log_start: Some(start), ..known }).unwrap();
+    assert_eq!((log.start_offset(), log.end().offset), (start, Offset::new(4)));
+    let mut log = log;
+    assert_eq!(log.last_stable_offset(Offset::new(4)), Offset::new(4), "no transaction is open");
+}
+
+#[test]
+fn a_checkpoint_lets_the_log_start_behind_it() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    fill(&disk, &mut log, 0..3);
+    let base = log.end().segment_base;
+    assert!(log.may_start_at(Offset::new(1)), "no segment goes");
+    assert!(!log.may_start_at(base));
+    checkpoint(&disk, &mut log);
+    assert!(log.may_start_at(log.end().offset));
+    roll_now(&disk, &mut log);
+    assert!(log.may_start_at(log.end().offset), "it begins where the checkpoint ends");
+}
+
+#[test]
 fn only_the_snapshots_that_a_start_may_need_are_kept() {
     let disk = MemoryDisk::default();
     let mut log = open(&disk);
