@@ -459,6 +459,24 @@ fn a_checkpoint_lets_the_log_start_behind_it() {
 }
 
 #[test]
+fn a_roll_leaves_the_snapshot_of_a_checkpoint_alone() {
+    for changes in 0..12 {
+        let disk = MemoryDisk::default();
+        let mut log = open(&disk);
+        put(&disk, &mut log, &numbered(7, 0, 0, &["a"]), 0);
+        let known = checkpoint(&disk, &mut log);
+        assert!(log.begin_roll());
+        disk.refuse_after(changes);
+        drop(now(log.roll_plan().prepare(&disk.ports())));
+        let snapshot = disk.content(&format!("{DIRECTORY}/00000000000000000001.snapshot"));
+        let after = disk.crash_losing("nothing");
+        let again = reopen(&after, known).unwrap();
+        assert!(!snapshot.is_empty(), "after {changes} changes");
+        assert_eq!(again.producers(), log.producers());
+    }
+}
+
+#[test]
 fn only_the_snapshots_that_a_start_may_need_are_kept() {
     let disk = MemoryDisk::default();
     let mut log = open(&disk);
