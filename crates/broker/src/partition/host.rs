@@ -122,6 +122,7 @@ impl Opener {
         let mut lacking = std::mem::take(&mut self.lacking);
         lacking.retain(|topic| self.partitions.topic_by_id(topic.id).is_some());
         self.open(&lacking).await;
+        self.settle_notes().await;
     }
 
     async fn apply(&mut self, change: Change) {
@@ -141,6 +142,7 @@ impl Opener {
         if change.is_first {
             self.on_recovered().await;
         }
+        self.settle_notes().await;
         change.done.send(());
     }
 
@@ -256,7 +258,14 @@ impl Opener {
                 tracing::warn!(path = %path.display(), %error, "stray partition not set aside");
             }
         }
-        if let Err(error) = self.directory().last_stop().on_recovered(&self.env).await {
+        self.directory().last_stop().on_recovered();
+    }
+
+    /// What there was no space for was not written again yet.
+    async fn settle_notes(&self) {
+        if self.lacking.is_empty()
+            && let Err(error) = self.directory().last_stop().on_all_durable(&self.env).await
+        {
             self.fail(&format!("cannot use the data folder: {error}")).await;
         }
     }
