@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 
 use super::checkpointing::is_full;
 use super::opening::say_offline;
-use super::registry::{Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
+use super::registry::{Found, Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
 use super::spread::spread;
-use super::{LogDirectory, Partition, Partitions};
+use super::{LogDirectory, Partitions};
 use crate::config::NodeConfig;
 use crate::controller::METADATA_DIRECTORY;
 use crate::publisher::MetadataPublisher;
@@ -157,8 +157,9 @@ impl Opener {
         };
         let opened = spread(&self.env, OPENING_MAX, to_open, open).await;
         let mut hosted: BTreeMap<TopicId, Vec<(PartitionId, Hosted)>> = BTreeMap::new();
-        let mut lacking = BTreeSet::new();
+        let (mut lacking, mut closed_again) = (BTreeSet::new(), false);
         for (it, outcome) in opened {
+            closed_again |= outcome.as_ref().is_ok_and(|found| found.closed_again);
             match self.hosted(&it, outcome).await {
                 Some(there) => {
                     hosted.entry(it.topic_id).or_default().push((it.name.partition, there));
@@ -168,6 +169,9 @@ impl Opener {
         }
         let lack = topics.iter().filter(|topic| lacking.contains(&topic.id));
         self.lacking.extend(lack.map(Arc::clone));
+        if closed_again {
+            self.make_all_durable().await;
+        }
         self.make_durable(hosted.values().flatten()).await;
         let entry = |topic: &Arc<TopicImage>| OpenedTopic {
             name: topic.name.clone(),
@@ -199,14 +203,10 @@ impl Opener {
     }
 
     /// `None`: there was no space for it.
-    async fn hosted(
-        &self,
-        it: &ToOpen,
-        opened: Result<Arc<Partition>, OpenLogError>,
-    ) -> Option<Hosted> {
+    async fn hosted(&self, it: &ToOpen, opened: Result<Found, OpenLogError>) -> Option<Hosted> {
         let path = self.directory().place().join(it.name.to_string());
         match opened {
-            Ok(partition) => return Some(Hosted::Online(partition)),
+            Ok(found) => return Some(Hosted::Online(found.partition)),
             // Others have taken the reserve. The log directory's watcher says so.
             Err(OpenLogError::Storage(error)) if is_full(&error) => return None,
             // The directory has failed, and it is the only one: to answer for ever that the
@@ -231,6 +231,14 @@ impl Opener {
         }
         let waits = recovered > 0 || self.directory().last_stop().sync_has_failed();
         if waits && let Err(error) = self.directory().sync(&self.env).await {
+            self.fail(&format!("could not make the log durable: {error}")).await;
+        }
+    }
+
+    /// What a killed process left of logs that are closed again: a segment whose name is in the
+    /// page cache alone, a length.
+    async fn make_all_durable(&self) {
+        if let Err(error) = self.env.disk.sync_file_system(self.directory().place()).await {
             self.fail(&format!("could not make the log durable: {error}")).await;
         }
     }

@@ -406,3 +406,30 @@ fn a_failed_sync_is_remembered_while_a_partition_lacks_space_to_be_opened() {
     }
     assert!(lacked > 0, "some of it was enough to start, and not to open the partition");
 }
+
+#[test]
+fn what_is_appended_after_a_kill_between_a_roll_and_its_names_survives() {
+    for seed in 100..110 {
+        let mut world = World::new(seed);
+        world.live(async |life| {
+            let _node = life.node(&[SMALL, ("log.retention.ms", "-1")]).await;
+            let mut client = life.client().await;
+            client.create(&[]).await;
+            client.go_on(2).await;
+            life.pause(70_000).await;
+            assert_eq!(text(&life, POINTS).await.as_deref(), Some("0\n1\nt 0 2\n"));
+            // As a roll makes it, before it syncs its name.
+            let next = Path::new("data/t-0/00000000000000000002.log");
+            life.env.disk.open_file(next, Open::Ensure).await.unwrap();
+        });
+        world.machine.end(Death::Kill);
+        world.live(async |life| {
+            let _node = life.node(&[SMALL]).await;
+            life.client().await.go_on(1).await;
+        });
+        world.live(async |life| {
+            let _node = life.node(&[SMALL]).await;
+            assert_eq!(life.client().await.latest().await, (OK, 3));
+        });
+    }
+}
