@@ -433,3 +433,22 @@ fn what_is_appended_after_a_kill_between_a_roll_and_its_names_survives() {
         });
     }
 }
+
+#[test]
+fn a_failed_sync_of_what_a_full_disk_cut_off_is_remembered() {
+    let mut world = World::new(93);
+    let halts = halted(&mut world, async |life| {
+        let _node = life.node(&[NO_RESERVE]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        client.go_on(1).await;
+        life.machine.disk_fault(DiskFault::Room(Some(5)));
+        life.machine.disk_fault(DiskFault::NextSyncFails);
+        assert_eq!(client.produce(-1, &batch(400)).await.error, STORAGE);
+        std::future::pending::<()>().await;
+    });
+    assert!(halts[0].contains("cannot cut off"), "{halts:?}");
+    world.live(async |life| {
+        assert!(text(&life, NOTE).await.is_some());
+    });
+}
