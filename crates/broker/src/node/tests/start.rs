@@ -452,3 +452,32 @@ fn a_failed_sync_of_what_a_full_disk_cut_off_is_remembered() {
         assert!(text(&life, NOTE).await.is_some());
     });
 }
+
+#[test]
+fn a_roll_that_waits_for_a_sync_ends_before_a_stop_closes_the_logs() {
+    let mut world = World::new(94);
+    world.live(async |life| {
+        let node = life.node(&[SMALL]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        client.go_on(1).await;
+        life.slow_disk(2_000);
+        // The second fills the segment; its sync is under way when the third wants another one.
+        for _ in 0..2 {
+            let mut producer = life.client().await;
+            producer.send_produce(-1, &batch(400)).await;
+            life.pause(100).await;
+            drop(producer);
+        }
+        life.slow_disk(10);
+        node.stop().await;
+        life.slow_disk(0);
+        assert!(text(&life, CLEAN).await.is_some());
+    });
+    world.live(async |life| {
+        let _node = life.node(&[SMALL]).await;
+        let mut client = life.client().await;
+        assert_eq!(client.latest().await, (OK, 2));
+        client.go_on(1).await;
+    });
+}
