@@ -481,3 +481,22 @@ fn a_roll_that_waits_for_a_sync_ends_before_a_stop_closes_the_logs() {
         client.go_on(1).await;
     });
 }
+
+#[test]
+fn a_recovery_point_that_no_log_can_reach_does_not_keep_the_node_from_starting() {
+    for clean in [true, false] {
+        let mut world = World::filled(95);
+        world.live(async move |life| {
+            let points = format!("0\n1\nt 0 {}\n", i64::MAX);
+            life.env.disk.replace_file(Path::new(POINTS), points.as_bytes()).await.unwrap();
+            if !clean {
+                life.env.disk.unlink(Path::new(CLEAN)).await.unwrap();
+            }
+            let _node = life.node(&[SMALL]).await;
+            let mut client = life.client().await;
+            assert_eq!(client.produce(-1, &batch(400)).await.error, STORAGE);
+            create_other(&mut client, 1).await;
+            assert_eq!(client.leader("other").await, (OK, 1, vec![]));
+        });
+    }
+}
