@@ -57,6 +57,13 @@ impl DormantLog {
         let segment = segments.partition_point(|segment| segment.base <= upto) - 1;
         let front = segments[segment].load_front(disk, listing, Some(upto)).await?;
         let Front { loaded, point } = &front;
+        // Nothing follows it: whoever wrote it down meant no end of a log.
+        if upto.get() == i64::MAX {
+            return Err(OpenLogError::BelowRecoveryPoint {
+                end: point.next_offset,
+                recovery_point: upto,
+            });
+        }
         let trusted = Trusted { upto, segment, loaded, point: *point };
         let restored = self.restore(disk, listing, trusted).await?;
         let segment_base = segments[segment].base;
