@@ -8,6 +8,7 @@ mod sessions;
 mod start;
 mod transactions;
 mod unreadable;
+mod unsynced;
 
 use std::cell::Cell;
 use std::io;

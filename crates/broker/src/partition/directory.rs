@@ -164,6 +164,12 @@ impl LogDirectory {
         }
     }
 
+    /// Has the syncer take what is dirty: what belongs to deleted topics keeps their files open, and
+    /// the disk their blocks, until then.
+    pub(super) fn let_go_of_deleted(&self) {
+        self.work.notify_one();
+    }
+
     /// Lists the append for a later try if too much is unsynced.
     pub(super) fn park_if_over_budget(&self, waker: &Waker) -> bool {
         if self.dirty_bytes.load(Ordering::Relaxed) < DIRTY_BYTES_MAX {

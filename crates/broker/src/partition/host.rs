@@ -315,6 +315,7 @@ impl Opener {
         if let Err(error) = self.env.disk.sync_names(self.directory().place()).await {
             self.fail(&format!("cannot set deleted partitions aside: {error}")).await;
         }
+        self.directory().let_go_of_deleted();
         // As in Kafka, the broker's, whatever the topics said of their segments.
         let (env, delay) = (self.env.clone(), self.defaults.file_delete_delay);
         let task = async move {
