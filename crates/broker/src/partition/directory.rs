@@ -170,6 +170,16 @@ impl LogDirectory {
         self.work.notify_one();
     }
 
+    #[cfg(test)]
+    pub(crate) fn unsynced_bytes(&self) -> u64 {
+        self.dirty_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What was dirty, and could not be synced, can be now; called under the partition's lock.
+    pub(super) fn on_dirty_again(&self, partition: &Arc<Partition>) {
+        self.on_appended(partition, 0, true);
+    }
+
     /// Lists the append for a later try if too much is unsynced.
     pub(super) fn park_if_over_budget(&self, waker: &Waker) -> bool {
         if self.dirty_bytes.load(Ordering::Relaxed) < DIRTY_BYTES_MAX {
