@@ -2,6 +2,7 @@
 
 mod cold;
 mod configs;
+mod descriptors;
 mod full_disk;
 mod retention;
 mod sessions;

@@ -126,7 +126,8 @@ enum Roll {
     /// A sync is under way: if it fails, there must be no segment behind the missing bytes.
     AfterSync,
     Running,
-    /// The last try failed; the next append is told, and the one after it tries again.
+    /// The last try failed, or that to open the log; the next append is told, and the one after it
+    /// tries again.
     Failed(io::ErrorKind),
 }
 
