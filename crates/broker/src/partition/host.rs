@@ -131,8 +131,7 @@ impl Opener {
             self.fail(&format!("cannot begin to use the data folder: {error}")).await;
         }
         // Removals first: a topic may have been deleted and made again under its old name.
-        let removed = change.removed.into_iter().filter_map(|id| self.partitions.remove(id));
-        let removed: Vec<_> = removed.collect();
+        let removed = self.partitions.remove_all(&change.removed);
         if !removed.is_empty() {
             self.set_aside(&removed).await;
         }
