@@ -385,7 +385,7 @@ mod tests {
             move |h: &mut History| {
                 h.on_acked(value(0), 0);
                 h.on_deletion_asked(HERE, asked);
-                h.on_start(HERE, (0, 1), now);
+                h.on_start(HERE, (0, 1), Timestamp::from_millis(0));
             }
         };
         let unpowered = |h: &mut History| {
