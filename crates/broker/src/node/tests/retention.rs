@@ -69,6 +69,31 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Produces a batch to each of so many partitions.
+    async fn produce_to_all(&mut self, partitions: i32) {
+        let batch = batch(400);
+        let partition = |index| PartitionProduceData {
+            index,
+            records: Some(batch.as_slice().into()),
+            ..Default::default()
+        };
+        let topic = TopicProduceData {
+            name: TOPIC.into(),
+            partition_data: (0..partitions).map(partition).collect(),
+            ..Default::default()
+        };
+        let topic_data = vec![topic].into();
+        let request =
+            ProduceRequest { acks: -1, timeout_ms: 10_000, topic_data, ..Default::default() };
+        self.send(ApiKey::Produce, PRODUCE, |writer| request.encode(writer, PRODUCE)).await;
+        let answer = self.answer(ApiKey::Produce, PRODUCE).await;
+        let response = ProduceResponse::decode(&mut answer.body(), PRODUCE).unwrap();
+        let topic = response.responses.first().unwrap();
+        assert!(topic.partition_responses.iter().all(|it| it.error_code == OK));
+    }
+}
+
 fn aged(timestamp: Timestamp, len: usize) -> Vec<u8> {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     let value = vec![b'x'; len];
@@ -309,5 +334,36 @@ fn a_segment_spans_the_time_that_its_topic_says() {
         }
         // Two batches each: the third would be 70 seconds later than the first.
         assert_eq!(names(&life, ".log").await, 5);
+    });
+}
+
+#[test]
+fn old_records_of_many_partitions_go_together() {
+    const PARTITIONS: i32 = 40;
+    World::new(39).live(async |life| {
+        let own = [SMALL, ("num.partitions", "40"), ("log.retention.bytes", "470")];
+        let node = life.node(&[own.as_slice(), &[("log.retention.ms", "-1")]].concat()).await;
+        let mut client = life.client().await;
+        let topic = MetadataRequestTopic { name: Some(TOPIC.into()), ..Default::default() };
+        let request = MetadataRequest {
+            topics: Some(vec![topic].into()),
+            allow_auto_topic_creation: true,
+            ..Default::default()
+        };
+        client.send(ApiKey::Metadata, METADATA, |writer| request.encode(writer, METADATA)).await;
+        client.answer(ApiKey::Metadata, METADATA).await;
+        for _ in 0..3 {
+            client.produce_to_all(PARTITIONS).await;
+        }
+        let started = |index| {
+            let topic = node.broker.partitions.topic(TOPIC).unwrap();
+            topic.partition(index).unwrap().bounds().log_start > Offset::ZERO
+        };
+        life.pause(28_000).await;
+        assert!(!(0..PARTITIONS).any(started), "looked at after 30 seconds");
+        // A write of the file that says where logs start takes half a second and more.
+        life.slow_disk(100);
+        life.pause(12_000).await;
+        assert_eq!((0..PARTITIONS).filter(|index| started(*index)).count(), 40);
     });
 }
