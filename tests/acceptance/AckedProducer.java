@@ -16,8 +16,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
  * Idempotent producers with acks=all that outlive their broker, however often it dies: numbered records to every
- * partition of a topic for each codec, until the file LOG.stop exists. LOG gets a line {@code PARTITION OFFSET NUMBER} for each record
- * that was acknowledged, and {@code failed PARTITION NUMBER WHY} for each that was given up.
+ * partition of a topic for each codec, until the file LOG.stop exists. LOG gets a line {@code PARTITION OFFSET NUMBER}
+ * for each record that was acknowledged, and {@code failed PARTITION NUMBER WHY} for each that was given up.
  */
 public final class AckedProducer {
     /** The smallest that Kafka allows: rolls are among what is to survive. */

@@ -16,8 +16,8 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
- * Reads all of each topic and compares it with what {@link AckedProducer} was told: every acknowledged record there, once,
- * at its offset, in the order in which it was sent; and of the others nothing twice and no gap. Says what it found in
+ * Reads all of each topic and compares it with what {@link AckedProducer} was told: every acknowledged record there,
+ * once, at its offset, in the order in which it was sent; and of the others nothing twice and no gap. Says what it found in
  * one line; ends with 1 when anything is wrong.
  */
 public final class AckedVerifier {

@@ -3,7 +3,8 @@ import java.util.Arrays;
 
 /** The value of a partition's n-th record: it says who it is, and every byte of it follows from that. */
 final class NumberedRecord {
-    private static final byte[] FILLER = "all work and no play makes a log grow ".repeat(32).getBytes(StandardCharsets.UTF_8);
+    private static final byte[] FILLER =
+            "all work and no play makes a log grow ".repeat(32).getBytes(StandardCharsets.UTF_8);
 
     private NumberedRecord() {}
 

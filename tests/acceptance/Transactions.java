@@ -13,7 +13,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
  * Transactions in a topic's partition 0, every third of them aborted; or, with {@code verify}, that a reader sees what
- * was committed and nothing else with read_committed, and all of it otherwise. COUNT transactions have ten records each.
+ * was committed and nothing else with read_committed, and all of it otherwise. Each of the COUNT transactions has ten
+ * records.
  */
 public final class Transactions {
     private static final int RECORDS = 10;

@@ -84,7 +84,9 @@ command_line() {
         line=(java -Xms1g -Xmx1g -XX:+UseG1GC -Dorg.slf4j.simpleLogger.defaultLogLevel=info
           -cp "${classpath/\/silent\///logging/}" kafka.Kafka "$work/node.properties")
       # The release's own script, a shell that becomes the JVM.
-      else line=(env KAFKA_HEAP_OPTS="-Xms1g -Xmx1g" "$KAFKA_HOME/bin/kafka-server-start.sh" "$work/node.properties"); fi ;;
+      else
+        line=(env KAFKA_HEAP_OPTS="-Xms1g -Xmx1g" "$KAFKA_HOME/bin/kafka-server-start.sh" "$work/node.properties")
+      fi ;;
   esac
 }
 

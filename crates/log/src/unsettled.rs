@@ -49,11 +49,21 @@ impl DormantLog {
         listing: &Listing,
     ) -> Result<Opened, OpenLogError> {
         let segments: Vec<&Arc<Segment>> = self.view.segments().collect();
-        let oldest = segments[0].base;
+        // What a crash has brought back of deleted segments is no part of the log any more.
+        let start = self.start_offset();
+        let first = segments.partition_point(|segment| segment.base <= start).saturating_sub(1);
+        let oldest = segments[first].base;
         let upto = self.known.recovery_point.map_or(oldest, |point| point.max(oldest));
         let segment = segments.partition_point(|segment| segment.base <= upto) - 1;
         let front = segments[segment].load_front(disk, listing, Some(upto)).await?;
         let Front { loaded, point } = &front;
+        // Nothing follows it: whoever wrote it down meant no end of a log.
+        if upto.get() == i64::MAX {
+            return Err(OpenLogError::BelowRecoveryPoint {
+                end: point.next_offset,
+                recovery_point: upto,
+            });
+        }
         let trusted = Trusted { upto, segment, loaded, point: *point };
         let restored = self.restore(disk, listing, trusted).await?;
         let segment_base = segments[segment].base;

@@ -192,6 +192,10 @@ async fn find(
             ..Found::default()
         }),
         OffsetSpec::Tiered => Ok(Found::default()),
+        // There may be no file either: a partition costs none before something is written to it.
+        OffsetSpec::MaxTimestamp | OffsetSpec::At(_) if bounds.log_start >= end => {
+            Ok(Found::default())
+        }
         OffsetSpec::MaxTimestamp => record(partition, view.latest(disk, upto).await, end),
         OffsetSpec::At(time) => record(partition, view.first_since(disk, time, upto).await, end),
     }

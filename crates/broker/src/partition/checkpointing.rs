@@ -218,6 +218,8 @@ impl LogDirectory {
         let _turn = self.checkpoint_turn().await;
         self.checkpoints_due().clear();
         let all = all.all();
+        // A roll that waits for the end of a sync begins with it.
+        self.sync(env).await.map_err(CheckpointError::Sync)?;
         for partition in &all {
             partition.roll_ended().await;
             partition.deletion_ended().await;

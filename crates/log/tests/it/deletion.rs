@@ -10,7 +10,9 @@ use ottla_records::{BatchBuilder, BatchOptions, BuiltBatch, NewRecord};
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
 
 use crate::memory_disk::MemoryDisk;
-use crate::support::{DIRECTORY, NOW, SMALL, append, batch, now, open, roll, sync};
+use crate::support::{
+    DIRECTORY, NOW, SMALL, append, batch, checkpoint, now, numbered, open, reopen, roll, sync,
+};
 
 /// A log of 40 records in batches of one, ten to a segment or so, all of them durable.
 fn filled(disk: &MemoryDisk) -> Log {
@@ -107,6 +109,29 @@ fn the_start_never_goes_back() {
     assert!(!log.advance_start(Offset::new(30)).is_empty());
     assert!(log.advance_start(Offset::new(5)).is_empty());
     assert_eq!(log.start_offset(), Offset::new(30));
+}
+
+#[test]
+fn a_deleted_segment_that_a_crash_brings_back_takes_no_producer_away() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    append(&disk, &mut log, &numbered(7, 0, 0, &["first"])).unwrap();
+    let known = checkpoint(&disk, &mut log);
+    for sequence in 1..40 {
+        append(&disk, &mut log, &numbered(7, 0, sequence, &["more"])).unwrap();
+    }
+    sync(&disk, &mut log);
+    let all = bases(&disk, ".log");
+    let oldest = format!("{DIRECTORY}/{:020}.log", all[0]);
+    let content = disk.content(&oldest);
+    let doomed = log.advance_start(Offset::new(*all.last().unwrap()));
+    now(now(doomed.set_aside(&disk.ports())).unwrap().remove(&disk.ports()));
+    // The name of the oldest is there again; of those behind it nothing is.
+    disk.put(&oldest, &content);
+    let known = Checkpointed { log_start: Some(log.start_offset()), ..known };
+    let again = reopen(&disk, known).unwrap();
+    assert_eq!((again.start_offset(), again.end()), (log.start_offset(), log.end()));
+    assert_eq!(again.producers(), log.producers());
 }
 
 #[test]

@@ -286,6 +286,15 @@ impl Disk for MemoryDisk {
         to.send(Ok(()));
     }
 
+    fn read_file(&self, path: &Path, to: Reply<io::Result<Vec<u8>>>) {
+        self.0.opens.fetch_add(1, Ordering::Relaxed);
+        to.send(self.open_now(path, Open::Existing).map(|file| {
+            let bytes = of(&file).bytes.lock().unwrap().clone();
+            self.0.bytes_read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            bytes
+        }));
+    }
+
     fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
         to.send(self.sync_now(&files));
     }

@@ -62,6 +62,12 @@ impl Client {
         self.shared.history.borrow_mut().violate_of(partition, what);
     }
 
+    /// An answer shows where a log starts, see [`History::on_start`].
+    pub(super) fn on_start(&self, partition: Partition, starts: (i64, i64)) {
+        let now = self.env.clock.wall();
+        self.shared.history.borrow_mut().on_start(partition, starts, now);
+    }
+
     pub(super) fn topic(&self, partition: Partition) -> Topic {
         self.shared.history.borrow().topics()[partition.topic].clone()
     }

@@ -156,7 +156,7 @@ impl Consumer {
         let answer = self.client.answer(connection).await?;
         match decoded(calls::listed(&answer))? {
             Ok(start) => {
-                self.client.shared.history.borrow_mut().on_start(partition, (before, start));
+                self.client.on_start(partition, (before, start));
                 Ok(Some(start))
             }
             Err(refused) => {
@@ -249,7 +249,7 @@ impl Consumer {
     ) {
         self.on_end(partition, fetched.high_watermark);
         if let Some(log_start) = fetched.log_start {
-            self.client.shared.history.borrow_mut().on_start(partition, (start, log_start));
+            self.client.on_start(partition, (start, log_start));
         }
         if position < start && !fetched.records.is_empty() {
             self.broken(partition, position, &format!("deleted, the log starts at {start}"));

@@ -63,7 +63,7 @@ async fn delete_some(
         }
         Ok(start) => {
             sometimes::happens(Event::RecordsDeleted);
-            client.shared.history.borrow_mut().on_start(partition, (before, start));
+            client.on_start(partition, (before, start));
         }
         Err(refused) => client.expect_retriable_of(partition, "a deletion of records", refused),
     }

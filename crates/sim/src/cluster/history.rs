@@ -136,9 +136,38 @@ impl History {
 
     /// An answer shows where a log starts: `before` was the furthest that anybody had been shown
     /// when it was asked for.
-    pub(super) fn on_start(&mut self, partition: Partition, (before, start): (i64, i64)) {
+    pub(super) fn on_start(
+        &mut self,
+        partition: Partition,
+        (before, start): (i64, i64),
+        now: Timestamp,
+    ) {
+        self.check_gone(partition, (self.starts.shown(partition), start), now);
         if let Some(what) = self.starts.on_shown(partition, (before, start), self.life) {
             self.violate_of(partition, what);
+        }
+    }
+
+    /// What has gone between two starts of a log was to go, as of now. In the end all is old.
+    fn check_gone(&mut self, partition: Partition, (from, to): (i64, i64), now: Timestamp) {
+        if from >= to {
+            return;
+        }
+        let keeps = self.topics[partition.topic].keeps;
+        let gone = self.seen.range((partition, from)..(partition, to));
+        let too_early = |((_, offset), value): (&(Partition, i64), &Value)| {
+            let written = self.writes.get(value)?.timestamp;
+            let may = self.starts.may_be_gone(keeps, (partition, *offset), written, now);
+            (!may).then(|| format!("{value:?} at {partition}@{offset} is gone too early"))
+        };
+        let found: Vec<String> = gone.filter_map(too_early).collect();
+        found.into_iter().for_each(|what| self.violate_of(partition, what));
+    }
+
+    /// The node has set partitions aside as damaged: somebody must have harmed their files.
+    pub(super) fn on_quarantine(&mut self) {
+        if self.written_off.is_empty() {
+            self.violate("a partition is offline whose files nobody has harmed".to_owned());
         }
     }
 
@@ -356,7 +385,7 @@ mod tests {
             move |h: &mut History| {
                 h.on_acked(value(0), 0);
                 h.on_deletion_asked(HERE, asked);
-                h.on_start(HERE, (0, 1));
+                h.on_start(HERE, (0, 1), Timestamp::from_millis(0));
             }
         };
         let unpowered = |h: &mut History| {

@@ -158,6 +158,9 @@ impl Supervised {
 
     fn look(&self, shared: &Shared) {
         let mut history = shared.history.borrow_mut();
+        if sometimes::count_of(Event::Quarantine) > 0 {
+            history.on_quarantine();
+        }
         let starting = *self.status.borrow() == Status::Starting;
         for why in self.host.take_halts() {
             history.on_power_loss();

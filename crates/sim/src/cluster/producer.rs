@@ -12,6 +12,7 @@ use super::calls::{self, ForPartition, Produced, Refused};
 use super::client::{Client, Phase, REQUEST_TIMEOUT, decoded};
 use super::connection::{Answered, Connection};
 use super::history::{Partition, Promise};
+use super::keeps::Keeps;
 use super::values::{Value, Writer};
 
 /// As many requests as Kafka's producer has under way, and as many batches as a partition
@@ -48,6 +49,8 @@ struct Identity {
     id: ProducerId,
     epoch: ProducerEpoch,
     sequences: std::collections::BTreeMap<Partition, Sequence>,
+    /// The first number of the last batch that each partition has acknowledged.
+    acked: std::collections::BTreeMap<Partition, u32>,
 }
 
 impl Producer {
@@ -190,7 +193,9 @@ impl Producer {
                 Ok(Ok((id, epoch))) => {
                     let id = ProducerId::new(id);
                     let epoch = ProducerEpoch::new(epoch);
-                    return Identity { id, epoch, sequences: std::collections::BTreeMap::new() };
+                    let sequences = std::collections::BTreeMap::new();
+                    let acked = std::collections::BTreeMap::new();
+                    return Identity { id, epoch, sequences, acked };
                 }
                 Ok(Err(refused)) => self.client.expect_retriable("a producer id", refused),
                 Err(error) => self.client.on_broken(&error),
@@ -233,12 +238,12 @@ impl Producer {
                 let pause = self.client.draws.within(1..200);
                 next_batch = now.after(std::time::Duration::from_millis(pause));
             }
-            self.send_waiting(connection, pending);
+            self.send_waiting(connection, identity, pending);
             let deadline = earliest_deadline(pending);
             let next = if next_batch > now { next_batch } else { now.after(PATIENCE) };
             let until = deadline.map_or(next, |deadline| deadline.min(next));
             match connection.answer_by(&self.client.env, until).await {
-                Ok(answer) => self.on_answer(&answer, pending)?,
+                Ok(answer) => self.on_answer(&answer, identity, pending)?,
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     let now = self.client.env.clock.mono();
                     if let Some(deadline) = deadline.filter(|deadline| now >= *deadline) {
@@ -265,14 +270,27 @@ impl Producer {
     }
 
     /// Sends what waits, oldest first, sometimes two batches of different topics together.
-    fn send_waiting(&self, connection: &mut Connection, pending: &mut VecDeque<Pending>) {
+    ///
+    /// A partition that has acknowledged nothing yet has one batch at a time: a broker that does
+    /// not know the producer takes any number for its first, also that of the second one when it
+    /// has refused the first.
+    fn send_waiting(
+        &self,
+        connection: &mut Connection,
+        identity: &Identity,
+        pending: &mut VecDeque<Pending>,
+    ) {
         while connection.in_flight() < IN_FLIGHT_MAX {
-            let is_waiting = |each: &Pending| each.state == State::Waiting;
-            let Some(first) = pending.iter().position(is_waiting) else { return };
+            let may_go = |at: &usize| {
+                let Some(each) = pending.get(*at) else { return false };
+                let has_older = || pending.range(..*at).any(|old| old.partition == each.partition);
+                let known = identity.acked.contains_key(&each.partition);
+                each.state == State::Waiting && (known || !has_older())
+            };
+            let Some(first) = (0..pending.len()).find(may_go) else { return };
             let second = first + 1;
-            let together = pending.get(second).is_some_and(|next| {
-                is_waiting(next) && next.partition.topic != pending[first].partition.topic
-            });
+            let other = |next: &Pending| next.partition.topic != pending[first].partition.topic;
+            let together = may_go(&second) && pending.get(second).is_some_and(other);
             let last = if together && self.client.draws.one_in(2) { second } else { first };
             let batches: Vec<&Pending> = pending.range(first..=last).collect();
             let correlation = self.send(connection, -1, &batches);
@@ -283,7 +301,12 @@ impl Producer {
         }
     }
 
-    fn on_answer(&self, answer: &Answered, pending: &mut VecDeque<Pending>) -> io::Result<()> {
+    fn on_answer(
+        &self,
+        answer: &Answered,
+        identity: &mut Identity,
+        pending: &mut VecDeque<Pending>,
+    ) -> io::Result<()> {
         for produced in decoded(calls::produced(answer))? {
             let asked = |each: &Pending| match each.state {
                 State::Sent { correlation, .. } => correlation == answer.correlation,
@@ -298,6 +321,10 @@ impl Producer {
                 Ok(base_offset) => {
                     let done = pending.remove(at).expect("found there");
                     self.on_acked(&done, base_offset);
+                    identity.acked.insert(done.partition, done.first);
+                }
+                Err(refused) if self.was_overtaken(refused, identity, &pending[at]) => {
+                    drop(pending.remove(at));
                 }
                 Err(refused) => {
                     self.on_refused(refused, pending, at);
@@ -306,6 +333,15 @@ impl Producer {
             }
         }
         Ok(())
+    }
+
+    /// Where records are deleted, a broker may forget a producer in the middle of its batches, if
+    /// the files about it are harmed. It then takes any number for the first, and one that it has
+    /// refused before for want of space comes too late: Kafka's protocol has no answer to that.
+    fn was_overtaken(&self, refused: Refused, identity: &Identity, each: &Pending) -> bool {
+        let deletes = self.client.topic(each.partition).keeps != Keeps::Everything;
+        let later = identity.acked.get(&each.partition).is_some_and(|acked| *acked > each.first);
+        refused.is(ErrorCode::OutOfOrderSequenceNumber) && deletes && later
     }
 
     fn on_refused(&self, refused: Refused, pending: &VecDeque<Pending>, at: usize) {

@@ -18,6 +18,7 @@ use ottla_records::{
     Batch, BatchBuilder, BatchOptions, Batches, BuiltBatch, NewRecord, ProducerStamp,
 };
 use ottla_sim::{Damage, Death, DiskFault, Draws, Host, Sim};
+use ottla_types::planted::{self, Bug};
 use ottla_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 const DIRECTORY: &str = "data/t-0";
@@ -291,6 +292,9 @@ impl Life {
     async fn checkpoint(&mut self) {
         self.end_sync().await;
         if let Some(mut plan) = self.log.begin_checkpoint() {
+            if planted::is(Bug::CheckpointBeforeData) {
+                self.on_recovery_point(plan.upto().offset);
+            }
             if let Some(unsynced) = plan.unsynced.take() {
                 self.make_durable(unsynced).await;
             }
@@ -585,13 +589,15 @@ fn a_log_keeps_its_promises_through_any_death() {
     assert!(checkpoints > 500 && settled > 50 && harmed > 300, "{total:?}");
 }
 
-/// A bug that is planted in a log is seen here, too.
+/// Bugs that are planted in a log and its host are seen here, too.
 #[cfg(feature = "planted")]
 #[test]
-fn a_log_that_forgets_its_producers_is_caught() {
-    use ottla_types::planted::{Bug, plant};
-    plant(Some(Bug::SnapshotForgetsProducers));
-    let caught = (0..100).any(|seed| std::panic::catch_unwind(|| run(seed)).is_err());
-    plant(None);
-    assert!(caught);
+fn a_log_that_forgets_is_caught() {
+    for bug in [Bug::SnapshotForgetsProducers, Bug::CheckpointBeforeData] {
+        planted::plant(Some(bug));
+        let caught = (0..100).find(|seed| std::panic::catch_unwind(|| run(*seed)).is_err());
+        planted::plant(None);
+        eprintln!("{}: caught by seed {caught:?}", bug.name());
+        assert!(caught.is_some(), "{} is not caught", bug.name());
+    }
 }

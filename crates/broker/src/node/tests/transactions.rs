@@ -137,7 +137,10 @@ impl Client {
         self.send(key, version, |writer| request.encode(writer, version)).await;
         let answer = self.answer(key, version).await;
         let response = ListOffsetsResponse::decode(&mut answer.body(), version).unwrap();
-        response.topics.first().unwrap().partitions.first().unwrap().offset
+        let topic = response.topics.first().unwrap();
+        let partition = topic.partitions.first().unwrap();
+        assert_eq!(partition.error_code, OK);
+        partition.offset
     }
 }
 
@@ -188,6 +191,20 @@ fn what_is_behind_the_last_stable_offset_is_not_found_by_time() {
         }
         written.append(&marker(1, ControlType::Commit));
         assert_eq!(client.list(1_001, 1).await, 2);
+    });
+}
+
+#[test]
+fn a_partition_without_files_has_no_record_of_any_time() {
+    World::new(24).live(async |life| {
+        let _node = life.node(&[]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        for isolation in [0, 1] {
+            for (timestamp, found) in [(0, -1), (MAX_TIMESTAMP, -1), (LATEST, 0)] {
+                assert_eq!(client.list(timestamp, isolation).await, found, "{timestamp}");
+            }
+        }
     });
 }
 
