@@ -20,7 +20,7 @@ use crate::recovery::{RecoveryScan, ScanPoint, ScannedSegment};
 use crate::restore::{Restored, Trusted};
 use crate::scan::{ScannedFile, scan};
 use crate::segment::{Loaded, Segment};
-use crate::stored_index::{index_paths, trim, write_all};
+use crate::stored_index::{index_paths, tidy, write_all};
 use crate::view::SealedSegment;
 use crate::{DormantLog, Fault, LogPosition, LogView};
 
@@ -153,10 +153,7 @@ impl<'a> Recovery<'a> {
         if let Some(recovery_point) = recovery_point.filter(|durable| end < *durable) {
             return Err(OpenLogError::BelowRecoveryPoint { end, recovery_point });
         }
-        if loaded.stored.excess {
-            let entries = loaded.stored.entries;
-            trim(self.disk, (&segment.directory, segment.base), entries).await?;
-        }
+        tidy(self.disk, (&segment.directory, segment.base), loaded.stored).await?;
         // Even if all of it is below the recovery point: what the life before this one has cut
         // off may come back until its length is durable.
         self.files.push(Arc::clone(&loaded.file));

@@ -11,7 +11,7 @@ use ottla_metadata::{MetadataDelta, MetadataImage, TopicConfig, TopicImage};
 use ottla_types::{BrokerId, PartitionId, TopicId, TopicName, TopicPartition};
 use tokio::sync::Notify;
 
-use super::checkpointing::is_full;
+use super::checkpointing::{is_full, is_shortage};
 use super::opening::say_offline;
 use super::registry::{Found, Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
 use super::spread::spread;
@@ -99,7 +99,7 @@ struct Opener {
     node: BrokerId,
     defaults: TopicConfig,
     partitions: Arc<Partitions>,
-    /// Topics with partitions for which there was no space.
+    /// Topics with partitions for which there was no space, or no descriptor.
     lacking: Vec<Arc<TopicImage>>,
 }
 
@@ -132,8 +132,7 @@ impl Opener {
             self.fail(&format!("cannot begin to use the data folder: {error}")).await;
         }
         // Removals first: a topic may have been deleted and made again under its old name.
-        let removed = change.removed.into_iter().filter_map(|id| self.partitions.remove(id));
-        let removed: Vec<_> = removed.collect();
+        let removed = self.partitions.remove_all(&change.removed);
         if !removed.is_empty() {
             self.set_aside(&removed).await;
         }
@@ -202,13 +201,16 @@ impl Opener {
         to_open
     }
 
-    /// `None`: there was no space for it.
+    /// `None`: there was no space for it, or no descriptor.
     async fn hosted(&self, it: &ToOpen, opened: Result<Found, OpenLogError>) -> Option<Hosted> {
         let path = self.directory().place().join(it.name.to_string());
         match opened {
             Ok(found) => return Some(Hosted::Online(found.partition)),
-            // Others have taken the reserve. The log directory's watcher says so.
-            Err(OpenLogError::Storage(error)) if is_full(&error) => return None,
+            // Others have taken the reserve, or all descriptors: it is tried again.
+            Err(OpenLogError::Storage(error)) if is_shortage(&error) => {
+                tracing::warn!(partition = %it.name, %error, "not opened for now");
+                return None;
+            }
             // The directory has failed, and it is the only one: to answer for ever that the
             // partition does not exist helps nobody, while a new start may find it well.
             Err(OpenLogError::Storage(error)) => {
@@ -251,7 +253,7 @@ impl Opener {
         let named = entries.iter().filter(|entry| entry.is_dir && entry.name != METADATA_DIRECTORY);
         let strays: Vec<_> = named
             .filter_map(|entry| partition_named(&entry.name))
-            .filter(|name| !self.partitions.hosts(name))
+            .filter(|name| !self.partitions.hosts(name) && !self.lacks(name))
             .collect();
         // A topic of the name that is made from now on must not be taken for them.
         if !strays.is_empty()
@@ -276,6 +278,11 @@ impl Opener {
         {
             self.fail(&format!("cannot use the data folder: {error}")).await;
         }
+    }
+
+    /// Whether it may be one that could not be opened so far.
+    fn lacks(&self, name: &TopicPartition) -> bool {
+        self.lacking.iter().any(|topic| topic.name == name.topic)
     }
 
     fn directory(&self) -> &Arc<LogDirectory> {
@@ -332,6 +339,7 @@ impl Opener {
         if let Err(error) = self.env.disk.sync_names(self.directory().place()).await {
             self.fail(&format!("cannot set deleted partitions aside: {error}")).await;
         }
+        self.directory().let_go_of_deleted();
         // As in Kafka, the broker's, whatever the topics said of their segments.
         let (env, delay) = (self.env.clone(), self.defaults.file_delete_delay);
         let task = async move {

@@ -124,6 +124,17 @@ pub(super) struct Found {
     pub(super) closed_again: bool,
 }
 
+impl Topics {
+    fn remove(&mut self, id: TopicId) -> Option<Arc<TopicEntry>> {
+        let entry = self.by_id.remove(&id)?;
+        // A new topic of the same name may stand there already.
+        if self.by_name.get(&entry.name).is_some_and(|named| named.id == id) {
+            self.by_name.remove(&entry.name);
+        }
+        Some(entry)
+    }
+}
+
 /// All local partitions. Requests read a snapshot; one task, the publisher's, changes it.
 #[derive(Debug)]
 pub(crate) struct Partitions {
@@ -222,17 +233,18 @@ impl Partitions {
         self.topics.store(Arc::new(topics));
     }
 
-    /// Takes a topic away from requests; its partitions refuse appends from now on.
-    pub(crate) fn remove(&self, id: TopicId) -> Option<Arc<TopicEntry>> {
-        let mut topics = Topics::clone(&self.topics.load());
-        let entry = topics.by_id.remove(&id)?;
-        // A new topic of the same name may stand there already.
-        if topics.by_name.get(&entry.name).is_some_and(|named| named.id == id) {
-            topics.by_name.remove(&entry.name);
+    /// Takes topics away from requests, with one copy of the list of all; their partitions refuse
+    /// appends from now on.
+    pub(crate) fn remove_all(&self, ids: &[TopicId]) -> Vec<Arc<TopicEntry>> {
+        if ids.is_empty() {
+            return Vec::new();
         }
+        let mut topics = Topics::clone(&self.topics.load());
+        let removed: Vec<_> = ids.iter().filter_map(|id| topics.remove(*id)).collect();
         self.topics.store(Arc::new(topics));
-        entry.partitions().for_each(|partition| partition.retire());
-        Some(entry)
+        let partitions = removed.iter().flat_map(|entry| entry.partitions());
+        partitions.for_each(|partition| partition.retire());
+        removed
     }
 
     /// Every partition of this moment.
@@ -323,7 +335,26 @@ pub(super) async fn set_stray_aside(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Durability;
     use super::*;
+
+    #[test]
+    fn topics_go_together_and_leave_their_namesakes() {
+        let directory = LogDirectory::new(Path::new("data"), Durability::Fsync);
+        let partitions = Partitions::new(Arc::new(directory));
+        let id = |n: u128| TopicId::from_bytes(n.to_be_bytes());
+        for (n, name) in [(1, "a"), (2, "b"), (3, "c"), (4, "b")] {
+            let name = TopicName::parse(name).unwrap();
+            partitions.insert(vec![OpenedTopic { name, id: id(n), partitions: Vec::new() }]);
+        }
+        let removed = partitions.remove_all(&[id(1), id(2), id(9)]);
+        assert_eq!(removed.iter().map(|it| it.id).collect::<Vec<_>>(), [id(1), id(2)]);
+        let left = ["a", "b", "c"].map(|name| partitions.topic(name).map(|entry| entry.id));
+        assert_eq!(left, [None, Some(id(4)), Some(id(3))]);
+        assert!(
+            (1..=4).map(|n| partitions.topic_by_id(id(n)).is_some()).eq([false, false, true, true])
+        );
+    }
 
     #[test]
     fn a_directory_that_is_set_aside_keeps_its_number() {

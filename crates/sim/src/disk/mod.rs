@@ -370,6 +370,7 @@ impl State {
 impl Disk for SimDisk {
     fn open(&self, path: &Path, how: Open, to: Reply<io::Result<Arc<dyn File>>>) {
         self.on_path("open", path, to, move |disk, state, path| {
+            state.faults.descriptor()?;
             let inode = match (how, state.tree.find_file(path)) {
                 (Open::New, Ok(_)) => Err(ErrorKind::AlreadyExists.into()),
                 (Open::New | Open::Ensure, Err(error)) if error.kind() == ErrorKind::NotFound => {
