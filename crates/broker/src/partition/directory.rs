@@ -182,8 +182,8 @@ impl LogDirectory {
         }
     }
 
-    /// Has the syncer take what is dirty: what belongs to deleted topics keeps their files open, and
-    /// the disk their blocks, until then.
+    /// Has the syncer take what is dirty: what belongs to deleted topics keeps their files open,
+    /// and the disk their blocks, until then.
     pub(super) fn let_go_of_deleted(&self) {
         self.work.notify_one();
     }
@@ -411,6 +411,6 @@ mod tests {
             log: LogConfig::default(),
             settings: TopicConfig::KAFKA,
         };
-        Partitions::new(Arc::clone(directory)).open(env, it).await.unwrap()
+        Partitions::new(Arc::clone(directory)).open(env, it).await.unwrap().partition
     }
 }
