@@ -216,7 +216,8 @@ pub(crate) struct ControllerHost {
 
 impl ControllerHost {
     /// Opens the metadata log, leads its quorum, registers this node and publishes the first image.
-    /// `listeners` are all that this node has bound. The controller runs on the calling task's loop
+    /// `listeners` are all that this node has bound; `sync_failed`: what the log is read back as
+    /// may be in the page cache alone, though the kernel calls it clean. The controller runs on the calling task's loop
     /// from here on.
     ///
     /// # Errors
@@ -226,12 +227,13 @@ impl ControllerHost {
         config: &NodeConfig,
         identity: &Identity,
         listeners: &[Listener],
+        sync_failed: bool,
         publisher: Box<dyn MetadataPublisher>,
     ) -> Result<(Self, ControllerHandle, Arc<Metadata>), HostError> {
         let (requests, mailbox) = ottla_env::mailbox(MAILBOX_MAX);
         let (stop, told_to_stop) = reply();
         let (done, stopped) = reply();
-        let leading = start::lead(env, config, identity, listeners).await?;
+        let leading = start::lead(env, config, identity, listeners, sync_failed).await?;
         let broker_epoch = leading.broker_epoch;
         let metadata = Arc::new(Metadata::new(Arc::clone(leading.quorum.image())));
         let mut host = host::Host::new(leading, Arc::clone(&metadata), publisher, mailbox);

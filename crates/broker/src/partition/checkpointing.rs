@@ -33,6 +33,14 @@ pub(crate) enum CheckpointError {
     Write(#[source] io::Error),
 }
 
+impl From<CheckpointError> for io::Error {
+    fn from(error: CheckpointError) -> Self {
+        match error {
+            CheckpointError::Sync(error) | CheckpointError::Write(error) => error,
+        }
+    }
+}
+
 /// Whether the next start finds everything as it was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogsClosed {
@@ -90,6 +98,21 @@ impl LogDirectory {
         let (chosen, left) = choose(due, leave);
         self.checkpoints_due().extend(left);
         self.checkpoint_these(env, chosen, Partition::begin_checkpoint).await
+    }
+
+    /// Checkpoints one partition now. Its recovery point stays where it is if there is no room, or
+    /// if the log rolls.
+    ///
+    /// # Errors
+    /// When what is durable is unknown, or the directory has failed.
+    pub(super) async fn checkpoint_one(
+        &self,
+        env: &Env,
+        partition: &Arc<Partition>,
+    ) -> Result<(), CheckpointError> {
+        let _turn = self.checkpoint_turn().await;
+        let one = vec![Arc::clone(partition)];
+        self.checkpoint_these(env, one, Partition::begin_checkpoint).await
     }
 
     async fn checkpoint_these(
@@ -196,6 +219,8 @@ impl LogDirectory {
         let _turn = self.checkpoint_turn().await;
         self.checkpoints_due().clear();
         let all = all.all();
+        // A roll that waits for the end of a sync begins with it.
+        self.sync(env).await.map_err(CheckpointError::Sync)?;
         for partition in &all {
             partition.roll_ended().await;
             partition.deletion_ended().await;

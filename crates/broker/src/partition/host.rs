@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 
 use super::checkpointing::{is_full, is_shortage};
 use super::opening::say_offline;
-use super::registry::{Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
+use super::registry::{Found, Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
 use super::spread::spread;
-use super::{LogDirectory, Partition, Partitions};
+use super::{LogDirectory, Partitions};
 use crate::config::NodeConfig;
 use crate::controller::METADATA_DIRECTORY;
 use crate::publisher::MetadataPublisher;
@@ -122,6 +122,7 @@ impl Opener {
         let mut lacking = std::mem::take(&mut self.lacking);
         lacking.retain(|topic| self.partitions.topic_by_id(topic.id).is_some());
         self.open(&lacking).await;
+        self.settle_notes().await;
     }
 
     async fn apply(&mut self, change: Change) {
@@ -140,6 +141,7 @@ impl Opener {
         if change.is_first {
             self.on_recovered().await;
         }
+        self.settle_notes().await;
         change.done.send(());
     }
 
@@ -154,8 +156,9 @@ impl Opener {
         };
         let opened = spread(&self.env, OPENING_MAX, to_open, open).await;
         let mut hosted: BTreeMap<TopicId, Vec<(PartitionId, Hosted)>> = BTreeMap::new();
-        let mut lacking = BTreeSet::new();
+        let (mut lacking, mut closed_again) = (BTreeSet::new(), false);
         for (it, outcome) in opened {
+            closed_again |= outcome.as_ref().is_ok_and(|found| found.closed_again);
             match self.hosted(&it, outcome).await {
                 Some(there) => {
                     hosted.entry(it.topic_id).or_default().push((it.name.partition, there));
@@ -165,6 +168,9 @@ impl Opener {
         }
         let lack = topics.iter().filter(|topic| lacking.contains(&topic.id));
         self.lacking.extend(lack.map(Arc::clone));
+        if closed_again {
+            self.make_all_durable().await;
+        }
         self.make_durable(hosted.values().flatten()).await;
         let entry = |topic: &Arc<TopicImage>| OpenedTopic {
             name: topic.name.clone(),
@@ -196,14 +202,10 @@ impl Opener {
     }
 
     /// `None`: there was no space for it, or no descriptor.
-    async fn hosted(
-        &self,
-        it: &ToOpen,
-        opened: Result<Arc<Partition>, OpenLogError>,
-    ) -> Option<Hosted> {
+    async fn hosted(&self, it: &ToOpen, opened: Result<Found, OpenLogError>) -> Option<Hosted> {
         let path = self.directory().place().join(it.name.to_string());
         match opened {
-            Ok(partition) => return Some(Hosted::Online(partition)),
+            Ok(found) => return Some(Hosted::Online(found.partition)),
             // Others have taken the reserve, or all descriptors: it is tried again.
             Err(OpenLogError::Storage(error)) if is_shortage(&error) => {
                 tracing::warn!(partition = %it.name, %error, "not opened for now");
@@ -235,6 +237,14 @@ impl Opener {
         }
     }
 
+    /// What a killed process left of logs that are closed again: a segment whose name is in the
+    /// page cache alone, a length.
+    async fn make_all_durable(&self) {
+        if let Err(error) = self.env.disk.sync_file_system(self.directory().place()).await {
+            self.fail(&format!("could not make the log durable: {error}")).await;
+        }
+    }
+
     /// Everything that the last process left is open and durable, and what nobody claims stands
     /// aside.
     async fn on_recovered(&self) {
@@ -258,7 +268,14 @@ impl Opener {
                 tracing::warn!(path = %path.display(), %error, "stray partition not set aside");
             }
         }
-        if let Err(error) = self.directory().last_stop().on_recovered(&self.env).await {
+        self.directory().last_stop().on_recovered();
+    }
+
+    /// What there was no space for was not written again yet.
+    async fn settle_notes(&self) {
+        if self.lacking.is_empty()
+            && let Err(error) = self.directory().last_stop().on_all_durable(&self.env).await
+        {
             self.fail(&format!("cannot use the data folder: {error}")).await;
         }
     }

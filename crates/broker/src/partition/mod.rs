@@ -82,7 +82,7 @@ pub(crate) struct Partition {
     /// namesake then.
     rolling: Arc<Mutex<()>>,
     /// Held by whoever deletes records, and renames files in the directory.
-    deleting: Arc<Mutex<()>>,
+    deleting: Mutex<()>,
     state: CountedLock<State>,
 }
 
@@ -219,7 +219,7 @@ impl Partition {
             open,
             offline: AtomicBool::new(false),
             rolling: Arc::default(),
-            deleting: Arc::default(),
+            deleting: Mutex::default(),
             state: CountedLock::new(state),
         }
     }

@@ -115,6 +115,15 @@ struct Topics {
     by_id: BTreeMap<TopicId, Arc<TopicEntry>>,
 }
 
+/// A partition as it was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) partition: Arc<Partition>,
+    /// Its log was opened and closed again: whether its names, and where it ends, are durable
+    /// nobody knows, and whoever opens it next does not ask.
+    pub(super) closed_again: bool,
+}
+
 impl Topics {
     fn remove(&mut self, id: TopicId) -> Option<Arc<TopicEntry>> {
         let entry = self.by_id.remove(&id)?;
@@ -162,7 +171,7 @@ impl Partitions {
 
     /// Finds a partition's log, or makes it. Nothing is synced: neither what a killed process has
     /// left, nor the names of what is new.
-    pub(super) async fn open(&self, env: &Env, it: ToOpen) -> Result<Arc<Partition>, OpenLogError> {
+    pub(super) async fn open(&self, env: &Env, it: ToOpen) -> Result<Found, OpenLogError> {
         let path = self.directory.place().join(it.name.to_string());
         // Both at once: a start does nothing else for most of thousands of partitions.
         let (to, identity) = reply();
@@ -181,12 +190,14 @@ impl Partitions {
         log.take_leftovers().remove(&env.disk).await;
         let empty = log.is_settled() && log.start_offset() == log.end().offset;
         let mut writer = Writer::take(env, log).await?;
+        let mut closed_again = false;
         if let Some(end) = writer.idle_end() {
             // A kill has not met it: it may as well be closed again, and there are many such.
             let clean = Checkpointed { clean: true, ..checkpointed };
             let again = DormantLog::survey(&env.disk, &path, it.log, clean).await?;
             if again.is_settled() && again.end() == end {
                 writer = Writer::Dormant(again);
+                closed_again = true;
             }
         }
         let identity = match known {
@@ -196,7 +207,9 @@ impl Partitions {
         };
         let directory = Arc::clone(&self.directory);
         let place = Place { path, writer, identity };
-        Ok(Arc::new(Partition::new(it.name, it.topic_id, directory, place, it.epoch, it.settings)))
+        let partition =
+            Partition::new(it.name, it.topic_id, directory, place, it.epoch, it.settings);
+        Ok(Found { partition: Arc::new(partition), closed_again })
     }
 
     /// Shows topics to requests; partitions that a topic had already stay.

@@ -215,6 +215,29 @@ fn deleted_records_stay_deleted() {
 }
 
 #[test]
+fn a_log_never_starts_behind_its_recovery_point() {
+    World::new(39).live(async |life| {
+        let _node = life.node(&[SMALL]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        client.fill(20).await;
+        for (to, least) in [(1, 0), (9, 8), (20, 18)] {
+            assert_eq!(client.delete_records(TOPIC, to).await, (OK, to));
+            let point = recovery_point(&life).await;
+            assert!(point >= least, "{point} after {to}");
+        }
+    });
+}
+
+/// Of the only partition.
+async fn recovery_point(life: &Life) -> i64 {
+    let path = Path::new("data/recovery-point-offset-checkpoint");
+    let Ok(text) = life.env.disk.read_whole(path).await else { return 0 };
+    let text = String::from_utf8(text).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("t 0 ")).map_or(0, |it| it.parse().unwrap())
+}
+
+#[test]
 fn files_of_deleted_records_stay_for_a_while() {
     World::new(33).live(async |life| {
         let _node = life.node(&[SMALL]).await;
