@@ -411,6 +411,6 @@ mod tests {
             log: LogConfig::default(),
             settings: TopicConfig::KAFKA,
         };
-        Partitions::new(Arc::clone(directory)).open(env, it).await.unwrap()
+        Partitions::new(Arc::clone(directory)).open(env, it).await.unwrap().partition
     }
 }
