@@ -217,8 +217,8 @@ pub(crate) struct ControllerHost {
 impl ControllerHost {
     /// Opens the metadata log, leads its quorum, registers this node and publishes the first image.
     /// `listeners` are all that this node has bound; `sync_failed`: what the log is read back as
-    /// may be in the page cache alone, though the kernel calls it clean. The controller runs on the calling task's loop
-    /// from here on.
+    /// may be in the page cache alone, though the kernel calls it clean. The controller runs on
+    /// the calling task's loop from here on.
     ///
     /// # Errors
     /// When the log cannot be followed, or this node cannot be part of its cluster.

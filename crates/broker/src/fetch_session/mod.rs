@@ -104,8 +104,8 @@ impl FetchSessions {
         Self { slots, bytes: Arc::default(), cache: Mutex::default() }
     }
 
-    /// Opens a session of at most `len` partitions, which `state` makes of a full fetch and its answer;
-    /// `None` if there is no room for it.
+    /// Opens a session of at most `len` partitions, which `state` makes of a full fetch and its
+    /// answer; `None` if there is no room for it.
     pub(crate) fn open(
         &self,
         rng: &dyn Rng,

@@ -182,8 +182,8 @@ impl LogDirectory {
         }
     }
 
-    /// Has the syncer take what is dirty: until then, deleted topics keep their files open, and
-    /// the disk their blocks.
+    /// Has the syncer take what is dirty: what belongs to deleted topics keeps their files open,
+    /// and the disk their blocks, until then.
     pub(super) fn let_go_of_deleted(&self) {
         self.work.notify_one();
     }
