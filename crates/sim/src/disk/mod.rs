@@ -397,6 +397,7 @@ impl Disk for SimDisk {
 
     fn read_file(&self, path: &Path, to: Reply<io::Result<Vec<u8>>>) {
         self.on_path("read_file", path, to, move |_, state, path| {
+            state.faults.descriptor()?;
             let inode = state.tree.find_file(path)?;
             state.read(inode, 0, usize::MAX)
         });
