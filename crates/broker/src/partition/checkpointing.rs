@@ -100,8 +100,8 @@ impl LogDirectory {
         self.checkpoint_these(env, chosen, Partition::begin_checkpoint).await
     }
 
-    /// Checkpoints one partition now. Its recovery point stays where it is if there is no room, or
-    /// if the log rolls.
+    /// Checkpoints one partition now, together with all others that are wanted by then. Its
+    /// recovery point stays where it is if there is no room, or if the log rolls.
     ///
     /// # Errors
     /// When what is durable is unknown, or the directory has failed.
@@ -110,9 +110,11 @@ impl LogDirectory {
         env: &Env,
         partition: &Arc<Partition>,
     ) -> Result<(), CheckpointError> {
+        self.checkpoints_wanted().push(Arc::clone(partition));
         let _turn = self.checkpoint_turn().await;
-        let one = vec![Arc::clone(partition)];
-        self.checkpoint_these(env, one, Partition::begin_checkpoint).await
+        // None: whoever had the turn before has taken this one along.
+        let wanted = std::mem::take(&mut *self.checkpoints_wanted());
+        self.checkpoint_these(env, wanted, Partition::begin_checkpoint).await
     }
 
     async fn checkpoint_these(

@@ -48,6 +48,8 @@ pub(crate) struct LogDirectory {
     last_stop: LastStop,
     /// Partitions that have something to checkpoint: each is listed once, by its own mark.
     checkpoints_due: Mutex<Vec<Arc<Partition>>>,
+    /// Partitions that somebody waits for a checkpoint of; at most one for each that loses records.
+    checkpoints_wanted: Mutex<Vec<Arc<Partition>>>,
     checkpoint_work: Notify,
     /// Held by whoever writes checkpoints, or moves directories that checkpoints are written into.
     checkpointing: tokio::sync::Mutex<()>,
@@ -99,6 +101,7 @@ impl LogDirectory {
             checkpoints,
             last_stop,
             checkpoints_due: Mutex::new(Vec::new()),
+            checkpoints_wanted: Mutex::new(Vec::new()),
             checkpoint_work: Notify::new(),
             checkpointing: tokio::sync::Mutex::new(()),
             space,
@@ -271,6 +274,10 @@ impl LogDirectory {
     pub(super) fn on_checkpoint_due(&self, partition: &Arc<Partition>) {
         self.checkpoints_due().push(Arc::clone(partition));
         self.checkpoint_work.notify_one();
+    }
+
+    pub(super) fn checkpoints_wanted(&self) -> MutexGuard<'_, Vec<Arc<Partition>>> {
+        self.checkpoints_wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn checkpoints_due(&self) -> MutexGuard<'_, Vec<Arc<Partition>>> {
