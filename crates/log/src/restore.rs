@@ -115,7 +115,7 @@ impl DormantLog {
         let stored = stored_epochs(disk, directory, listing).await?;
         let mut epochs = stored.clone().unwrap_or_default();
         epochs.truncate_from_end(trusted.upto);
-        let newest = self.newest_epoch(disk, trusted).await?;
+        let newest = self.newest_epoch(disk, listing, trusted).await?;
         let usable =
             stored.is_some() && newest.is_none_or(|newest| epochs.latest() == Some(newest));
         let epochs = match usable {
@@ -154,15 +154,16 @@ impl DormantLog {
     async fn newest_epoch(
         &self,
         disk: &Arc<dyn Disk>,
+        listing: &Listing,
         trusted: Trusted<'_>,
     ) -> Result<Option<LeaderEpoch>, LoadError> {
         let before = match trusted.segment.checked_sub(1) {
             Some(before) if trusted.point.tail.position == 0 => &self.view.sealed()[before],
             _ => return Ok(trusted.point.epoch),
         };
-        let loaded = before.segment.load(disk).await?;
-        let point = before.segment.walk_tail(disk, loaded, None).await?;
-        Ok(point.and_then(|point| point.epoch))
+        // Not what is kept in memory: its last entry may be far from the end.
+        let front = before.segment.load_front(disk, listing, None).await?;
+        Ok(front.point.epoch)
     }
 
     /// Reads the trusted batches that no checkpoint knows of.

@@ -216,7 +216,7 @@ pub(crate) struct ControllerHost {
 
 impl ControllerHost {
     /// Opens the metadata log, leads its quorum, registers this node and publishes the first image.
-    /// `listeners` are all that this node has bound; `sync_failed`: what the log is read back as
+    /// `listeners` are all that this node has bound; `sync_failed`: what is read back of the log
     /// may be in the page cache alone, though the kernel calls it clean. The controller runs on
     /// the calling task's loop from here on.
     ///

@@ -44,7 +44,9 @@ impl Writer {
     pub(super) fn idle_end(&self) -> Option<LogPosition> {
         let log = self.log()?;
         let end = log.end();
-        let durable = log.synced_end() == end && log.recovery_point() == end.offset;
+        // What was cut off may come back until the file's length is durable.
+        let cut = log.recovery().torn_tail.is_some();
+        let durable = !cut && log.synced_end() == end && log.recovery_point() == end.offset;
         durable.then_some(end)
     }
 

@@ -477,6 +477,30 @@ fn a_roll_leaves_the_snapshot_of_a_checkpoint_alone() {
 }
 
 #[test]
+fn an_older_epochs_file_is_not_believed_where_a_segment_begins() {
+    let disk = MemoryDisk::default();
+    // Every second batch has an entry, and none of them stays in memory of a sealed segment.
+    let config = LogConfig { segment_bytes: 100_000, index_interval_bytes: 130, ..SMALL };
+    let open_with = |known| {
+        let ports = disk.ports();
+        let survey = DormantLog::survey(&ports, Path::new(DIRECTORY), config, known);
+        now(now(survey).unwrap().open(&ports)).unwrap()
+    };
+    let mut log = open_with(Checkpointed::default());
+    put(&disk, &mut log, &batch(&["a"]), 1);
+    checkpoint(&disk, &mut log);
+    let path = format!("{DIRECTORY}/leader-epoch-checkpoint");
+    let older = disk.content(&path);
+    for _ in 1..32 {
+        put(&disk, &mut log, &batch(&["a"]), 2);
+    }
+    roll_now(&disk, &mut log);
+    let known = checkpoint(&disk, &mut log);
+    disk.put(&path, &older);
+    assert_eq!(open_with(known).leader_epochs(), log.leader_epochs());
+}
+
+#[test]
 fn only_the_snapshots_that_a_start_may_need_are_kept() {
     let disk = MemoryDisk::default();
     let mut log = open(&disk);

@@ -135,6 +135,33 @@ fn checkpoints_follow_the_appends_and_an_idle_node_writes_none() {
 }
 
 #[test]
+fn a_log_whose_end_was_cut_is_not_closed_before_that_is_durable() {
+    for torn in [false, true] {
+        let mut world = World::new(95);
+        world.live(async move |life| {
+            let node = life.node(&[]).await;
+            let mut client = life.client().await;
+            client.create(&[]).await;
+            client.go_on(2).await;
+            life.pause(70_000).await;
+            assert_eq!(text(&life, POINTS).await.as_deref(), Some("0\n1\nt 0 2\n"));
+            if torn {
+                let path = Path::new("data/t-0/00000000000000000002.log");
+                let file = life.env.disk.open_file(path, Open::Existing).await.unwrap();
+                let end = partition(&node).bounds().log_end.position;
+                file.write_at(end, &[io::IoSlice::new(b"half a batch")]).unwrap();
+            }
+        });
+        world.machine.end(Death::Kill);
+        world.live(async move |life| {
+            let node = life.node(&[]).await;
+            assert_eq!(partition(&node).is_open(), torn, "it is closed again if it was whole");
+            assert_eq!(life.client().await.latest().await, (OK, 2));
+        });
+    }
+}
+
+#[test]
 fn a_power_loss_at_any_time_loses_nothing_that_was_acknowledged() {
     for pause in [0, 1_000, 6_000, 66_000] {
         let mut world = World::new(80 + pause);
