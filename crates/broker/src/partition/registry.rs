@@ -115,6 +115,26 @@ struct Topics {
     by_id: BTreeMap<TopicId, Arc<TopicEntry>>,
 }
 
+/// A partition as it was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) partition: Arc<Partition>,
+    /// Its log was opened and closed again: whether its names, and where it ends, are durable
+    /// nobody knows, and whoever opens it next does not ask.
+    pub(super) closed_again: bool,
+}
+
+impl Topics {
+    fn remove(&mut self, id: TopicId) -> Option<Arc<TopicEntry>> {
+        let entry = self.by_id.remove(&id)?;
+        // A new topic of the same name may stand there already.
+        if self.by_name.get(&entry.name).is_some_and(|named| named.id == id) {
+            self.by_name.remove(&entry.name);
+        }
+        Some(entry)
+    }
+}
+
 /// All local partitions. Requests read a snapshot; one task, the publisher's, changes it.
 #[derive(Debug)]
 pub(crate) struct Partitions {
@@ -151,7 +171,7 @@ impl Partitions {
 
     /// Finds a partition's log, or makes it. Nothing is synced: neither what a killed process has
     /// left, nor the names of what is new.
-    pub(super) async fn open(&self, env: &Env, it: ToOpen) -> Result<Arc<Partition>, OpenLogError> {
+    pub(super) async fn open(&self, env: &Env, it: ToOpen) -> Result<Found, OpenLogError> {
         let path = self.directory.place().join(it.name.to_string());
         // Both at once: a start does nothing else for most of thousands of partitions.
         let (to, identity) = reply();
@@ -170,12 +190,14 @@ impl Partitions {
         log.take_leftovers().remove(&env.disk).await;
         let empty = log.is_settled() && log.start_offset() == log.end().offset;
         let mut writer = Writer::take(env, log).await?;
+        let mut closed_again = false;
         if let Some(end) = writer.idle_end() {
             // A kill has not met it: it may as well be closed again, and there are many such.
             let clean = Checkpointed { clean: true, ..checkpointed };
             let again = DormantLog::survey(&env.disk, &path, it.log, clean).await?;
             if again.is_settled() && again.end() == end {
                 writer = Writer::Dormant(again);
+                closed_again = true;
             }
         }
         let identity = match known {
@@ -185,7 +207,9 @@ impl Partitions {
         };
         let directory = Arc::clone(&self.directory);
         let place = Place { path, writer, identity };
-        Ok(Arc::new(Partition::new(it.name, it.topic_id, directory, place, it.epoch, it.settings)))
+        let partition =
+            Partition::new(it.name, it.topic_id, directory, place, it.epoch, it.settings);
+        Ok(Found { partition: Arc::new(partition), closed_again })
     }
 
     /// Shows topics to requests; partitions that a topic had already stay.
@@ -209,17 +233,18 @@ impl Partitions {
         self.topics.store(Arc::new(topics));
     }
 
-    /// Takes a topic away from requests; its partitions refuse appends from now on.
-    pub(crate) fn remove(&self, id: TopicId) -> Option<Arc<TopicEntry>> {
-        let mut topics = Topics::clone(&self.topics.load());
-        let entry = topics.by_id.remove(&id)?;
-        // A new topic of the same name may stand there already.
-        if topics.by_name.get(&entry.name).is_some_and(|named| named.id == id) {
-            topics.by_name.remove(&entry.name);
+    /// Takes topics away from requests, with one copy of the list of all; their partitions refuse
+    /// appends from now on.
+    pub(crate) fn remove_all(&self, ids: &[TopicId]) -> Vec<Arc<TopicEntry>> {
+        if ids.is_empty() {
+            return Vec::new();
         }
+        let mut topics = Topics::clone(&self.topics.load());
+        let removed: Vec<_> = ids.iter().filter_map(|id| topics.remove(*id)).collect();
         self.topics.store(Arc::new(topics));
-        entry.partitions().for_each(|partition| partition.retire());
-        Some(entry)
+        let partitions = removed.iter().flat_map(|entry| entry.partitions());
+        partitions.for_each(|partition| partition.retire());
+        removed
     }
 
     /// Every partition of this moment.
@@ -310,7 +335,26 @@ pub(super) async fn set_stray_aside(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Durability;
     use super::*;
+
+    #[test]
+    fn topics_go_together_and_leave_their_namesakes() {
+        let directory = LogDirectory::new(Path::new("data"), Durability::Fsync);
+        let partitions = Partitions::new(Arc::new(directory));
+        let id = |n: u128| TopicId::from_bytes(n.to_be_bytes());
+        for (n, name) in [(1, "a"), (2, "b"), (3, "c"), (4, "b")] {
+            let name = TopicName::parse(name).unwrap();
+            partitions.insert(vec![OpenedTopic { name, id: id(n), partitions: Vec::new() }]);
+        }
+        let removed = partitions.remove_all(&[id(1), id(2), id(9)]);
+        assert_eq!(removed.iter().map(|it| it.id).collect::<Vec<_>>(), [id(1), id(2)]);
+        let left = ["a", "b", "c"].map(|name| partitions.topic(name).map(|entry| entry.id));
+        assert_eq!(left, [None, Some(id(4)), Some(id(3))]);
+        assert!(
+            (1..=4).map(|n| partitions.topic_by_id(id(n)).is_some()).eq([false, false, true, true])
+        );
+    }
 
     #[test]
     fn a_directory_that_is_set_aside_keeps_its_number() {

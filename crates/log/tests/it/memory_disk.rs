@@ -74,6 +74,19 @@ impl MemoryDisk {
         after
     }
 
+    /// The disk after a power cut that took what was not synced of the files with such names, and
+    /// nothing else.
+    pub(crate) fn crash_losing(&self, suffix: &str) -> Self {
+        let after = Self::default();
+        for (path, file) in &self.0.names.lock().unwrap().files {
+            let path = path.to_str().unwrap();
+            let lost = path.ends_with(suffix);
+            let bytes = if lost { &file.durable } else { &file.bytes };
+            after.put(path, &bytes.lock().unwrap());
+        }
+        after
+    }
+
     pub(crate) fn fail_writes(&self) {
         self.0.fail_writes.store(true, Ordering::Relaxed);
     }

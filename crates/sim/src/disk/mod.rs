@@ -370,6 +370,7 @@ impl State {
 impl Disk for SimDisk {
     fn open(&self, path: &Path, how: Open, to: Reply<io::Result<Arc<dyn File>>>) {
         self.on_path("open", path, to, move |disk, state, path| {
+            state.faults.descriptor()?;
             let inode = match (how, state.tree.find_file(path)) {
                 (Open::New, Ok(_)) => Err(ErrorKind::AlreadyExists.into()),
                 (Open::New | Open::Ensure, Err(error)) if error.kind() == ErrorKind::NotFound => {
@@ -396,6 +397,7 @@ impl Disk for SimDisk {
 
     fn read_file(&self, path: &Path, to: Reply<io::Result<Vec<u8>>>) {
         self.on_path("read_file", path, to, move |_, state, path| {
+            state.faults.descriptor()?;
             let inode = state.tree.find_file(path)?;
             state.read(inode, 0, usize::MAX)
         });
