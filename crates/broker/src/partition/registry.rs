@@ -187,6 +187,10 @@ impl Partitions {
             checkpointed = self.directory.checkpointed(&it.name);
             log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
         }
+        if known.is_none() {
+            // A deletion may have found no space to write down that it has forgotten a namesake.
+            self.checkpoints().forget(env, &[]).await?;
+        }
         log.take_leftovers().remove(&env.disk).await;
         let empty = log.is_settled() && log.start_offset() == log.end().offset;
         let mut writer = Writer::take(env, log).await?;
