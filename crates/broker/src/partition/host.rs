@@ -354,9 +354,27 @@ impl Opener {
     /// Removes what an earlier run had set aside and not removed yet.
     async fn remove_leftovers(&self) {
         let entries = self.env.disk.list(self.directory().place()).await.unwrap_or_default();
+        let names: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         let leftover = |name: &str| name.ends_with(DELETED_SUFFIX);
+        // A deletion on a full disk could not write down what it forgot. Where a namesake was made
+        // since, that was done before.
+        let gone: Vec<_> = names
+            .iter()
+            .filter_map(|name| name.strip_suffix(DELETED_SUFFIX)?.rsplit_once('.'))
+            .filter(|(name, _)| !names.contains(name))
+            .filter_map(|(name, _)| partition_named(name))
+            .collect();
+        let forgotten = self.partitions.checkpoints().forget(&self.env, &gone).await;
         for entry in entries.iter().filter(|entry| entry.is_dir && leftover(&entry.name)) {
             remove(&self.env, &self.directory().place().join(&entry.name)).await;
+        }
+        // The disk may have been full until now.
+        let forgotten = match forgotten {
+            Ok(()) => Ok(()),
+            Err(_) => self.partitions.checkpoints().forget(&self.env, &[]).await,
+        };
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "checkpoints of deleted partitions not written");
         }
     }
 }
