@@ -162,9 +162,11 @@ impl Node {
         let watch = run_space_watch(env.clone(), Arc::clone(&directory), room);
         env.spawn.spawn("space", Box::pin(watch));
         let publisher = PartitionHost::start(&env, &config, Arc::clone(&partitions));
-        let (host, controller, metadata) =
-            ControllerHost::start(&env, &config, &identity, &listeners, Box::new(publisher))
-                .await?;
+        let sync_failed = directory.last_stop().sync_has_failed();
+        let publisher = Box::new(publisher);
+        let host =
+            ControllerHost::start(&env, &config, &identity, &listeners, sync_failed, publisher);
+        let (host, controller, metadata) = host.await?;
         let fetch_sessions = FetchSessions::new(config.fetch_session_slots);
         let broker = Arc::new(Broker {
             env,

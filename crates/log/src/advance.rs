@@ -115,6 +115,16 @@ impl LogView {
 }
 
 impl Log {
+    /// Whether [`Self::advance_start`] may go as far as `to`: the recovery point, where a start
+    /// after a crash begins, lies in what is left then. Otherwise a checkpoint comes first: what
+    /// producers were further back cannot be brought up to date without the batches.
+    #[must_use]
+    pub fn may_start_at(&self, to: Offset) -> bool {
+        let bases = self.view_of_writer().segments().map(|segment| segment.base);
+        let kept = bases.take_while(|base| *base <= to).last();
+        kept.is_none_or(|kept| kept <= self.recovery_point())
+    }
+
     /// Nothing below `to` is shown any more; the segments that lie there in full are the caller's
     /// to remove. Views from before go on with them. Epochs that ended there are forgotten.
     /// Producers are not: who wrote last is not told by what is left (KIP-360).

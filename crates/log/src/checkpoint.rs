@@ -79,6 +79,7 @@ pub(crate) struct Checkpoints {
 /// A checkpoint that was begun.
 #[derive(Debug)]
 struct InFlight {
+    upto: Offset,
     /// Bytes behind the recovery point then.
     bytes: u64,
     derived: Vec<PathBuf>,
@@ -218,11 +219,18 @@ impl Checkpoints {
         self.stored
     }
 
-    /// A new segment has begun at `base`; `derived` was written of the one before, and a snapshot.
-    pub(crate) fn on_rolled(&mut self, base: Offset, derived: Vec<PathBuf>) {
+    /// A new segment has begun; `derived` was written of the one before, with a snapshot or not.
+    pub(crate) fn on_rolled(&mut self, derived: Vec<PathBuf>, snapshot: Option<Offset>) {
         self.derived.extend(derived);
         self.stored = Entries::default();
-        self.snapshots.insert(base);
+        self.snapshots.extend(snapshot);
+    }
+
+    /// Whether a checkpoint at `end` has made a snapshot, or is about to. It is not to be written
+    /// again: a recovery point may vouch for it.
+    pub(crate) fn has_snapshot_at(&self, end: Offset) -> bool {
+        let begun = self.in_flight.as_ref().is_some_and(|begun| begun.upto == end);
+        begun || self.snapshots.contains(&end)
     }
 
     /// The end of the log is about to be taken back to some offset behind `to`.
@@ -272,7 +280,8 @@ impl Log {
         let (directory, checkpoints) = (Arc::clone(self.directory()), &mut self.checkpoints);
         let derived = std::mem::take(&mut checkpoints.derived);
         let bytes = checkpoints.bytes;
-        checkpoints.in_flight = Some(InFlight { bytes, derived: derived.clone() });
+        checkpoints.in_flight =
+            Some(InFlight { upto: upto.offset, bytes, derived: derived.clone() });
         let plan = CheckpointPlan {
             unsynced,
             upto,

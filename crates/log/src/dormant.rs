@@ -53,7 +53,7 @@ impl DormantLog {
     /// most partitions of most topics are never written to.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the disk refuses, or Apache Kafka's cleaner has not finished.
     pub async fn survey(
         disk: &Arc<dyn Disk>,
         directory: &Path,
@@ -61,6 +61,9 @@ impl DormantLog {
         known: Checkpointed,
     ) -> Result<Self, OpenLogError> {
         let listing = Listing::read_if_any(disk, directory).await?;
+        if let Some(file) = listing.swap() {
+            return Err(OpenLogError::InterruptedCompaction { file: file.to_owned() });
+        }
         let directory: Arc<Path> = directory.into();
         let leftovers = SetAside::among(&directory, listing.files());
         let mut found = listing.segments();

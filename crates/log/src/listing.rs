@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ottla_env::{DirEntry, Disk, DiskExt};
 use ottla_types::Offset;
 
-use crate::files::{parse_segment_name, parse_snapshot_name};
+use crate::files::{is_swap_name, parse_segment_name, parse_snapshot_name};
 
 /// The names in a log's directory at one moment, and how long the files are.
 #[derive(Clone, Debug)]
@@ -40,6 +40,11 @@ impl Listing {
     /// The bytes of a file; `None` if there is none of that name.
     pub(crate) fn len_of(&self, name: &str) -> Option<u64> {
         self.files().find(|entry| entry.name == name).map(|entry| entry.len)
+    }
+
+    /// A file that Apache Kafka's cleaner was about to give a segment's name.
+    pub(crate) fn swap(&self) -> Option<&str> {
+        self.files().map(|entry| &*entry.name).find(|name| is_swap_name(name))
     }
 
     /// The files.

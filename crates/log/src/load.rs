@@ -196,8 +196,7 @@ impl Segment {
             rebuilt = Rebuilt::new((producers, self.base), no_epochs());
             front = self.scan_front(disk, file, upto, &mut rebuilt).await?;
         }
-        front.loaded.stored =
-            Stored { excess: has_entries(listing, self.base), ..Stored::default() };
+        front.loaded.stored = Stored { disproved: true, ..Stored::default() };
         Ok(front)
     }
 

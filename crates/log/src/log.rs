@@ -362,6 +362,7 @@ impl Log {
         assert!(self.health == Health::Rolling, "an append asked for a roll");
         assert!(self.tail.position > 0, "an empty segment takes any batch that fits");
         self.seal_times();
+        let wanted = !self.checkpoints.has_snapshot_at(self.end_offset);
         RollPlan {
             directory: Arc::clone(&self.directory),
             base: self.end_offset,
@@ -369,7 +370,7 @@ impl Log {
             full_bytes: self.tail.position,
             config: self.config,
             entries: self.checkpoints.stored()..self.active().entries(),
-            snapshot: self.producers.encode_snapshot(),
+            snapshot: wanted.then(|| self.producers.encode_snapshot()),
         }
     }
 
@@ -380,7 +381,8 @@ impl Log {
         assert_eq!(fresh.segment.base, self.end_offset, "nothing was appended since the plan");
         assert!(self.health == Health::Rolling, "an append asked for a roll");
         let mut sealed = self.view.sealed().to_vec();
-        self.checkpoints.on_rolled(self.end_offset, fresh.derived);
+        let snapshot = fresh.has_snapshot.then_some(self.end_offset);
+        self.checkpoints.on_rolled(fresh.derived, snapshot);
         sealed.push(SealedSegment { segment: fresh.sealed, end: self.tail.position });
         self.view = LogView::new(self.view.start_offset(), sealed, fresh.segment);
         self.tail = SegmentTail::default();

@@ -16,7 +16,7 @@ use crate::log::Opened;
 use crate::recovery::ScanPoint;
 use crate::restore::Trusted;
 use crate::segment::Segment;
-use crate::stored_index::trim;
+use crate::stored_index::tidy;
 use crate::{Checkpointed, DormantLog, Fault, Log, LogConfig, LogPosition, LogView, segment_name};
 
 /// What opening a log found.
@@ -68,6 +68,13 @@ pub enum OpenLogError {
     /// Somebody has written to the log between a clean stop and now.
     #[error("the log was stopped cleanly at {end:?}, but its batches do not end there")]
     NotAsStopped { end: LogPosition },
+    /// Apache Kafka's cleaner was killed between two renames: the only copy of some records bears a
+    /// name that is no segment's.
+    #[error(
+        "Apache Kafka was stopped in the middle of a compaction: start it on this directory once, \
+         it completes {file}"
+    )]
+    InterruptedCompaction { file: String },
     #[error("segment {segment_base} begins before offset {expected}, where the one before it ends")]
     Overlap { segment_base: Offset, expected: Offset },
 }
@@ -161,9 +168,7 @@ impl DormantLog {
             (point.next_offset, point.tail.position) == (end.offset, end.position)
         };
         let point = point.filter(agrees).ok_or(OpenLogError::NotAsStopped { end })?;
-        if loaded.stored.excess {
-            trim(disk, (&self.directory, active.base), loaded.stored.entries).await?;
-        }
+        tidy(disk, (&self.directory, active.base), loaded.stored).await?;
         let segment = self.view.sealed().len();
         let trusted = Trusted { upto: end.offset, segment, loaded, point };
         let restored = self.restore(disk, listing, trusted).await?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,15 +30,15 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// The newest snapshot at or below `upto` that can be read; an empty one at 0 if there is none.
+    /// The newest snapshot in `range` that can be read; an empty one at 0 if there is none.
     pub(crate) async fn newest(
         disk: &Arc<dyn Disk>,
         directory: &Path,
         listing: &Listing,
-        upto: Offset,
+        range: RangeInclusive<Offset>,
     ) -> io::Result<Self> {
         let mut odd = Vec::new();
-        for end in listing.snapshots().into_iter().rev().filter(|end| *end <= upto) {
+        for end in listing.snapshots().into_iter().rev().filter(|end| range.contains(end)) {
             let bytes = disk.read_whole(&directory.join(snapshot_name(end))).await?;
             match ProducerState::parse_snapshot(&bytes, end) {
                 Ok(producers) => {
@@ -109,11 +110,12 @@ impl DormantLog {
         trusted: Trusted<'_>,
     ) -> Result<Restored, OpenLogError> {
         let directory = &*self.directory;
-        let snapshot = Snapshot::newest(disk, directory, listing, trusted.upto).await?;
+        let range = self.oldest_snapshot(trusted.upto)..=trusted.upto;
+        let snapshot = Snapshot::newest(disk, directory, listing, range).await?;
         let stored = stored_epochs(disk, directory, listing).await?;
         let mut epochs = stored.clone().unwrap_or_default();
         epochs.truncate_from_end(trusted.upto);
-        let newest = self.newest_epoch(disk, trusted).await?;
+        let newest = self.newest_epoch(disk, listing, trusted).await?;
         let usable =
             stored.is_some() && newest.is_none_or(|newest| epochs.latest() == Some(newest));
         let epochs = match usable {
@@ -140,19 +142,28 @@ impl DormantLog {
         Ok(restored)
     }
 
+    /// What a snapshot has to tell of at least. Where the batches behind the recovery point are
+    /// gone, an older one would have transactions open that have ended since, and refuse producers
+    /// that have gone on; who is unknown may begin anywhere.
+    fn oldest_snapshot(&self, upto: Offset) -> Offset {
+        let durable = self.known.recovery_point.unwrap_or(Offset::ZERO);
+        if self.settled.is_none() && durable < upto { upto } else { Offset::ZERO }
+    }
+
     /// The epoch of the last batch that is trusted.
     async fn newest_epoch(
         &self,
         disk: &Arc<dyn Disk>,
+        listing: &Listing,
         trusted: Trusted<'_>,
     ) -> Result<Option<LeaderEpoch>, LoadError> {
         let before = match trusted.segment.checked_sub(1) {
             Some(before) if trusted.point.tail.position == 0 => &self.view.sealed()[before],
             _ => return Ok(trusted.point.epoch),
         };
-        let loaded = before.segment.load(disk).await?;
-        let point = before.segment.walk_tail(disk, loaded, None).await?;
-        Ok(point.and_then(|point| point.epoch))
+        // Not what is kept in memory: its last entry may be far from the end.
+        let front = before.segment.load_front(disk, listing, None).await?;
+        Ok(front.point.epoch)
     }
 
     /// Reads the trusted batches that no checkpoint knows of.
@@ -219,7 +230,8 @@ pub(crate) async fn producers_at(
     listing: &Listing,
     upto: Offset,
 ) -> Result<ProducerState, LoadError> {
-    let snapshot = Snapshot::newest(disk, directory, listing, upto).await?;
+    let range = Offset::ZERO..=upto;
+    let snapshot = Snapshot::newest(disk, directory, listing, range).await?;
     let epochs = (LeaderEpochCache::default(), upto);
     let mut rebuilt = Rebuilt::new((snapshot.producers, snapshot.end), epochs);
     let segments = listing.segments();

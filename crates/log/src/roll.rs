@@ -27,8 +27,8 @@ pub struct RollPlan {
     pub(crate) config: LogConfig,
     /// Index entries of the full segment that its files have not got.
     pub(crate) entries: Range<Entries>,
-    /// Bytes of the producers' snapshot.
-    pub(crate) snapshot: Vec<u8>,
+    /// Bytes of the producers' snapshot, unless a checkpoint at the same end has made it.
+    pub(crate) snapshot: Option<Vec<u8>>,
 }
 
 /// A segment that exists, durably, and holds nothing; what came before it is durable in full.
@@ -39,6 +39,8 @@ pub struct FreshSegment {
     pub(crate) sealed: Arc<Segment>,
     /// Files that are derived from it: written, and left to the next checkpoint to sync.
     pub(crate) derived: Vec<PathBuf>,
+    /// A snapshot of the producers is among them.
+    pub(crate) has_snapshot: bool,
 }
 
 /// Why there is no fresh segment.
@@ -77,6 +79,7 @@ impl RollPlan {
             segment: fresh.with(Loaded::new(self.base, file)),
             sealed: sealed.with(thin),
             derived,
+            has_snapshot: self.snapshot.is_some(),
         })
     }
 
@@ -84,9 +87,16 @@ impl RollPlan {
     /// next checkpoint has synced it, recovery would read the segment again.
     async fn write_derived(&self, disk: &Arc<dyn Disk>, full: &Loaded) -> io::Result<Vec<PathBuf>> {
         let (directory, base) = (&*self.directory, self.full.base);
-        write_entries(disk, (directory, base), full, self.entries.clone()).await?;
-        let snapshot = directory.join(snapshot_name(self.base));
-        write_file(disk, &snapshot, &self.snapshot).await?;
-        Ok(index_paths(directory, base).into_iter().chain([snapshot]).collect())
+        // Nothing is synced here, so what has to be is left to whoever loads the segment next.
+        if !(full.stored.disproved && self.entries.start == Entries::default()) {
+            write_entries(disk, (directory, base), full, self.entries.clone()).await?;
+        }
+        let mut derived = index_paths(directory, base).to_vec();
+        if let Some(snapshot) = &self.snapshot {
+            let path = directory.join(snapshot_name(self.base));
+            write_file(disk, &path, snapshot).await?;
+            derived.push(path);
+        }
+        Ok(derived)
     }
 }

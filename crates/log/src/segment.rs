@@ -50,6 +50,8 @@ pub(crate) struct Stored {
     pub(crate) entries: Entries,
     /// And something follows that is of no use.
     pub(crate) excess: bool,
+    /// They are missing, or not to be believed: the entries were made from the batches.
+    pub(crate) disproved: bool,
 }
 
 /// How many entries there are of each kind.

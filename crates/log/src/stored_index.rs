@@ -88,7 +88,8 @@ impl StoredIndex {
             && self.times.len() == times.len() * TIME_ENTRY_BYTES
             && self.aborted.len() == aborted.len() * ABORTED_ENTRY_BYTES;
         let mut loaded = Loaded { index, aborted, ..Loaded::new(base, Arc::clone(file)) };
-        loaded.stored = Stored { entries: loaded.entries(), excess: !exact || self.longer };
+        let excess = !exact || self.longer;
+        loaded.stored = Stored { entries: loaded.entries(), excess, disproved: false };
         Some(loaded)
     }
 }
@@ -110,6 +111,10 @@ pub(crate) fn index_paths(directory: &Path, base: Offset) -> [PathBuf; 3] {
 /// Writes the entries between two moments to the files of a segment, into the page cache only, and
 /// gives the files. All three are there afterwards.
 ///
+/// As long as there is no `.index`, a start makes all three anew. So when they are written from
+/// their beginnings it comes last; and where a start would believe them at once, the file that
+/// nothing contradicts, that of aborted transactions, is durable by then.
+///
 /// # Errors
 /// When the disk refuses.
 pub(crate) async fn write_entries(
@@ -119,23 +124,46 @@ pub(crate) async fn write_entries(
     entries: Range<Entries>,
 ) -> io::Result<Vec<Arc<dyn File>>> {
     let Range { start, end } = entries;
-    let parts = [
-        (
-            start.offsets * OFFSET_ENTRY_BYTES,
-            loaded.index.encode_offsets(start.offsets..end.offsets),
-        ),
-        (start.times * TIME_ENTRY_BYTES, loaded.index.encode_times(start.times..end.times)),
-        (start.aborted * ABORTED_ENTRY_BYTES, loaded.aborted.encode(start.aborted..end.aborted)),
-    ];
-    let mut files = Vec::with_capacity(parts.len());
-    for (path, (at, bytes)) in index_paths(directory, base).iter().zip(parts) {
-        let file = disk.open_file(path, Open::Ensure).await?;
-        if !bytes.is_empty() {
-            file.write_at(at as u64, &[IoSlice::new(&bytes)])?;
-        }
-        files.push(file);
+    let [offsets_path, times_path, aborted_path] = index_paths(directory, base);
+    let offsets = loaded.index.encode_offsets(start.offsets..end.offsets);
+    let times = loaded.index.encode_times(start.times..end.times);
+    let aborted = loaded.aborted.encode(start.aborted..end.aborted);
+    let offsets_at = start.offsets * OFFSET_ENTRY_BYTES;
+    let times_at = start.times * TIME_ENTRY_BYTES;
+    let aborted_at = start.aborted * ABORTED_ENTRY_BYTES;
+    let anew = start == Entries::default();
+    let wary = anew && loaded.stored.disproved && end.aborted > 0;
+    if wary {
+        // That an older `.index` is gone.
+        disk.sync_names(directory).await?;
     }
+    let mut files = vec![
+        write_at(disk, &aborted_path, (aborted_at, &aborted), anew).await?,
+        write_at(disk, &times_path, (times_at, &times), anew).await?,
+    ];
+    if wary {
+        disk.sync_files(files.clone()).await?;
+        disk.sync_names(directory).await?;
+    }
+    files.push(write_at(disk, &offsets_path, (offsets_at, &offsets), anew).await?);
     Ok(files)
+}
+
+/// Writes bytes to a file, which ends behind them if it is written anew.
+async fn write_at(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    (at, bytes): (usize, &[u8]),
+    anew: bool,
+) -> io::Result<Arc<dyn File>> {
+    let file = disk.open_file(path, Open::Ensure).await?;
+    if anew {
+        disk.truncate_to(&file, 0).await?;
+    }
+    if !bytes.is_empty() {
+        file.write_at(at as u64, &[IoSlice::new(bytes)])?;
+    }
+    Ok(file)
 }
 
 /// Makes the files of a segment hold exactly the entries in memory. Nothing is done where they do.
@@ -148,28 +176,37 @@ pub(crate) async fn write_all(
     loaded: &Loaded,
 ) -> io::Result<()> {
     let (entries, stored) = (loaded.entries(), loaded.stored);
-    if entries != stored.entries {
+    tidy(disk, (directory, base), stored).await?;
+    if entries != stored.entries || stored.disproved {
         write_entries(disk, (directory, base), loaded, stored.entries..entries).await?;
-    }
-    if stored.excess {
-        trim(disk, (directory, base), entries).await?;
     }
     Ok(())
 }
 
-/// Cuts the files of a segment behind so many entries.
+/// Leaves nothing in the files of a segment but what is of use: cuts them behind that, or sees to
+/// it that they are not believed before they are written anew. Empty ones would be: a short segment
+/// without aborted transactions has such.
 ///
 /// # Errors
 /// When the disk refuses.
-pub(crate) async fn trim(
+pub(crate) async fn tidy(
     disk: &Arc<dyn Disk>,
     (directory, base): (&Path, Offset),
-    entries: Entries,
+    stored: Stored,
 ) -> io::Result<()> {
+    if stored.disproved {
+        return match disk.unlink(&directory.join(index_name(base))).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    }
+    if !stored.excess {
+        return Ok(());
+    }
     let lens = [
-        entries.offsets * OFFSET_ENTRY_BYTES,
-        entries.times * TIME_ENTRY_BYTES,
-        entries.aborted * ABORTED_ENTRY_BYTES,
+        stored.entries.offsets * OFFSET_ENTRY_BYTES,
+        stored.entries.times * TIME_ENTRY_BYTES,
+        stored.entries.aborted * ABORTED_ENTRY_BYTES,
     ];
     for (path, len) in index_paths(directory, base).iter().zip(lens) {
         let file = disk.open_file(path, Open::Ensure).await?;

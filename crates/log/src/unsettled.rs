@@ -20,7 +20,7 @@ use crate::recovery::{RecoveryScan, ScanPoint, ScannedSegment};
 use crate::restore::{Restored, Trusted};
 use crate::scan::{ScannedFile, scan};
 use crate::segment::{Loaded, Segment};
-use crate::stored_index::{index_paths, trim, write_all};
+use crate::stored_index::{index_paths, tidy, write_all};
 use crate::view::SealedSegment;
 use crate::{DormantLog, Fault, LogPosition, LogView};
 
@@ -57,6 +57,13 @@ impl DormantLog {
         let segment = segments.partition_point(|segment| segment.base <= upto) - 1;
         let front = segments[segment].load_front(disk, listing, Some(upto)).await?;
         let Front { loaded, point } = &front;
+        // Nothing follows it: whoever wrote it down meant no end of a log.
+        if upto.get() == i64::MAX {
+            return Err(OpenLogError::BelowRecoveryPoint {
+                end: point.next_offset,
+                recovery_point: upto,
+            });
+        }
         let trusted = Trusted { upto, segment, loaded, point: *point };
         let restored = self.restore(disk, listing, trusted).await?;
         let segment_base = segments[segment].base;
@@ -146,10 +153,7 @@ impl<'a> Recovery<'a> {
         if let Some(recovery_point) = recovery_point.filter(|durable| end < *durable) {
             return Err(OpenLogError::BelowRecoveryPoint { end, recovery_point });
         }
-        if loaded.stored.excess {
-            let entries = loaded.stored.entries;
-            trim(self.disk, (&segment.directory, segment.base), entries).await?;
-        }
+        tidy(self.disk, (&segment.directory, segment.base), loaded.stored).await?;
         // Even if all of it is below the recovery point: what the life before this one has cut
         // off may come back until its length is durable.
         self.files.push(Arc::clone(&loaded.file));

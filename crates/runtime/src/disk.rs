@@ -183,6 +183,10 @@ impl Disk for RealDisk {
         later(&self.reads, to, move || residency::read_ahead(&RealFile::of(&file).file, at, len));
     }
 
+    fn read_file(&self, path: &Path, to: Reply<io::Result<Vec<u8>>>) {
+        self.on_path(path, to, |path| fs::read(path));
+    }
+
     fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
         sync::submit(&self.syncs, files, to);
     }

@@ -20,6 +20,14 @@ use crate::partition::{Cold, Isolation, Partition};
 /// Kafka's `fetch.max.bytes`: the largest answer, whatever the client asks for.
 const ANSWER_BYTES_MAX: u32 = 55 * 1024 * 1024;
 
+/// Partitions that one request may name, counted as often as it names them. What is kept of each
+/// while it is looked at and in a session is below 600 bytes: 120 MB for all, about what the frame
+/// may have. Apache Kafka advises a fiftieth of it for a whole broker.
+const PARTITIONS_MAX: usize = 200_000;
+
+/// What a named partition has at least: its number, an offset, and how many bytes to read.
+const PARTITION_BYTES_MIN: usize = 16;
+
 /// The session epoch that closes a session, or does without one.
 const SESSION_EPOCH_FINAL: i32 = -1;
 /// The session epoch that asks for a new session.
@@ -65,6 +73,7 @@ pub(super) fn handle(
     cx: &mut Context<'_>,
 ) -> Result<Handled, Refused> {
     let request = FetchRequest::decode(body, version)?;
+    refuse_too_many(&request, body.len())?;
     let isolation = Isolation::from_wire(request.isolation_level);
     let head = Head { header, version, isolation, session: None };
     let (kind, deadline, warmed) = match waited {
@@ -89,6 +98,16 @@ pub(super) fn handle(
         }
         Kind::Sessionless | Kind::Opening => handle_full(channel, &fetch, kind, cx),
     }
+}
+
+/// A list that lies in its frame takes no memory; what is made of it does.
+fn refuse_too_many(request: &FetchRequest<'_>, body_len: usize) -> Result<(), Refused> {
+    // They are counted only where there is room for so many.
+    let may_be = body_len / PARTITION_BYTES_MIN > PARTITIONS_MAX;
+    if may_be && request.partitions.clone().nth(PARTITIONS_MAX).is_some() {
+        return Err(Refused::TooManyPartitions { max: PARTITIONS_MAX });
+    }
+    Ok(())
 }
 
 /// Closes the session that a full request names, and finds the one that an incremental one does.

@@ -43,6 +43,8 @@ pub(crate) enum Refused {
     NotServed { key: ApiKey, version: i16 },
     #[error("the answer cannot be written: {0}")]
     Answer(#[from] EncodeError),
+    #[error("a fetch names more than {max} partitions")]
+    TooManyPartitions { max: usize },
     #[error("an append without acknowledgement failed")]
     SilentAppendFailed,
 }

@@ -216,8 +216,9 @@ pub(crate) struct ControllerHost {
 
 impl ControllerHost {
     /// Opens the metadata log, leads its quorum, registers this node and publishes the first image.
-    /// `listeners` are all that this node has bound. The controller runs on the calling task's loop
-    /// from here on.
+    /// `listeners` are all that this node has bound; `sync_failed`: what is read back of the log
+    /// may be in the page cache alone, though the kernel calls it clean. The controller runs on
+    /// the calling task's loop from here on.
     ///
     /// # Errors
     /// When the log cannot be followed, or this node cannot be part of its cluster.
@@ -226,12 +227,13 @@ impl ControllerHost {
         config: &NodeConfig,
         identity: &Identity,
         listeners: &[Listener],
+        sync_failed: bool,
         publisher: Box<dyn MetadataPublisher>,
     ) -> Result<(Self, ControllerHandle, Arc<Metadata>), HostError> {
         let (requests, mailbox) = ottla_env::mailbox(MAILBOX_MAX);
         let (stop, told_to_stop) = reply();
         let (done, stopped) = reply();
-        let leading = start::lead(env, config, identity, listeners).await?;
+        let leading = start::lead(env, config, identity, listeners, sync_failed).await?;
         let broker_epoch = leading.broker_epoch;
         let metadata = Arc::new(Metadata::new(Arc::clone(leading.quorum.image())));
         let mut host = host::Host::new(leading, Arc::clone(&metadata), publisher, mailbox);

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_env::{Disk, DiskExt, Env};
-use ottla_log::{Log, LogConfig, PARTITION_METADATA, PartitionMetadata};
+use ottla_log::{
+    Checkpointed, DormantLog, Log, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata,
+};
 use ottla_metadata::{
     BrokerRegistrationRequest, Controller, ControllerConfig, ControllerRegistrationRequest,
     Endpoint, MetadataReplay, Record, UnsupportedFeature,
@@ -39,10 +41,14 @@ pub(super) async fn lead(
     config: &NodeConfig,
     identity: &Identity,
     listeners: &[Listener],
+    sync_failed: bool,
 ) -> Result<Leading, HostError> {
     let directory = config.log_dir.join(METADATA_DIRECTORY);
     let snapshot = newest_snapshot(&env.disk, &directory).await?;
-    let mut followed = follow(env, config, identity, &directory, snapshot.as_ref()).await?;
+    let settings =
+        LogConfig { segment_bytes: config.metadata_segment_bytes, ..LogConfig::default() };
+    let log = open_log(env, &directory, settings, sync_failed).await?;
+    let mut followed = follow(env, config, identity, log, &directory, snapshot.as_ref()).await?;
     let bootstrap = bootstrap_records(&env.disk, config, snapshot.as_ref()).await?;
     check_features(&mut followed, &bootstrap)?;
     let covered = snapshot.as_ref().map(|(id, _)| *id);
@@ -81,17 +87,32 @@ fn check_features(followed: &mut Followed, bootstrap: &[Record]) -> Result<(), H
     Ok(())
 }
 
-/// Opens the log and reads it, over the snapshot if its beginning is gone.
+/// All of the log is read again, and written again where a sync has failed: nothing is known of it.
+async fn open_log(
+    env: &Env,
+    directory: &Path,
+    settings: LogConfig,
+    sync_failed: bool,
+) -> Result<Log, OpenLogError> {
+    let known = Checkpointed { sync_failed, ..Checkpointed::default() };
+    let dormant = DormantLog::survey(&env.disk, directory, settings, known).await?;
+    let mut log = dormant.open(&env.disk).await?;
+    if let Some(unsynced) = log.take_unsynced() {
+        unsynced.make_durable(&env.disk).await?;
+        log.on_synced(unsynced.upto);
+    }
+    Ok(log)
+}
+
+/// Reads the log, over the snapshot if its beginning is gone.
 async fn follow(
     env: &Env,
     config: &NodeConfig,
     identity: &Identity,
+    log: Log,
     directory: &Path,
     snapshot: Option<&(SnapshotId, Checkpoint)>,
 ) -> Result<Followed, HostError> {
-    let settings =
-        LogConfig { segment_bytes: config.metadata_segment_bytes, ..LogConfig::default() };
-    let log = Log::open(Arc::clone(&env.disk), directory, settings).await?;
     write_partition_metadata(&env.disk, directory).await?;
     let formatted = snapshot.and_then(|(_, checkpoint)| checkpoint.voters.clone());
     let configured = config.quorum_voters.clone().map(Voters::Configured);

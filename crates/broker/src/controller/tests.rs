@@ -74,7 +74,8 @@ async fn start_with(
     let identity = Identity::establish(env, config).await?;
     let listeners = [&config.broker_listeners[..], &config.controller_listeners[..]].concat();
     let (host, handle, metadata) =
-        ControllerHost::start(env, config, &identity, &listeners, Box::new(publisher)).await?;
+        ControllerHost::start(env, config, &identity, &listeners, false, Box::new(publisher))
+            .await?;
     Ok(Node { host, handle, metadata, identity })
 }
 

@@ -19,6 +19,8 @@ use ottla_env::{Mono, Purpose, Rng};
 pub(crate) use session::{FetchSession, Looked, SessionState, Slot, SlotId, TopicKey};
 pub(crate) use signal::Signal;
 
+use session::SLOT_BYTES;
+
 /// What all sessions together may take: about 400,000 partitions. Whoever comes later fetches
 /// without a session, as where the cache is full.
 const SESSION_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -102,8 +104,8 @@ impl FetchSessions {
         Self { slots, bytes: Arc::default(), cache: Mutex::default() }
     }
 
-    /// Opens a session of `len` partitions, which `state` makes of a full fetch and its answer;
-    /// `None` if there is no room for it.
+    /// Opens a session of at most `len` partitions, which `state` makes of a full fetch and its
+    /// answer; `None` if there is no room for it.
     pub(crate) fn open(
         &self,
         rng: &dyn Rng,
@@ -115,8 +117,12 @@ impl FetchSessions {
         if cache.open.len() >= self.slots && !cache.evict(len, now) {
             return None;
         }
-        let mut state = state();
         let mut share = Share { of: Arc::clone(&self.bytes), bytes: 0 };
+        // Nothing is built that there is no room for.
+        if !share.resize(len * SLOT_BYTES) {
+            return None;
+        }
+        let mut state = state();
         if !share.resize(state.bytes()) {
             return None;
         }
@@ -265,6 +271,14 @@ mod tests {
             assert_eq!(other.is_some(), opened, "{partitions} partitions");
             assert_eq!(session.is_open(), !opened);
         }
+    }
+
+    #[test]
+    fn a_session_that_there_is_no_room_for_is_not_built() {
+        let (sessions, rng) = (FetchSessions::new(1), Counting::default());
+        let len = SESSION_BYTES_MAX / SLOT_BYTES + 1;
+        assert!(sessions.open(&rng, at(0), len, || unreachable!("no room")).is_none());
+        assert_eq!(sessions.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]

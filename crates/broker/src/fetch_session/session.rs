@@ -14,7 +14,7 @@ use crate::partition::{Bounds, Partition};
 
 /// What a partition of a session takes: its slot, its places in the two maps and in the queue, and
 /// the entry in the partition's list. Measured once and rounded up.
-const SLOT_BYTES: usize = 320;
+pub(super) const SLOT_BYTES: usize = 320;
 
 /// What a topic takes besides its name.
 const TOPIC_BYTES: usize = 160;

@@ -2,12 +2,14 @@
 
 mod cold;
 mod configs;
+mod descriptors;
 mod full_disk;
 mod retention;
 mod sessions;
 mod start;
 mod transactions;
 mod unreadable;
+mod unsynced;
 
 use std::cell::Cell;
 use std::io;

@@ -2,6 +2,7 @@
 //! directory; no acknowledgement waits for it, beyond the sync that it shares.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
@@ -30,6 +31,14 @@ pub(crate) enum CheckpointError {
     /// The directory has failed, or is gone.
     #[error("could not write a checkpoint: {0}")]
     Write(#[source] io::Error),
+}
+
+impl From<CheckpointError> for io::Error {
+    fn from(error: CheckpointError) -> Self {
+        match error {
+            CheckpointError::Sync(error) | CheckpointError::Write(error) => error,
+        }
+    }
 }
 
 /// Whether the next start finds everything as it was left.
@@ -89,6 +98,23 @@ impl LogDirectory {
         let (chosen, left) = choose(due, leave);
         self.checkpoints_due().extend(left);
         self.checkpoint_these(env, chosen, Partition::begin_checkpoint).await
+    }
+
+    /// Checkpoints one partition now, together with all others that are wanted by then. Its
+    /// recovery point stays where it is if there is no room, or if the log rolls.
+    ///
+    /// # Errors
+    /// When what is durable is unknown, or the directory has failed.
+    pub(super) async fn checkpoint_one(
+        &self,
+        env: &Env,
+        partition: &Arc<Partition>,
+    ) -> Result<(), CheckpointError> {
+        self.checkpoints_wanted().push(Arc::clone(partition));
+        let _turn = self.checkpoint_turn().await;
+        // None: whoever had the turn before has taken this one along.
+        let wanted = std::mem::take(&mut *self.checkpoints_wanted());
+        self.checkpoint_these(env, wanted, Partition::begin_checkpoint).await
     }
 
     async fn checkpoint_these(
@@ -178,7 +204,7 @@ impl LogDirectory {
         match written {
             Ok(()) => Ok(Remembered::Yes),
             // The files say what they said before, and the next checkpoint writes them again.
-            Err(error) if is_full(&error) => Ok(Remembered::NotYet),
+            Err(error) if is_shortage(&error) => Ok(Remembered::NotYet),
             Err(error) => Err(CheckpointError::Write(error)),
         }
     }
@@ -195,6 +221,8 @@ impl LogDirectory {
         let _turn = self.checkpoint_turn().await;
         self.checkpoints_due().clear();
         let all = all.all();
+        // A roll that waits for the end of a sync begins with it.
+        self.sync(env).await.map_err(CheckpointError::Sync)?;
         for partition in &all {
             partition.roll_ended().await;
             partition.deletion_ended().await;
@@ -251,13 +279,34 @@ fn begin_all(
     (taken, plans)
 }
 
-/// A full disk does not end a node: what was not written is written once there is room.
+/// A shortage does not end a node: what was not written is written once there is room.
 fn tolerate(partition: &Partition, error: io::Error) -> Result<(), CheckpointError> {
-    if !is_full(&error) {
+    if !is_shortage(&error) {
         return Err(CheckpointError::Write(error));
     }
-    tracing::warn!(partition = %partition.name(), %error, "no checkpoint, the disk is full");
+    tracing::warn!(partition = %partition.name(), %error, "no checkpoint for now");
     Ok(())
+}
+
+/// Whether it goes by itself: the disk is well, and there is just no space, or no descriptor.
+pub(super) fn is_shortage(error: &io::Error) -> bool {
+    is_full(error) || is_out_of_descriptors(error)
+}
+
+/// Whether the process, or the machine, has as many files open as it may. The error may be wrapped
+/// in one that tells the path, and has no kind of its own.
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    /// `EMFILE` and `ENFILE`, the same numbers wherever the node runs.
+    const NONE_LEFT: [i32; 2] = [24, 23];
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let number = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        if number.is_some_and(|number| NONE_LEFT.contains(&number)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 pub(super) fn is_full(error: &io::Error) -> bool {
@@ -319,5 +368,40 @@ impl Partition {
     /// Of a log that is open: that of another stands where it stood.
     fn recovery_point(&self) -> Option<Offset> {
         self.state.lock().writer.log().map(Log::recovery_point)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct About(io::Error);
+
+    impl fmt::Display for About {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "data/t-0: {}", self.0)
+        }
+    }
+
+    impl Error for About {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_shortage_goes_by_itself_and_no_other_error_does() {
+        // EMFILE, ENFILE, ENOSPC, EDQUOT; EIO, EROFS, EACCES.
+        for (number, passes) in
+            [(24, true), (23, true), (28, true), (122, true), (5, false), (30, false), (13, false)]
+        {
+            let bare = || io::Error::from_raw_os_error(number);
+            let wrapped = io::Error::new(bare().kind(), About(bare()));
+            assert_eq!(is_shortage(&bare()), passes, "{number}");
+            assert_eq!(is_shortage(&wrapped), passes, "{number}, wrapped");
+        }
     }
 }

@@ -204,7 +204,7 @@ mod tests {
     use std::sync::Arc;
 
     use ottla_env::{DiskExt, reply};
-    use ottla_sim::{Death, Host, Sim};
+    use ottla_sim::{Death, DiskFault, Host, Sim};
     use ottla_types::{PartitionId, TopicName};
 
     use super::*;
@@ -255,6 +255,28 @@ mod tests {
             let (recovery_point, log_start) = (Some(Offset::new(9)), Some(Offset::new(7)));
             assert_eq!(checkpoints.of(&named("a-0")), Remembered { recovery_point, log_start });
             assert_eq!(checkpoints.of(&named("b-1")), Remembered::default());
+        });
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_with_the_next_call() {
+        let mut sim = Sim::new(1);
+        let machine = sim.host();
+        let disk = machine.clone();
+        live(&mut sim, &machine, async move |env| {
+            let place = Path::new("data");
+            env.disk.make_dir(place).await.unwrap();
+            env.disk.sync_names(Path::new(".")).await.unwrap();
+            let checkpoints = Checkpoints::none(place);
+            set(&checkpoints.recovery_points, &env, "a-0", 9).await;
+            disk.disk_fault(DiskFault::Room(Some(0)));
+            checkpoints.forget(&env, &[named("a-0")]).await.unwrap_err();
+            disk.disk_fault(DiskFault::Room(None));
+            checkpoints.forget(&env, &[]).await.unwrap();
+        });
+        live(&mut sim, &machine, async |env| {
+            let checkpoints = Checkpoints::read(&env, Path::new("data")).await.unwrap();
+            assert_eq!(checkpoints.of(&named("a-0")), Remembered::default());
         });
     }
 

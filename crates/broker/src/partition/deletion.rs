@@ -15,6 +15,10 @@ use super::{Absent, Bounds, Offline, Partition, Roll};
 /// log rolling.
 const SYNC_TRIES: usize = 3;
 
+/// How often a checkpoint is made before records are deleted that it has to cover: one may find the
+/// log rolling, or no room.
+const CHECKPOINT_TRIES: usize = 3;
+
 /// Why records were not deleted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeleteRecordsError {
@@ -46,18 +50,37 @@ impl Partition {
         env: &Env,
         to: Offset,
     ) -> Result<Offset, DeleteRecordsError> {
-        // One at a time: the start that is written down must not go back. Whoever gives the
-        // directory away waits for it, too.
-        let turn = Arc::clone(&self.deleting).lock_owned().await;
         let (done, answer) = reply();
         let (partition, task_env) = (Arc::clone(self), env.clone());
-        let task = async move {
-            let deleted = partition.delete_in_turn(&task_env, to).await;
-            drop(turn);
-            done.send(deleted);
-        };
+        let task = async move { done.send(partition.delete_now(&task_env, to).await) };
         env.spawn.spawn("delete records", Box::pin(task));
         answer.await.unwrap_or(Err(DeleteRecordsError::NotLeader))
+    }
+
+    async fn delete_now(
+        self: &Arc<Self>,
+        env: &Env,
+        to: Offset,
+    ) -> Result<Offset, DeleteRecordsError> {
+        self.opened(env).await.map_err(|absent| match absent {
+            Absent::Unknown => DeleteRecordsError::NotLeader,
+            Absent::Offline => Offline.into(),
+        })?;
+        for _ in 0..CHECKPOINT_TRIES {
+            // Before the turn: who has the checkpoints' waits for that of a deletion.
+            self.cover(env, to).await?;
+            // One at a time: the start that is written down must not go back. Whoever gives the
+            // directory away waits for it, too.
+            let turn = self.deleting.lock().await;
+            if self.is_covered(to) {
+                return self.delete_in_turn(env, to).await;
+            }
+            drop(turn);
+        }
+        // There is no room for a checkpoint, and to delete is how it comes back. A power cut may
+        // cost what is known of producers.
+        let _turn = self.deleting.lock().await;
+        self.delete_in_turn(env, to).await
     }
 
     async fn delete_in_turn(
@@ -68,10 +91,6 @@ impl Partition {
         if self.is_gone() {
             return Err(DeleteRecordsError::NotLeader);
         }
-        self.opened(env).await.map_err(|absent| match absent {
-            Absent::Unknown => DeleteRecordsError::NotLeader,
-            Absent::Offline => Offline.into(),
-        })?;
         let Bounds { log_start, high_watermark, .. } = self.bounds();
         if to > high_watermark.offset {
             let high_watermark = high_watermark.offset;
@@ -88,6 +107,26 @@ impl Partition {
             self.remove_later(env, aside);
         }
         Ok(start)
+    }
+
+    /// A log must not start behind its recovery point: a checkpoint moves that, if need be.
+    async fn cover(self: &Arc<Self>, env: &Env, to: Offset) -> io::Result<()> {
+        if self.is_covered(to) {
+            return Ok(());
+        }
+        self.roll_ended().await;
+        if let Err(error) = self.directory.checkpoint_one(env, self).await {
+            self.directory.fail(env, &error.to_string()).await;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Whether no segment would go that the recovery point lies in front of. What lies behind the
+    /// high watermark is refused anyway.
+    fn is_covered(&self, to: Offset) -> bool {
+        let state = self.state.lock();
+        to > state.high_watermark.offset || state.log().may_start_at(to)
     }
 
     /// A log must not start behind what a power cut leaves of it. With `fsync` the high watermark

@@ -48,6 +48,8 @@ pub(crate) struct LogDirectory {
     last_stop: LastStop,
     /// Partitions that have something to checkpoint: each is listed once, by its own mark.
     checkpoints_due: Mutex<Vec<Arc<Partition>>>,
+    /// Partitions that somebody waits for a checkpoint of; at most one for each that loses records.
+    checkpoints_wanted: Mutex<Vec<Arc<Partition>>>,
     checkpoint_work: Notify,
     /// Held by whoever writes checkpoints, or moves directories that checkpoints are written into.
     checkpointing: tokio::sync::Mutex<()>,
@@ -99,6 +101,7 @@ impl LogDirectory {
             checkpoints,
             last_stop,
             checkpoints_due: Mutex::new(Vec::new()),
+            checkpoints_wanted: Mutex::new(Vec::new()),
             checkpoint_work: Notify::new(),
             checkpointing: tokio::sync::Mutex::new(()),
             space,
@@ -150,10 +153,11 @@ impl LogDirectory {
     /// A partition has grown by `bytes`; called under its lock.
     pub(super) fn on_appended(&self, partition: &Arc<Partition>, bytes: u64, newly_dirty: bool) {
         self.space.on_appended(bytes);
-        let dirty = self.dirty_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if newly_dirty {
+            // Listed before it is counted: a sync that ends with too many bytes left looks here.
             self.dirty_set().push(Arc::clone(partition));
         }
+        let dirty = self.dirty_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let wanted = match self.durability {
             Durability::Fsync => newly_dirty,
             Durability::PageCache => false,
@@ -162,6 +166,29 @@ impl LogDirectory {
         if wanted || crossed {
             self.work.notify_one();
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unsynced_bytes(&self) -> u64 {
+        self.dirty_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What was dirty, and could not be synced, can be now; called under the partition's lock.
+    pub(super) fn on_dirty_again(&self, partition: &Arc<Partition>) {
+        self.dirty_set().push(Arc::clone(partition));
+        let wanted = match self.durability {
+            Durability::Fsync => true,
+            Durability::PageCache => self.dirty_bytes.load(Ordering::Relaxed) >= DIRTY_BYTES_SYNC,
+        };
+        if wanted {
+            self.work.notify_one();
+        }
+    }
+
+    /// Has the syncer take what is dirty: what belongs to deleted topics keeps their files open,
+    /// and the disk their blocks, until then.
+    pub(super) fn let_go_of_deleted(&self) {
+        self.work.notify_one();
     }
 
     /// Lists the append for a later try if too much is unsynced.
@@ -231,8 +258,9 @@ impl LogDirectory {
         }
         let before = self.dirty_bytes.fetch_sub(total, Ordering::Relaxed);
         assert!(before >= total, "more synced than was dirty");
-        if before - total >= DIRTY_BYTES_SYNC {
-            // So much was appended meanwhile that no further append will cross the mark.
+        if before - total >= DIRTY_BYTES_SYNC && !self.dirty_set().is_empty() {
+            // So much was appended meanwhile that no further append will cross the mark. What is
+            // not listed belongs to a log that rolls, and is listed again at the end of that.
             self.work.notify_one();
         }
         let parked =
@@ -246,6 +274,10 @@ impl LogDirectory {
     pub(super) fn on_checkpoint_due(&self, partition: &Arc<Partition>) {
         self.checkpoints_due().push(Arc::clone(partition));
         self.checkpoint_work.notify_one();
+    }
+
+    pub(super) fn checkpoints_wanted(&self) -> MutexGuard<'_, Vec<Arc<Partition>>> {
+        self.checkpoints_wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn checkpoints_due(&self) -> MutexGuard<'_, Vec<Arc<Partition>>> {
@@ -320,28 +352,72 @@ pub(crate) async fn run_syncer(env: Env, directory: Arc<LogDirectory>) {
 mod tests {
     use std::task::Poll;
 
+    use ottla_log::LogConfig;
+    use ottla_metadata::TopicConfig;
     use ottla_sim::Sim;
+    use ottla_types::{LeaderEpoch, PartitionId, TopicName};
 
+    use super::super::Partitions;
+    use super::super::registry::ToOpen;
     use super::*;
 
     #[test]
     fn what_came_during_a_sync_is_not_forgotten() {
-        check(Durability::PageCache, DIRTY_BYTES_SYNC - 1, false);
+        check(Durability::PageCache, DIRTY_BYTES_SYNC - 1, Listed::Yes, false);
         // No append will cross the mark any more: without another sync, appends park for ever.
-        check(Durability::PageCache, DIRTY_BYTES_SYNC, true);
+        check(Durability::PageCache, DIRTY_BYTES_SYNC, Listed::Yes, true);
+    }
+
+    #[test]
+    fn what_a_roll_keeps_from_the_syncer_is_not_asked_for_before_its_end() {
+        for durability in [Durability::PageCache, Durability::Fsync] {
+            check(durability, DIRTY_BYTES_SYNC, Listed::No, false);
+            check(durability, DIRTY_BYTES_SYNC, Listed::AfterRoll, true);
+        }
+        check(Durability::PageCache, DIRTY_BYTES_SYNC - 1, Listed::AfterRoll, false);
+        check(Durability::Fsync, 1, Listed::AfterRoll, true);
+    }
+
+    /// Whether the partition that the bytes are of is in the dirty set.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Listed {
+        Yes,
+        No,
+        AfterRoll,
     }
 
     /// `left` bytes are unsynced when a sync ends: whether the next one is asked for.
-    fn check(durability: Durability, left: u64, asked: bool) {
+    fn check(durability: Durability, left: u64, listed: Listed, asked: bool) {
         let mut sim = Sim::new(1);
         let host = sim.host();
-        let found = sim.run(&host, |env| async move {
-            let directory = LogDirectory::new(Path::new("data"), durability);
+        let found = sim.run(&host, move |env| async move {
+            let directory = Arc::new(LogDirectory::new(Path::new("data"), durability));
+            env.disk.make_dir(Path::new("data")).await.unwrap();
+            let partition = open(&env, &directory).await;
             directory.dirty_bytes.store(left, Ordering::Relaxed);
-            directory.sync(&env).await.unwrap();
+            if listed == Listed::Yes {
+                directory.dirty_set().push(Arc::clone(&partition));
+            }
+            directory.sync_taken(&env, Vec::new()).await.unwrap();
+            if listed == Listed::AfterRoll {
+                directory.on_dirty_again(&partition);
+            }
             let mut work = std::pin::pin!(directory.work.notified());
             std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_ready())).await
         });
-        assert_eq!(found, asked, "{left} bytes left");
+        assert_eq!(found, asked, "{left} bytes left, listed: {listed:?}");
+    }
+
+    async fn open(env: &Env, directory: &Arc<LogDirectory>) -> Arc<Partition> {
+        let topic = TopicName::parse("t").unwrap();
+        let name = TopicPartition { topic, partition: PartitionId::from_wire(0).unwrap() };
+        let it = ToOpen {
+            name,
+            topic_id: env.rng.uuid(),
+            epoch: LeaderEpoch::new(0),
+            log: LogConfig::default(),
+            settings: TopicConfig::KAFKA,
+        };
+        Partitions::new(Arc::clone(directory)).open(env, it).await.unwrap().partition
     }
 }

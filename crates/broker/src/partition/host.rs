@@ -11,11 +11,11 @@ use ottla_metadata::{MetadataDelta, MetadataImage, TopicConfig, TopicImage};
 use ottla_types::{BrokerId, PartitionId, TopicId, TopicName, TopicPartition};
 use tokio::sync::Notify;
 
-use super::checkpointing::is_full;
+use super::checkpointing::{is_full, is_shortage};
 use super::opening::say_offline;
-use super::registry::{Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
+use super::registry::{Found, Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
 use super::spread::spread;
-use super::{LogDirectory, Partition, Partitions};
+use super::{LogDirectory, Partitions};
 use crate::config::NodeConfig;
 use crate::controller::METADATA_DIRECTORY;
 use crate::publisher::MetadataPublisher;
@@ -99,7 +99,7 @@ struct Opener {
     node: BrokerId,
     defaults: TopicConfig,
     partitions: Arc<Partitions>,
-    /// Topics with partitions for which there was no space.
+    /// Topics with partitions for which there was no space, or no descriptor.
     lacking: Vec<Arc<TopicImage>>,
 }
 
@@ -122,6 +122,7 @@ impl Opener {
         let mut lacking = std::mem::take(&mut self.lacking);
         lacking.retain(|topic| self.partitions.topic_by_id(topic.id).is_some());
         self.open(&lacking).await;
+        self.settle_notes().await;
     }
 
     async fn apply(&mut self, change: Change) {
@@ -131,8 +132,7 @@ impl Opener {
             self.fail(&format!("cannot begin to use the data folder: {error}")).await;
         }
         // Removals first: a topic may have been deleted and made again under its old name.
-        let removed = change.removed.into_iter().filter_map(|id| self.partitions.remove(id));
-        let removed: Vec<_> = removed.collect();
+        let removed = self.partitions.remove_all(&change.removed);
         if !removed.is_empty() {
             self.set_aside(&removed).await;
         }
@@ -141,6 +141,7 @@ impl Opener {
         if change.is_first {
             self.on_recovered().await;
         }
+        self.settle_notes().await;
         change.done.send(());
     }
 
@@ -155,8 +156,9 @@ impl Opener {
         };
         let opened = spread(&self.env, OPENING_MAX, to_open, open).await;
         let mut hosted: BTreeMap<TopicId, Vec<(PartitionId, Hosted)>> = BTreeMap::new();
-        let mut lacking = BTreeSet::new();
+        let (mut lacking, mut closed_again) = (BTreeSet::new(), false);
         for (it, outcome) in opened {
+            closed_again |= outcome.as_ref().is_ok_and(|found| found.closed_again);
             match self.hosted(&it, outcome).await {
                 Some(there) => {
                     hosted.entry(it.topic_id).or_default().push((it.name.partition, there));
@@ -166,6 +168,9 @@ impl Opener {
         }
         let lack = topics.iter().filter(|topic| lacking.contains(&topic.id));
         self.lacking.extend(lack.map(Arc::clone));
+        if closed_again {
+            self.make_all_durable().await;
+        }
         self.make_durable(hosted.values().flatten()).await;
         let entry = |topic: &Arc<TopicImage>| OpenedTopic {
             name: topic.name.clone(),
@@ -196,17 +201,16 @@ impl Opener {
         to_open
     }
 
-    /// `None`: there was no space for it.
-    async fn hosted(
-        &self,
-        it: &ToOpen,
-        opened: Result<Arc<Partition>, OpenLogError>,
-    ) -> Option<Hosted> {
+    /// `None`: there was no space for it, or no descriptor.
+    async fn hosted(&self, it: &ToOpen, opened: Result<Found, OpenLogError>) -> Option<Hosted> {
         let path = self.directory().place().join(it.name.to_string());
         match opened {
-            Ok(partition) => return Some(Hosted::Online(partition)),
-            // Others have taken the reserve. The log directory's watcher says so.
-            Err(OpenLogError::Storage(error)) if is_full(&error) => return None,
+            Ok(found) => return Some(Hosted::Online(found.partition)),
+            // Others have taken the reserve, or all descriptors: it is tried again.
+            Err(OpenLogError::Storage(error)) if is_shortage(&error) => {
+                tracing::warn!(partition = %it.name, %error, "not opened for now");
+                return None;
+            }
             // The directory has failed, and it is the only one: to answer for ever that the
             // partition does not exist helps nobody, while a new start may find it well.
             Err(OpenLogError::Storage(error)) => {
@@ -233,6 +237,14 @@ impl Opener {
         }
     }
 
+    /// What a killed process left of logs that are closed again: a segment whose name is in the
+    /// page cache alone, a length.
+    async fn make_all_durable(&self) {
+        if let Err(error) = self.env.disk.sync_file_system(self.directory().place()).await {
+            self.fail(&format!("could not make the log durable: {error}")).await;
+        }
+    }
+
     /// Everything that the last process left is open and durable, and what nobody claims stands
     /// aside.
     async fn on_recovered(&self) {
@@ -241,7 +253,7 @@ impl Opener {
         let named = entries.iter().filter(|entry| entry.is_dir && entry.name != METADATA_DIRECTORY);
         let strays: Vec<_> = named
             .filter_map(|entry| partition_named(&entry.name))
-            .filter(|name| !self.partitions.hosts(name))
+            .filter(|name| !self.partitions.hosts(name) && !self.lacks(name))
             .collect();
         // A topic of the name that is made from now on must not be taken for them.
         if !strays.is_empty()
@@ -256,9 +268,21 @@ impl Opener {
                 tracing::warn!(path = %path.display(), %error, "stray partition not set aside");
             }
         }
-        if let Err(error) = self.directory().last_stop().on_recovered(&self.env).await {
+        self.directory().last_stop().on_recovered();
+    }
+
+    /// What there was no space for was not written again yet.
+    async fn settle_notes(&self) {
+        if self.lacking.is_empty()
+            && let Err(error) = self.directory().last_stop().on_all_durable(&self.env).await
+        {
             self.fail(&format!("cannot use the data folder: {error}")).await;
         }
+    }
+
+    /// Whether it may be one that could not be opened so far.
+    fn lacks(&self, name: &TopicPartition) -> bool {
+        self.lacking.iter().any(|topic| topic.name == name.topic)
     }
 
     fn directory(&self) -> &Arc<LogDirectory> {
@@ -315,6 +339,7 @@ impl Opener {
         if let Err(error) = self.env.disk.sync_names(self.directory().place()).await {
             self.fail(&format!("cannot set deleted partitions aside: {error}")).await;
         }
+        self.directory().let_go_of_deleted();
         // As in Kafka, the broker's, whatever the topics said of their segments.
         let (env, delay) = (self.env.clone(), self.defaults.file_delete_delay);
         let task = async move {

@@ -48,6 +48,8 @@ impl LastStop {
                  points is written again before it is trusted"
             );
         }
+        // What was not written again is no cleaner for a stop in order.
+        let clean = clean && !sync_failed;
         let (clean, sync_failed) = (AtomicBool::new(clean), AtomicBool::new(sync_failed));
         Ok(Self { place: place.to_owned(), clean, sync_failed })
     }
@@ -74,12 +76,16 @@ impl LastStop {
         remove(env, &self.place, CLEAN_SHUTDOWN).await
     }
 
-    /// Everything that was found is durable, and the partitions that there were are known.
+    /// The partitions that there were are known: what is made from now on is new.
+    pub(crate) fn on_recovered(&self) {
+        self.clean.store(false, Ordering::Relaxed);
+    }
+
+    /// Everything that was found, of every partition, was written again and is durable.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(crate) async fn on_recovered(&self, env: &Env) -> io::Result<()> {
-        self.clean.store(false, Ordering::Relaxed);
+    pub(crate) async fn on_all_durable(&self, env: &Env) -> io::Result<()> {
         if self.sync_failed.swap(false, Ordering::Relaxed) {
             remove(env, &self.place, SYNC_FAILED).await?;
         }

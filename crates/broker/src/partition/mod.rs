@@ -82,7 +82,7 @@ pub(crate) struct Partition {
     /// namesake then.
     rolling: Arc<Mutex<()>>,
     /// Held by whoever deletes records, and renames files in the directory.
-    deleting: Arc<Mutex<()>>,
+    deleting: Mutex<()>,
     state: CountedLock<State>,
 }
 
@@ -126,7 +126,8 @@ enum Roll {
     /// A sync is under way: if it fails, there must be no segment behind the missing bytes.
     AfterSync,
     Running,
-    /// The last try failed; the next append is told, and the one after it tries again.
+    /// The last try failed, or that to open the log; the next append is told, and the one after it
+    /// tries again.
     Failed(io::ErrorKind),
 }
 
@@ -218,7 +219,7 @@ impl Partition {
             open,
             offline: AtomicBool::new(false),
             rolling: Arc::default(),
-            deleting: Arc::default(),
+            deleting: Mutex::default(),
             state: CountedLock::new(state),
         }
     }
@@ -422,8 +423,25 @@ impl Partition {
         if state.high_watermark.offset < upto.offset {
             self.advance_high_watermark(&mut state, upto);
         }
-        if state.roll == Roll::AfterSync && !self.is_gone() {
-            self.roll(env, &mut state);
+        if state.roll == Roll::AfterSync {
+            match self.is_gone() {
+                false => self.roll(env, &mut state),
+                true => self.give_up_roll(&mut state),
+            }
+        }
+    }
+
+    /// The topic was deleted before its roll began: the log gives its bytes to the syncer again.
+    fn give_up_roll(self: &Arc<Self>, state: &mut State) {
+        state.log_mut().abandon_roll();
+        state.roll = Roll::Idle;
+        self.list_dirty_again(state);
+    }
+
+    /// The syncer got nothing from a log that rolled, and may have been asked in vain.
+    fn list_dirty_again(self: &Arc<Self>, state: &mut State) {
+        if state.log().dirty_bytes() > 0 && !std::mem::replace(&mut state.dirty, true) {
+            self.directory.on_dirty_again(self);
         }
     }
 
@@ -492,10 +510,7 @@ impl Partition {
                 state.roll = if told { Roll::Idle } else { Roll::Failed(error.kind()) };
             }
         }
-        // The syncer got nothing from the log meanwhile, and may have been asked in vain.
-        if state.log().dirty_bytes() > 0 && !std::mem::replace(&mut state.dirty, true) {
-            self.directory.on_appended(self, 0, true);
-        }
+        self.list_dirty_again(&mut state);
         state.waiters.on_room();
     }
 

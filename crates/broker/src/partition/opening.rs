@@ -11,9 +11,9 @@ use ottla_env::Env;
 use ottla_log::{DormantLog, Log, LogPosition, LogView, OpenLogError};
 use ottla_types::Offset;
 
-use super::checkpointing::is_full;
+use super::checkpointing::{is_full, is_out_of_descriptors};
 use super::registry::write_identity;
-use super::{Absent, Durability, Identity, Partition, State};
+use super::{Absent, Durability, Identity, Partition, Roll, State};
 
 /// The writer's half of a partition's log.
 #[derive(Debug)]
@@ -44,7 +44,9 @@ impl Writer {
     pub(super) fn idle_end(&self) -> Option<LogPosition> {
         let log = self.log()?;
         let end = log.end();
-        let durable = log.synced_end() == end && log.recovery_point() == end.offset;
+        // What was cut off may come back until the file's length is durable.
+        let cut = log.recovery().torn_tail.is_some();
+        let durable = !cut && log.synced_end() == end && log.recovery_point() == end.offset;
         durable.then_some(end)
     }
 
@@ -178,6 +180,9 @@ impl Partition {
                 self.on_damaged(&format!("its log ends at {found}, and not at {shown}"));
             }
             Err(OpenLogError::Storage(error)) if is_full(&error) => self.on_no_room(dormant),
+            Err(OpenLogError::Storage(error)) if is_out_of_descriptors(&error) => {
+                self.on_no_descriptor(dormant, &error);
+            }
             // The directory has failed, and it is the only one.
             Err(OpenLogError::Storage(error)) => {
                 self.directory.fail(env, &format!("cannot open {}: {error}", self.name)).await;
@@ -192,6 +197,15 @@ impl Partition {
         self.directory.space().on_none_found();
         let mut state = self.state.lock();
         state.writer = Writer::Dormant(dormant);
+        state.waiters.on_room();
+    }
+
+    /// The same, but only of this log: others may have their files open.
+    fn on_no_descriptor(&self, dormant: DormantLog, error: &io::Error) {
+        tracing::error!(partition = %self.name, %error, "not opened for now");
+        let mut state = self.state.lock();
+        state.writer = Writer::Dormant(dormant);
+        state.roll = Roll::Failed(error.kind());
         state.waiters.on_room();
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use ottla_env::{DiskExt, Env, File, Part};
+use ottla_env::{DiskExt, Env, File, Part, reply};
 use ottla_log::{ReadError, RecordSlice};
 use tokio::sync::Semaphore;
 
@@ -129,12 +129,24 @@ impl ReadAhead {
 
     /// Brings the bytes into the page cache.
     ///
+    /// Once begun, it ends and keeps its room until then, whether or not somebody waits for it: the
+    /// device is not told that a client has left.
+    ///
     /// # Errors
     /// When the device cannot read them.
     pub(crate) async fn warm(&self, env: &Env, cold: &Cold) -> Result<(), ReadError> {
-        let room = self.room.acquire_many(cold.units()).await;
-        let _room = room.expect("nobody closes it");
-        cold.warm(env).await
+        let room = Arc::clone(&self.room).acquire_many_owned(cold.units()).await;
+        let room = room.expect("nobody closes it");
+        let (reader, cold) = (env.clone(), cold.clone());
+        let (to, read) = reply();
+        let reading = async move {
+            let outcome = cold.warm(&reader).await;
+            drop(room);
+            to.send(outcome);
+        };
+        env.spawn.spawn("read", Box::pin(reading));
+        let ended = |_| Err(ReadError::Storage(io::Error::other("the loop has ended")));
+        read.await.unwrap_or_else(ended)
     }
 
     /// Begins to bring bytes into the page cache that will probably be asked for next, if there is
@@ -156,7 +168,9 @@ impl ReadAhead {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{Future as _, poll_fn};
     use std::path::Path;
+    use std::task::Poll;
 
     use ottla_env::Open;
     use ottla_sim::{DiskFault, Sim};
@@ -186,5 +200,28 @@ mod tests {
             ahead.room.available_permits()
         });
         assert_eq!(left, UNITS_MAX);
+    }
+
+    #[test]
+    fn who_leaves_does_not_give_the_room_of_a_read_to_the_next() {
+        let mut sim = Sim::new(1);
+        let host = sim.host();
+        let slow = host.clone();
+        let (left, after) = sim.run(&host, |env| async move {
+            let file = env.disk.open_file(Path::new("log"), Open::New).await.unwrap();
+            let ahead = ReadAhead::new();
+            slow.disk_fault(DiskFault::Slow(std::time::Duration::from_secs(1)));
+            let range = Cold::Records(ColdRecords { file, at: 0, len: WINDOW_BYTES });
+            let mut warming = Box::pin(ahead.warm(&env, &range));
+            let polled = poll_fn(|cx| Poll::Ready(warming.as_mut().poll(cx))).await;
+            assert!(polled.is_pending());
+            env.clock.sleep(std::time::Duration::from_millis(500)).await;
+            drop(warming);
+            let left = ahead.room.available_permits();
+            env.clock.sleep(std::time::Duration::from_secs(2)).await;
+            (left, ahead.room.available_permits())
+        });
+        let units = (WINDOW_BYTES / 4096) as usize;
+        assert_eq!((left, after), (UNITS_MAX - units, UNITS_MAX));
     }
 }

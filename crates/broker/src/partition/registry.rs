@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ottla_env::{DiskExt, Env, File, Open};
+use ottla_env::{Answer, DiskExt, Env, File, Open, reply};
 use ottla_log::{
     Checkpointed, DormantLog, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata,
 };
@@ -115,6 +115,26 @@ struct Topics {
     by_id: BTreeMap<TopicId, Arc<TopicEntry>>,
 }
 
+/// A partition as it was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) partition: Arc<Partition>,
+    /// Its log was opened and closed again: whether its names, and where it ends, are durable
+    /// nobody knows, and whoever opens it next does not ask.
+    pub(super) closed_again: bool,
+}
+
+impl Topics {
+    fn remove(&mut self, id: TopicId) -> Option<Arc<TopicEntry>> {
+        let entry = self.by_id.remove(&id)?;
+        // A new topic of the same name may stand there already.
+        if self.by_name.get(&entry.name).is_some_and(|named| named.id == id) {
+            self.by_name.remove(&entry.name);
+        }
+        Some(entry)
+    }
+}
+
 /// All local partitions. Requests read a snapshot; one task, the publisher's, changes it.
 #[derive(Debug)]
 pub(crate) struct Partitions {
@@ -151,26 +171,37 @@ impl Partitions {
 
     /// Finds a partition's log, or makes it. Nothing is synced: neither what a killed process has
     /// left, nor the names of what is new.
-    pub(super) async fn open(&self, env: &Env, it: ToOpen) -> Result<Arc<Partition>, OpenLogError> {
+    pub(super) async fn open(&self, env: &Env, it: ToOpen) -> Result<Found, OpenLogError> {
         let path = self.directory.place().join(it.name.to_string());
-        let known = identity_of(env, &path).await?;
+        // Both at once: a start does nothing else for most of thousands of partitions.
+        let (to, identity) = reply();
+        env.disk.read_file(&path.join(PARTITION_METADATA), to);
+        let mut checkpointed = self.directory.checkpointed(&it.name);
+        let mut log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
+        let known = identity_of(identity).await?;
         if let Some(other) = known.filter(|known| *known != it.topic_id) {
             // What the checkpoints say is of the other one.
             let forgotten = self.checkpoints().forget(env, std::slice::from_ref(&it.name));
             forgotten.await?;
             set_stray_aside(env, &path, &it.name, Some(other)).await?;
+            checkpointed = self.directory.checkpointed(&it.name);
+            log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
         }
-        let checkpointed = self.directory.checkpointed(&it.name);
-        let mut log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
+        if known.is_none() {
+            // A deletion may have found no space to write down that it has forgotten a namesake.
+            self.checkpoints().forget(env, &[]).await?;
+        }
         log.take_leftovers().remove(&env.disk).await;
         let empty = log.is_settled() && log.start_offset() == log.end().offset;
         let mut writer = Writer::take(env, log).await?;
+        let mut closed_again = false;
         if let Some(end) = writer.idle_end() {
             // A kill has not met it: it may as well be closed again, and there are many such.
             let clean = Checkpointed { clean: true, ..checkpointed };
             let again = DormantLog::survey(&env.disk, &path, it.log, clean).await?;
             if again.is_settled() && again.end() == end {
                 writer = Writer::Dormant(again);
+                closed_again = true;
             }
         }
         let identity = match known {
@@ -180,7 +211,9 @@ impl Partitions {
         };
         let directory = Arc::clone(&self.directory);
         let place = Place { path, writer, identity };
-        Ok(Arc::new(Partition::new(it.name, it.topic_id, directory, place, it.epoch, it.settings)))
+        let partition =
+            Partition::new(it.name, it.topic_id, directory, place, it.epoch, it.settings);
+        Ok(Found { partition: Arc::new(partition), closed_again })
     }
 
     /// Shows topics to requests; partitions that a topic had already stay.
@@ -204,17 +237,18 @@ impl Partitions {
         self.topics.store(Arc::new(topics));
     }
 
-    /// Takes a topic away from requests; its partitions refuse appends from now on.
-    pub(crate) fn remove(&self, id: TopicId) -> Option<Arc<TopicEntry>> {
-        let mut topics = Topics::clone(&self.topics.load());
-        let entry = topics.by_id.remove(&id)?;
-        // A new topic of the same name may stand there already.
-        if topics.by_name.get(&entry.name).is_some_and(|named| named.id == id) {
-            topics.by_name.remove(&entry.name);
+    /// Takes topics away from requests, with one copy of the list of all; their partitions refuse
+    /// appends from now on.
+    pub(crate) fn remove_all(&self, ids: &[TopicId]) -> Vec<Arc<TopicEntry>> {
+        if ids.is_empty() {
+            return Vec::new();
         }
+        let mut topics = Topics::clone(&self.topics.load());
+        let removed: Vec<_> = ids.iter().filter_map(|id| topics.remove(*id)).collect();
         self.topics.store(Arc::new(topics));
-        entry.partitions().for_each(|partition| partition.retire());
-        Some(entry)
+        let partitions = removed.iter().flat_map(|entry| entry.partitions());
+        partitions.for_each(|partition| partition.retire());
+        removed
     }
 
     /// Every partition of this moment.
@@ -264,11 +298,12 @@ fn name_aside(name: &TopicPartition, suffix: &str) -> String {
 
 /// Whose directory this is; `None` if it is not there, or nobody's yet. A file that does not parse
 /// does not exist: it is not synced before something in its directory is.
-async fn identity_of(env: &Env, path: &Path) -> io::Result<Option<TopicId>> {
-    let text = match env.disk.read_whole(&path.join(PARTITION_METADATA)).await {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+async fn identity_of(read: Answer<io::Result<Vec<u8>>>) -> io::Result<Option<TopicId>> {
+    let text = match read.await {
+        Ok(Ok(text)) => text,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Ok(Err(error)) => return Err(error),
+        Err(_) => return Err(io::Error::other("the disk's host ended")),
     };
     let parsed = PartitionMetadata::parse(&String::from_utf8_lossy(&text));
     Ok(parsed.ok().map(|metadata| metadata.topic_id))
@@ -304,7 +339,26 @@ pub(super) async fn set_stray_aside(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Durability;
     use super::*;
+
+    #[test]
+    fn topics_go_together_and_leave_their_namesakes() {
+        let directory = LogDirectory::new(Path::new("data"), Durability::Fsync);
+        let partitions = Partitions::new(Arc::new(directory));
+        let id = |n: u128| TopicId::from_bytes(n.to_be_bytes());
+        for (n, name) in [(1, "a"), (2, "b"), (3, "c"), (4, "b")] {
+            let name = TopicName::parse(name).unwrap();
+            partitions.insert(vec![OpenedTopic { name, id: id(n), partitions: Vec::new() }]);
+        }
+        let removed = partitions.remove_all(&[id(1), id(2), id(9)]);
+        assert_eq!(removed.iter().map(|it| it.id).collect::<Vec<_>>(), [id(1), id(2)]);
+        let left = ["a", "b", "c"].map(|name| partitions.topic(name).map(|entry| entry.id));
+        assert_eq!(left, [None, Some(id(4)), Some(id(3))]);
+        assert!(
+            (1..=4).map(|n| partitions.topic_by_id(id(n)).is_some()).eq([false, false, true, true])
+        );
+    }
 
     #[test]
     fn a_directory_that_is_set_aside_keeps_its_number() {

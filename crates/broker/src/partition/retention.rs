@@ -9,6 +9,7 @@ use ottla_metadata::TopicConfig;
 use ottla_types::Timestamp;
 
 use super::deletion::{DeleteRecordsError, Surveyed};
+use super::spread::spread;
 use super::{Partition, Partitions};
 
 /// How long a roll is given before the segment that it seals is looked at again.
@@ -16,6 +17,10 @@ const ROLL_WAIT: Duration = Duration::from_secs(1);
 
 /// How often a segment that is rolled is looked at again before it is left to the next time.
 const ROLL_WAITS: usize = 5;
+
+/// Partitions that are looked at at the same time: those that lose records share one write of the
+/// file that says where logs start.
+const WINDOW: usize = 64;
 
 /// Why a partition's old records stay for now.
 #[derive(Debug, thiserror::Error)]
@@ -32,28 +37,37 @@ pub(crate) async fn enforce_retention(
     partitions: &Partitions,
     goes_on: impl Fn() -> bool,
 ) {
-    let mut waiting = Vec::new();
-    for partition in partitions.all() {
-        if !goes_on() {
-            return;
-        }
-        if enforce_on(env, &partition).await == Outcome::Rolling {
-            waiting.push(partition);
-        }
-    }
+    let mut waiting = enforce_on_all(env, partitions.all(), &goes_on).await;
     for _ in 0..ROLL_WAITS {
         if waiting.is_empty() || !goes_on() {
             return;
         }
         env.clock.sleep(ROLL_WAIT).await;
-        let mut still = Vec::new();
-        for partition in waiting {
-            if enforce_on(env, &partition).await == Outcome::Rolling {
-                still.push(partition);
-            }
-        }
-        waiting = still;
+        waiting = enforce_on_all(env, waiting, &goes_on).await;
     }
+}
+
+/// Says which of them wait for a roll.
+async fn enforce_on_all(
+    env: &Env,
+    partitions: Vec<Arc<Partition>>,
+    goes_on: impl Fn() -> bool,
+) -> Vec<Arc<Partition>> {
+    let mut rolling = Vec::new();
+    for window in partitions.chunks(WINDOW) {
+        if !goes_on() {
+            break;
+        }
+        let own = env.clone();
+        let enforce = move |partition: Arc<Partition>| {
+            let env = own.clone();
+            async move { (enforce_on(&env, &partition).await, partition) }
+        };
+        let outcomes = spread(env, WINDOW, window.to_vec(), enforce).await;
+        let waits = outcomes.into_iter().filter(|(outcome, _)| *outcome == Outcome::Rolling);
+        rolling.extend(waits.map(|(_, partition)| partition));
+    }
+    rolling
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

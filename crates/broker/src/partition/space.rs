@@ -186,7 +186,7 @@ impl Partition {
     pub(super) fn on_no_space(self: &Arc<Self>, env: &Env, state: &State) {
         self.directory.space().on_none_found();
         let (plan, partition) = (state.log().cut_plan(), Arc::clone(self));
-        let (disk, process) = (Arc::clone(&env.disk), Arc::clone(&env.process));
+        let env_of_cut = env.clone();
         // Whoever waits for rolls before it moves the directory or stops waits for this, too.
         let held = Arc::clone(&self.rolling).try_lock_owned();
         let cut = async move {
@@ -195,11 +195,11 @@ impl Partition {
                 // A roll that has ended lets go just now.
                 Err(_) => Arc::clone(&partition.rolling).lock_owned().await,
             };
-            match plan.perform(&disk).await {
+            match plan.perform(&env_of_cut.disk).await {
                 Ok(()) => partition.state.lock().log_mut().on_cut(),
                 Err(error) => {
-                    let name = &partition.name;
-                    process.halt(&format!("cannot cut off the torn end of {name}: {error}"));
+                    let why = format!("cannot cut off the torn end of {}: {error}", partition.name);
+                    partition.directory.fail(&env_of_cut, &why).await;
                 }
             }
         };

@@ -206,6 +206,71 @@ fn compare(told: &Told, expected: &Told, what: &str) {
     assert_eq!(told, expected, "{what}");
 }
 
+/// A short segment with an aborted transaction, stopped cleanly.
+fn aborted_once(disk: &MemoryDisk) -> Checkpointed {
+    let mut log = open(disk);
+    for batch in [data(1, 0), marker(1, ControlType::Abort), batch(&["a"])] {
+        put(disk, &mut log, &batch, 0);
+    }
+    stop(disk, log)
+}
+
+#[test]
+fn aborted_transactions_outlive_damage_to_an_index_and_a_kill() {
+    for (damage, harm) in DAMAGES {
+        let disk = MemoryDisk::default();
+        let known = aborted_once(&disk);
+        let expected = told_by_all_batches(&disk);
+        let index = format!("{DIRECTORY}/{}", ottla_log::segment_name(Offset::ZERO));
+        harm_one(&disk, &index.replace(".log", ".index"), harm, &disk);
+        let log = reopen(&disk, known).unwrap();
+        compare(&told(&disk, &log), &expected, damage);
+        // A kill: whatever was written is there.
+        let killed = Checkpointed { clean: false, ..known };
+        let log = reopen(&disk, killed).unwrap();
+        compare(&told(&disk, &log), &expected, &format!("{damage}, after a kill"));
+    }
+}
+
+/// The indexes of two segments are made anew, and the disk refuses to go on after so many changes:
+/// the machine dies there.
+#[test]
+fn aborted_transactions_outlive_a_death_while_indexes_are_written_anew() {
+    let whole = MemoryDisk::default();
+    let mut log = open(&whole);
+    fill(&whole, &mut log, 0..3);
+    let known = checkpoint(&whole, &mut log);
+    let expected = told_by_all_batches(&whole);
+    for path in whole.list().iter().filter(|path| path.ends_with(".index")) {
+        whole.remove(path);
+    }
+    for changes in 0..60 {
+        let disk = whole.copy();
+        disk.refuse_after(changes);
+        let _ = try_anew(&disk, known);
+        for suffix in ["nothing", ".txnindex", ".timeindex", ".index"] {
+            let after = disk.crash_losing(suffix);
+            let log = reopen(&after, known).unwrap();
+            compare(&told(&after, &log), &expected, &format!("{changes}, less {suffix}"));
+        }
+    }
+}
+
+/// Loads every segment and makes a checkpoint, as far as the disk lets it.
+fn try_anew(disk: &MemoryDisk, known: Checkpointed) -> std::io::Result<()> {
+    let ports = disk.ports();
+    let dormant = now(DormantLog::survey(&ports, Path::new(DIRECTORY), SMALL, known)).unwrap();
+    let mut log = now(dormant.open(&ports)).map_err(std::io::Error::other)?;
+    told(disk, &log);
+    let Some(mut plan) = log.begin_checkpoint() else { return Ok(()) };
+    if let Some(unsynced) = plan.unsynced.take() {
+        now(unsynced.make_durable(&ports))?;
+        log.on_synced(unsynced.upto);
+    }
+    let written = now(plan.write(&ports))?;
+    now(written.make_durable(&ports))
+}
+
 /// A log of many segments, stopped cleanly.
 fn long(disk: &MemoryDisk, rounds: i32) -> Checkpointed {
     let mut log = open(disk);
@@ -356,6 +421,83 @@ fn a_log_that_ends_before_its_start_begins_anew_there() {
     let known = Checkpointed { log_start, ..checkpoint(&disk, &mut log) };
     let log = reopen(&disk.crash(0), known).unwrap();
     assert_eq!((log.start_offset().get(), log.end().offset.get()), (1_000, 1_001));
+}
+
+#[test]
+fn what_producers_were_before_batches_that_are_gone_is_not_taken_for_what_they_are() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    put(&disk, &mut log, &data(1, 0), 0);
+    let known = checkpoint(&disk, &mut log);
+    put(&disk, &mut log, &marker(1, ControlType::Commit), 0);
+    roll_now(&disk, &mut log);
+    put(&disk, &mut log, &batch(&["a"]), 0);
+    sync(&disk, &mut log);
+    let start = Offset::new(3);
+    assert!(!log.may_start_at(start), "the recovery point would lie in front of what is kept");
+    // As a host would do it that did not ask; the roll's snapshot was not durable.
+    drop(now(log.advance_start(start).set_aside(&disk.ports())).unwrap());
+    disk.put(&format!("{DIRECTORY}/00000000000000000003.snapshot"), b"half");
+    let log = reopen(&disk, Checkpointed { log_start: Some(start), ..known }).unwrap();
+    assert_eq!((log.start_offset(), log.end().offset), (start, Offset::new(4)));
+    let mut log = log;
+    assert_eq!(log.last_stable_offset(Offset::new(4)), Offset::new(4), "no transaction is open");
+}
+
+#[test]
+fn a_checkpoint_lets_the_log_start_behind_it() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    fill(&disk, &mut log, 0..3);
+    let base = log.end().segment_base;
+    assert!(log.may_start_at(Offset::new(1)), "no segment goes");
+    assert!(!log.may_start_at(base));
+    checkpoint(&disk, &mut log);
+    assert!(log.may_start_at(log.end().offset));
+    roll_now(&disk, &mut log);
+    assert!(log.may_start_at(log.end().offset), "it begins where the checkpoint ends");
+}
+
+#[test]
+fn a_roll_leaves_the_snapshot_of_a_checkpoint_alone() {
+    for changes in 0..12 {
+        let disk = MemoryDisk::default();
+        let mut log = open(&disk);
+        put(&disk, &mut log, &numbered(7, 0, 0, &["a"]), 0);
+        let known = checkpoint(&disk, &mut log);
+        assert!(log.begin_roll());
+        disk.refuse_after(changes);
+        drop(now(log.roll_plan().prepare(&disk.ports())));
+        let snapshot = disk.content(&format!("{DIRECTORY}/00000000000000000001.snapshot"));
+        let after = disk.crash_losing("nothing");
+        let again = reopen(&after, known).unwrap();
+        assert!(!snapshot.is_empty(), "after {changes} changes");
+        assert_eq!(again.producers(), log.producers());
+    }
+}
+
+#[test]
+fn an_older_epochs_file_is_not_believed_where_a_segment_begins() {
+    let disk = MemoryDisk::default();
+    // Every second batch has an entry, and none of them stays in memory of a sealed segment.
+    let config = LogConfig { segment_bytes: 100_000, index_interval_bytes: 130, ..SMALL };
+    let open_with = |known| {
+        let ports = disk.ports();
+        let survey = DormantLog::survey(&ports, Path::new(DIRECTORY), config, known);
+        now(now(survey).unwrap().open(&ports)).unwrap()
+    };
+    let mut log = open_with(Checkpointed::default());
+    put(&disk, &mut log, &batch(&["a"]), 1);
+    checkpoint(&disk, &mut log);
+    let path = format!("{DIRECTORY}/leader-epoch-checkpoint");
+    let older = disk.content(&path);
+    for _ in 1..32 {
+        put(&disk, &mut log, &batch(&["a"]), 2);
+    }
+    roll_now(&disk, &mut log);
+    let known = checkpoint(&disk, &mut log);
+    disk.put(&path, &older);
+    assert_eq!(open_with(known).leader_epochs(), log.leader_epochs());
 }
 
 #[test]

@@ -74,6 +74,19 @@ impl MemoryDisk {
         after
     }
 
+    /// The disk after a power cut that took what was not synced of the files with such names, and
+    /// nothing else.
+    pub(crate) fn crash_losing(&self, suffix: &str) -> Self {
+        let after = Self::default();
+        for (path, file) in &self.0.names.lock().unwrap().files {
+            let path = path.to_str().unwrap();
+            let lost = path.ends_with(suffix);
+            let bytes = if lost { &file.durable } else { &file.bytes };
+            after.put(path, &bytes.lock().unwrap());
+        }
+        after
+    }
+
     pub(crate) fn fail_writes(&self) {
         self.0.fail_writes.store(true, Ordering::Relaxed);
     }
@@ -271,6 +284,15 @@ impl Disk for MemoryDisk {
     fn read_ahead(&self, file: &Arc<dyn File>, _: u64, _: u64, to: Reply<io::Result<()>>) {
         of(file).warm.store(true, Ordering::Relaxed);
         to.send(Ok(()));
+    }
+
+    fn read_file(&self, path: &Path, to: Reply<io::Result<Vec<u8>>>) {
+        self.0.opens.fetch_add(1, Ordering::Relaxed);
+        to.send(self.open_now(path, Open::Existing).map(|file| {
+            let bytes = of(&file).bytes.lock().unwrap().clone();
+            self.0.bytes_read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            bytes
+        }));
     }
 
     fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {

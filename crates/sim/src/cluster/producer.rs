@@ -271,9 +271,9 @@ impl Producer {
 
     /// Sends what waits, oldest first, sometimes two batches of different topics together.
     ///
-    /// A partition that has acknowledged nothing yet has one batch at a time: a broker that does not
-    /// know the producer takes any number for its first, also that of the second one when it has
-    /// refused the first.
+    /// A partition that has acknowledged nothing yet has one batch at a time: a broker that does
+    /// not know the producer takes any number for its first, also that of the second one when it
+    /// has refused the first.
     fn send_waiting(
         &self,
         connection: &mut Connection,

@@ -39,6 +39,8 @@ pub enum DiskFault {
     UnreadableOneIn(u64),
     /// What cannot be changed any more.
     ReadOnly(ReadOnly),
+    /// Whether no file can be opened, since the process has as many as it may (`EMFILE`).
+    NoDescriptors(bool),
 }
 
 /// What a device does with a page that it has promised to have written.
@@ -74,6 +76,7 @@ pub(super) struct Faults {
     stalled_until: Option<Mono>,
     pub(super) cold_one_in: u64,
     pub(super) read_only: ReadOnly,
+    no_descriptors: bool,
 }
 
 impl Faults {
@@ -92,6 +95,7 @@ impl Faults {
             DiskFault::Stall(time) => self.stalled_until = Some(now.after(time)),
             DiskFault::ColdOneIn(n) => self.cold_one_in = n,
             DiskFault::ReadOnly(what) => self.read_only = what,
+            DiskFault::NoDescriptors(none) => self.no_descriptors = none,
             DiskFault::UnreadableOneIn(_) | DiskFault::Full(true) | DiskFault::Room(Some(_)) => {}
         }
     }
@@ -108,6 +112,12 @@ impl Faults {
             Some(until) if until > now => takes + Duration::from_nanos(until.nanos() - now.nanos()),
             Some(_) | None => takes,
         }
+    }
+
+    /// Refuses to open a file.
+    pub(super) fn descriptor(&self) -> io::Result<()> {
+        const EMFILE: i32 = 24;
+        if self.no_descriptors { Err(io::Error::from_raw_os_error(EMFILE)) } else { Ok(()) }
     }
 
     /// Refuses a change of a name.

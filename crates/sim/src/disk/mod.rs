@@ -316,6 +316,18 @@ impl State {
         if refused { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
+    fn read(&mut self, inode: Inode, at: u64, len: usize) -> io::Result<Vec<u8>> {
+        let len = len.min(self.tree.pages(inode).len());
+        if self.readable(inode, at, len) < len {
+            return Err(io::Error::other("the device cannot read a page"));
+        }
+        self.warm(inode, at, len);
+        let mut bytes = vec![0; len];
+        let read = self.tree.pages(inode).read(at, &mut bytes);
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
     fn mend(&mut self, inode: Inode, at: u64, len: usize) {
         for page in at / PAGE..(at + len as u64).div_ceil(PAGE) {
             self.unreadable.remove(&(inode, page));
@@ -358,6 +370,7 @@ impl State {
 impl Disk for SimDisk {
     fn open(&self, path: &Path, how: Open, to: Reply<io::Result<Arc<dyn File>>>) {
         self.on_path("open", path, to, move |disk, state, path| {
+            state.faults.descriptor()?;
             let inode = match (how, state.tree.find_file(path)) {
                 (Open::New, Ok(_)) => Err(ErrorKind::AlreadyExists.into()),
                 (Open::New | Open::Ensure, Err(error)) if error.kind() == ErrorKind::NotFound => {
@@ -379,17 +392,14 @@ impl Disk for SimDisk {
 
     fn read(&self, file: &Arc<dyn File>, at: u64, len: usize, to: Reply<io::Result<Vec<u8>>>) {
         let inode = self.inode(file);
-        self.later("read", to, move |_, state| {
-            let len = len.min(state.tree.pages(inode).len());
-            if state.readable(inode, at, len) < len {
-                return Err(io::Error::other("the device cannot read a page"));
-            }
-            state.warm(inode, at, len);
-            let pages = state.tree.pages(inode);
-            let mut bytes = vec![0; len];
-            let read = pages.read(at, &mut bytes);
-            bytes.truncate(read);
-            Ok(bytes)
+        self.later("read", to, move |_, state| state.read(inode, at, len));
+    }
+
+    fn read_file(&self, path: &Path, to: Reply<io::Result<Vec<u8>>>) {
+        self.on_path("read_file", path, to, move |_, state, path| {
+            state.faults.descriptor()?;
+            let inode = state.tree.find_file(path)?;
+            state.read(inode, 0, usize::MAX)
         });
     }
 

@@ -17,7 +17,8 @@ fn check(bug: Bug, seeds: u64, signs: &[&str]) {
 }
 
 /// What a client sees that was promised more than the node kept.
-const LOST: [&str; 5] = ["is lost", "went back", "acknowledged at", "was Value", "OUT_OF_ORDER"];
+const LOST: [&str; 6] =
+    ["is lost", "went back", "acknowledged at", "was Value", "OUT_OF_ORDER", "is offline"];
 
 #[test]
 fn a_retried_batch_that_is_appended_again_is_caught() {
@@ -80,15 +81,15 @@ const TRUSTED: [&str; 7] = [
     "is lost",
     "went back",
     "checksum",
-    "not done",
     "was Value",
-    "read ",
-    "nothing was acknowledged",
+    "OUT_OF_ORDER",
+    "is offline",
+    "cannot be read",
 ];
 
 #[test]
 fn a_checkpoint_before_the_data_that_it_describes_is_caught() {
-    check(Bug::CheckpointBeforeData, 200, &TRUSTED);
+    check(Bug::CheckpointBeforeData, 500, &TRUSTED);
 }
 
 #[test]

@@ -69,6 +69,31 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Produces a batch to each of so many partitions.
+    async fn produce_to_all(&mut self, partitions: i32) {
+        let batch = batch(400);
+        let partition = |index| PartitionProduceData {
+            index,
+            records: Some(batch.as_slice().into()),
+            ..Default::default()
+        };
+        let topic = TopicProduceData {
+            name: TOPIC.into(),
+            partition_data: (0..partitions).map(partition).collect(),
+            ..Default::default()
+        };
+        let topic_data = vec![topic].into();
+        let request =
+            ProduceRequest { acks: -1, timeout_ms: 10_000, topic_data, ..Default::default() };
+        self.send(ApiKey::Produce, PRODUCE, |writer| request.encode(writer, PRODUCE)).await;
+        let answer = self.answer(ApiKey::Produce, PRODUCE).await;
+        let response = ProduceResponse::decode(&mut answer.body(), PRODUCE).unwrap();
+        let topic = response.responses.first().unwrap();
+        assert!(topic.partition_responses.iter().all(|it| it.error_code == OK));
+    }
+}
+
 fn aged(timestamp: Timestamp, len: usize) -> Vec<u8> {
     let mut builder = BatchBuilder::new(BatchOptions::default());
     let value = vec![b'x'; len];
@@ -190,6 +215,29 @@ fn deleted_records_stay_deleted() {
 }
 
 #[test]
+fn a_log_never_starts_behind_its_recovery_point() {
+    World::new(39).live(async |life| {
+        let _node = life.node(&[SMALL]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        client.fill(20).await;
+        for (to, least) in [(1, 0), (9, 8), (20, 18)] {
+            assert_eq!(client.delete_records(TOPIC, to).await, (OK, to));
+            let point = recovery_point(&life).await;
+            assert!(point >= least, "{point} after {to}");
+        }
+    });
+}
+
+/// Of the only partition.
+async fn recovery_point(life: &Life) -> i64 {
+    let path = Path::new("data/recovery-point-offset-checkpoint");
+    let Ok(text) = life.env.disk.read_whole(path).await else { return 0 };
+    let text = String::from_utf8(text).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("t 0 ")).map_or(0, |it| it.parse().unwrap())
+}
+
+#[test]
 fn files_of_deleted_records_stay_for_a_while() {
     World::new(33).live(async |life| {
         let _node = life.node(&[SMALL]).await;
@@ -286,5 +334,38 @@ fn a_segment_spans_the_time_that_its_topic_says() {
         }
         // Two batches each: the third would be 70 seconds later than the first.
         assert_eq!(names(&life, ".log").await, 5);
+    });
+}
+
+#[test]
+fn old_records_of_many_partitions_go_together() {
+    const PARTITIONS: i32 = 40;
+    World::new(39).live(async |life| {
+        // A minute later than a checkpoint of everything: without one, each makes its own.
+        let later = [("log.retention.ms", "-1"), ("log.initial.task.delay.ms", "130000")];
+        let own = [SMALL, ("num.partitions", "40"), ("log.retention.bytes", "470")];
+        let node = life.node(&[own.as_slice(), &later].concat()).await;
+        let mut client = life.client().await;
+        let topic = MetadataRequestTopic { name: Some(TOPIC.into()), ..Default::default() };
+        let request = MetadataRequest {
+            topics: Some(vec![topic].into()),
+            allow_auto_topic_creation: true,
+            ..Default::default()
+        };
+        client.send(ApiKey::Metadata, METADATA, |writer| request.encode(writer, METADATA)).await;
+        client.answer(ApiKey::Metadata, METADATA).await;
+        for _ in 0..3 {
+            client.produce_to_all(PARTITIONS).await;
+        }
+        let started = |index| {
+            let topic = node.broker.partitions.topic(TOPIC).unwrap();
+            topic.partition(index).unwrap().bounds().log_start > Offset::ZERO
+        };
+        life.pause(128_000).await;
+        assert!(!(0..PARTITIONS).any(started), "looked at too early");
+        // A write of the file that says where logs start takes half a second and more.
+        life.slow_disk(100);
+        life.pause(12_000).await;
+        assert_eq!((0..PARTITIONS).filter(|index| started(*index)).count(), 40);
     });
 }

@@ -3,6 +3,7 @@
 use ottla_wire::messages::fetch_request::ForgottenTopic;
 
 use super::*;
+use crate::connection::Closed;
 
 const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 const INVALID_FETCH_SESSION_EPOCH: i16 = 71;
@@ -322,5 +323,32 @@ fn a_session_hears_of_deleted_records() {
         assert_eq!(news.partitions, [(0, OK, 3, false)]);
         let ask = Ask { session: (id, 3), partitions: &[(0, 1)], ..Ask::default() };
         assert_eq!(client.ask(ask).await.partitions, [(0, OFFSET_OUT_OF_RANGE, -1, false)]);
+    });
+}
+
+#[test]
+fn a_fetch_that_names_too_many_partitions_is_refused() {
+    World::new(68).live(async |life| {
+        let node = life.node(&[]).await;
+        for (named, refused) in [(200_000, false), (200_001, true)] {
+            let partition = FetchPartition { partition_max_bytes: 1, ..FetchPartition::default() };
+            let topic = FetchTopic {
+                topic: TOPIC.into(),
+                partitions: vec![partition; named].into(),
+                ..Default::default()
+            };
+            let request = FetchRequest { topics: vec![topic].into(), ..Default::default() };
+            let asked = frame(ApiKey::Fetch, FETCH, 1, |w| request.encode(w, FETCH));
+            let deaf = Deaf { asked, waited_max: Rc::new(Cell::new(0)) };
+            let listening = Listening { name: "PLAINTEXT".to_owned(), role: Role::Broker };
+            let (broker, listening) = (Arc::clone(&node.broker), Arc::new(listening));
+            let connection = Connection::new(broker, listening, Lane::new(), Box::new(deaf));
+            let ended = Rc::new(Cell::new(false));
+            let end = Rc::clone(&ended);
+            let run = async move { end.set(matches!(connection.run().await, Closed::Refused(_))) };
+            life.env.spawn.spawn("greedy", Box::pin(run));
+            life.pause(1_000).await;
+            assert_eq!(ended.get(), refused, "{named} partitions");
+        }
     });
 }

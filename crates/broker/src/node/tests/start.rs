@@ -13,6 +13,9 @@ const LIST_OFFSETS: i16 = 7;
 const SMALL: (&str, &str) = ("internal.segment.bytes", "1000");
 const CLEAN: &str = "data/.kafka_cleanshutdown";
 const POINTS: &str = "data/recovery-point-offset-checkpoint";
+const NOTE: &str = "data/.ottla-sync-failed";
+/// No reserve: whoever needs space finds out by itself that there is none.
+const NO_RESERVE: (&str, &str) = ("ottla.log.dir.reserve.bytes", "0");
 const STORAGE: i16 = ErrorCode::KafkaStorageError.code();
 
 impl Client {
@@ -132,6 +135,33 @@ fn checkpoints_follow_the_appends_and_an_idle_node_writes_none() {
 }
 
 #[test]
+fn a_log_whose_end_was_cut_is_not_closed_before_that_is_durable() {
+    for torn in [false, true] {
+        let mut world = World::new(95);
+        world.live(async move |life| {
+            let node = life.node(&[]).await;
+            let mut client = life.client().await;
+            client.create(&[]).await;
+            client.go_on(2).await;
+            life.pause(70_000).await;
+            assert_eq!(text(&life, POINTS).await.as_deref(), Some("0\n1\nt 0 2\n"));
+            if torn {
+                let path = Path::new("data/t-0/00000000000000000002.log");
+                let file = life.env.disk.open_file(path, Open::Existing).await.unwrap();
+                let end = partition(&node).bounds().log_end.position;
+                file.write_at(end, &[io::IoSlice::new(b"half a batch")]).unwrap();
+            }
+        });
+        world.machine.end(Death::Kill);
+        world.live(async move |life| {
+            let node = life.node(&[]).await;
+            assert_eq!(partition(&node).is_open(), torn, "it is closed again if it was whole");
+            assert_eq!(life.client().await.latest().await, (OK, 2));
+        });
+    }
+}
+
+#[test]
 fn a_power_loss_at_any_time_loses_nothing_that_was_acknowledged() {
     for pause in [0, 1_000, 6_000, 66_000] {
         let mut world = World::new(80 + pause);
@@ -173,11 +203,11 @@ fn appends_go_on_after_a_kill_whatever_the_durability() {
     }
 }
 
-/// Another topic, of one partition.
-async fn create_other(client: &mut Client) {
+/// Another topic.
+async fn create_other(client: &mut Client, partitions: i32) {
     let topic = CreatableTopic {
         name: "other".into(),
-        num_partitions: 1,
+        num_partitions: partitions,
         replication_factor: 1,
         ..Default::default()
     };
@@ -192,7 +222,7 @@ fn a_damaged_partition_is_offline_and_the_others_are_served() {
     let mut world = World::filled(73);
     world.live(async |life| {
         let node = life.node(&[SMALL]).await;
-        create_other(&mut life.client().await).await;
+        create_other(&mut life.client().await, 1).await;
         node.stop().await;
         // What is known of the log is gone, and a byte in its middle has changed.
         for path in [CLEAN, POINTS] {
@@ -296,7 +326,6 @@ fn halted(world: &mut World, life: impl AsyncFnOnce(Life) + 'static) -> Vec<Stri
 
 #[test]
 fn a_failed_sync_is_remembered_until_all_was_written_again() {
-    const NOTE: &str = "data/.ottla-sync-failed";
     let mut world = World::filled(77);
     let halts = halted(&mut world, async |life| {
         let node = life.node(&[SMALL]).await;
@@ -352,4 +381,149 @@ fn logs_that_are_closed_without_space_are_not_taken_for_closed() {
         assert_eq!(client.latest().await, (OK, 10));
         client.go_on(1).await;
     });
+}
+
+#[test]
+fn the_metadata_log_too_is_written_again_after_a_failed_sync() {
+    let mut world = World::filled(91);
+    world.machine.set_outlives_halts(true);
+    let halts = halted(&mut world, async |life| {
+        let _node = life.node(&[SMALL]).await;
+        let mut client = life.client().await;
+        life.machine.disk_fault(DiskFault::NextSyncFails);
+        // Its records have pages of their own, which no later append writes again.
+        create_other(&mut client, 200).await;
+    });
+    assert!(halts[0].contains("the controller cannot go on"), "{halts:?}");
+    // What was kept in the page cache is shown by the first, and lost with the power before the
+    // second.
+    for _ in 0..2 {
+        world.live(async |life| {
+            let node = life.node(&[SMALL]).await;
+            assert!(node.broker.partitions.topic("other").is_some());
+        });
+    }
+}
+
+#[test]
+fn a_failed_sync_is_remembered_while_a_partition_lacks_space_to_be_opened() {
+    let mut lacked = 0;
+    for room in (0..2_000).step_by(25) {
+        lacked += World::filled(1_000 + room).live(async move |life| {
+            let listed = life.env.disk.list(Path::new("data/t-0")).await.unwrap();
+            let indexes = listed.iter().filter(|entry| entry.name.ends_with("index"));
+            let indexes = indexes.map(|entry| format!("data/t-0/{}", entry.name));
+            let identity = "data/t-0/partition.metadata";
+            let known = [CLEAN, POINTS, identity].map(str::to_owned);
+            for path in known.into_iter().chain(indexes) {
+                life.env.disk.unlink(Path::new(&path)).await.unwrap();
+            }
+            life.env.disk.open_file(Path::new(NOTE), Open::Ensure).await.unwrap();
+            life.machine.disk_fault(DiskFault::Room(Some(room)));
+            let config = life.config(&[SMALL, NO_RESERVE]);
+            let Ok(node) = Node::start(life.env.clone(), config).await else { return 0 };
+            let there = || node.broker.partitions.topic(TOPIC).unwrap().partition(0).is_ok();
+            let lacks = !there();
+            assert_eq!(text(&life, NOTE).await.is_some(), lacks, "{room} bytes of room");
+            life.machine.disk_fault(DiskFault::Room(None));
+            life.pause(5_000).await;
+            assert!(there() && text(&life, NOTE).await.is_none(), "{room} bytes of room");
+            i32::from(lacks)
+        });
+    }
+    assert!(lacked > 0, "some of it was enough to start, and not to open the partition");
+}
+
+#[test]
+fn what_is_appended_after_a_kill_between_a_roll_and_its_names_survives() {
+    for seed in 100..110 {
+        let mut world = World::new(seed);
+        world.live(async |life| {
+            let _node = life.node(&[SMALL, ("log.retention.ms", "-1")]).await;
+            let mut client = life.client().await;
+            client.create(&[]).await;
+            client.go_on(2).await;
+            life.pause(70_000).await;
+            assert_eq!(text(&life, POINTS).await.as_deref(), Some("0\n1\nt 0 2\n"));
+            // As a roll makes it, before it syncs its name.
+            let next = Path::new("data/t-0/00000000000000000002.log");
+            life.env.disk.open_file(next, Open::Ensure).await.unwrap();
+        });
+        world.machine.end(Death::Kill);
+        world.live(async |life| {
+            let _node = life.node(&[SMALL]).await;
+            life.client().await.go_on(1).await;
+        });
+        world.live(async |life| {
+            let _node = life.node(&[SMALL]).await;
+            assert_eq!(life.client().await.latest().await, (OK, 3));
+        });
+    }
+}
+
+#[test]
+fn a_failed_sync_of_what_a_full_disk_cut_off_is_remembered() {
+    let mut world = World::new(93);
+    let halts = halted(&mut world, async |life| {
+        let _node = life.node(&[NO_RESERVE]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        client.go_on(1).await;
+        life.machine.disk_fault(DiskFault::Room(Some(5)));
+        life.machine.disk_fault(DiskFault::NextSyncFails);
+        assert_eq!(client.produce(-1, &batch(400)).await.error, STORAGE);
+        std::future::pending::<()>().await;
+    });
+    assert!(halts[0].contains("cannot cut off"), "{halts:?}");
+    world.live(async |life| {
+        assert!(text(&life, NOTE).await.is_some());
+    });
+}
+
+#[test]
+fn a_roll_that_waits_for_a_sync_ends_before_a_stop_closes_the_logs() {
+    let mut world = World::new(94);
+    world.live(async |life| {
+        let node = life.node(&[SMALL]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        client.go_on(1).await;
+        life.slow_disk(2_000);
+        // The second fills the segment; its sync is under way when the third wants another one.
+        for _ in 0..2 {
+            let mut producer = life.client().await;
+            producer.send_produce(-1, &batch(400)).await;
+            life.pause(100).await;
+            drop(producer);
+        }
+        life.slow_disk(10);
+        node.stop().await;
+        life.slow_disk(0);
+        assert!(text(&life, CLEAN).await.is_some());
+    });
+    world.live(async |life| {
+        let _node = life.node(&[SMALL]).await;
+        let mut client = life.client().await;
+        assert_eq!(client.latest().await, (OK, 2));
+        client.go_on(1).await;
+    });
+}
+
+#[test]
+fn a_recovery_point_that_no_log_can_reach_does_not_keep_the_node_from_starting() {
+    for clean in [true, false] {
+        let mut world = World::filled(95);
+        world.live(async move |life| {
+            let points = format!("0\n1\nt 0 {}\n", i64::MAX);
+            life.env.disk.replace_file(Path::new(POINTS), points.as_bytes()).await.unwrap();
+            if !clean {
+                life.env.disk.unlink(Path::new(CLEAN)).await.unwrap();
+            }
+            let _node = life.node(&[SMALL]).await;
+            let mut client = life.client().await;
+            assert_eq!(client.produce(-1, &batch(400)).await.error, STORAGE);
+            create_other(&mut client, 1).await;
+            assert_eq!(client.leader("other").await, (OK, 1, vec![]));
+        });
+    }
 }
