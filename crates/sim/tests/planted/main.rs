@@ -88,11 +88,6 @@ const TRUSTED: [&str; 7] = [
 ];
 
 #[test]
-fn a_checkpoint_before_the_data_that_it_describes_is_caught() {
-    check(Bug::CheckpointBeforeData, 500, &TRUSTED);
-}
-
-#[test]
 fn a_proof_of_a_clean_stop_that_is_kept_is_caught() {
     check(Bug::CleanShutdownFileKept, 100, &TRUSTED);
 }
