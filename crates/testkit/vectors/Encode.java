@@ -47,9 +47,13 @@ public class Encode {
 
     /** The requests that a node of today's Ottla serves; each has a response. */
     static final String[] APIS = {
-        "ApiVersions", "CreateTopics", "DeleteRecords", "DeleteTopics", "DescribeCluster", "DescribeConfigs", "DescribeQuorum",
-        "DescribeTopicPartitions", "Fetch", "FindCoordinator", "InitProducerId", "ListOffsets", "Metadata",
-        "OffsetForLeaderEpoch", "Produce",
+        "AlterConfigs", "ApiVersions", "ConsumerGroupDescribe", "ConsumerGroupHeartbeat", "CreatePartitions",
+        "CreateTopics", "DeleteGroups", "DeleteRecords", "DeleteTopics", "DescribeClientQuotas", "DescribeCluster",
+        "DescribeConfigs", "DescribeGroups", "DescribeLogDirs", "DescribeProducers", "DescribeQuorum",
+        "DescribeTopicPartitions", "DescribeUserScramCredentials", "ElectLeaders", "Fetch", "FindCoordinator",
+        "Heartbeat", "IncrementalAlterConfigs", "InitProducerId", "JoinGroup", "LeaveGroup", "ListConfigResources",
+        "ListGroups", "ListOffsets", "ListPartitionReassignments", "Metadata", "OffsetCommit", "OffsetDelete",
+        "OffsetFetch", "OffsetForLeaderEpoch", "Produce", "SyncGroup", "UpdateFeatures",
     };
     static final String[] HEADERS = {"RequestHeader", "ResponseHeader"};
     /** What stands in control records of the metadata log, and at a transaction's end in any log. */
@@ -57,6 +61,15 @@ public class Encode {
         "EndTxnMarker", "KRaftVersionRecord", "LeaderChangeMessage", "SnapshotFooterRecord", "SnapshotHeaderRecord",
         "VotersRecord",
     };
+
+    /** What a group coordinator keeps in its log, and what consumers put into it. */
+    static final String GROUPS = "org.apache.kafka.coordinator.group.generated.";
+    static final String[] GROUP_RECORDS = {
+        "ConsumerGroupCurrentMemberAssignment", "ConsumerGroupMemberMetadata", "ConsumerGroupMetadata",
+        "ConsumerGroupPartitionMetadata", "ConsumerGroupRegularExpression", "ConsumerGroupTargetAssignmentMember",
+        "ConsumerGroupTargetAssignmentMetadata", "GroupMetadata", "OffsetCommit",
+    };
+    static final String[] CONSUMER_PROTOCOL = {"ConsumerProtocolAssignment", "ConsumerProtocolSubscription"};
 
     public static void main(String[] args) throws Exception {
         Path folder = Path.of(args[0]);
@@ -73,6 +86,11 @@ public class Encode {
         }
         for (String header : HEADERS) write(folder, WIRE, header, "Data");
         for (String control : CONTROL) write(folder, WIRE, control, "");
+        for (String record : GROUP_RECORDS) {
+            write(folder, GROUPS, record + "Key", "");
+            write(folder, GROUPS, record + "Value", "");
+        }
+        for (String blob : CONSUMER_PROTOCOL) write(folder, WIRE, blob, "");
         Object[] types = Class.forName(METADATA + "MetadataRecordType").getEnumConstants();
         for (Object type : types) write(folder, METADATA, recordClass(type), "");
         frames(folder, types);

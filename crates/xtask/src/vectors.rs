@@ -24,7 +24,13 @@ SCRIPT prints a class path of Apache Kafka when called with `classpath`; OTTLA_P
 as well.";
 
 /// Versions that the release of the peer script does not know yet.
-const NEWER: [&str; 3] = ["4.4.0", "ApiVersionsRequest@5", "ApiVersionsResponse@5"];
+const NEWER: [&str; 5] = [
+    "4.4.0",
+    "ApiVersionsRequest@5",
+    "ApiVersionsResponse@5",
+    "DeleteGroupsRequest@3",
+    "DeleteGroupsResponse@3",
+];
 
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     let Some((name, rest)) = arguments.split_first() else { return Err(USAGE.into()) };

@@ -177,6 +177,19 @@ impl<'a, T: Element<'a> + fmt::Debug> fmt::Debug for List<'a, T> {
     }
 }
 
+impl<'a> Element<'a> for i8 {
+    const BYTES_MIN: usize = 1;
+
+    fn read(reader: &mut Reader<'a>, _: Layout) -> Result<Self, DecodeError> {
+        reader.i8()
+    }
+
+    fn write(&self, writer: &mut Writer<'_>, _: Layout) -> Result<(), EncodeError> {
+        writer.i8(*self);
+        Ok(())
+    }
+}
+
 impl<'a> Element<'a> for i32 {
     const BYTES_MIN: usize = 4;
 

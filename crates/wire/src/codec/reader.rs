@@ -243,6 +243,17 @@ impl<'a> Reader<'a> {
         if self.i8()? < 0 { Ok(None) } else { T::read(self, layout).map(Some) }
     }
 
+    /// A struct in a tagged field that may be null: the mark before it is a varint there.
+    ///
+    /// # Errors
+    /// If the frame is too short, or the struct cannot be read.
+    pub fn nullable_tagged_struct<T: Element<'a>>(
+        &mut self,
+        layout: Layout,
+    ) -> Result<Option<T>, DecodeError> {
+        if self.uvarint()? == 0 { Ok(None) } else { T::read(self, layout).map(Some) }
+    }
+
     /// The length of bytes, records or a list; `None` is null.
     #[inline]
     pub(crate) fn length_of_bytes(&mut self, layout: Layout) -> Result<Option<usize>, DecodeError> {

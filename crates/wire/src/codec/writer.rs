@@ -176,6 +176,19 @@ impl<'b> Writer<'b> {
         value.map_or(Ok(()), |value| value.write(self, layout))
     }
 
+    /// A struct in a tagged field that may be null: the mark before it is a varint there.
+    ///
+    /// # Errors
+    /// If the struct cannot be written.
+    pub fn nullable_tagged_struct<'a, T: Element<'a>>(
+        &mut self,
+        value: Option<&T>,
+        layout: Layout,
+    ) -> Result<(), EncodeError> {
+        self.uvarint(value.is_some().into());
+        value.map_or(Ok(()), |value| value.write(self, layout))
+    }
+
     /// The length of bytes, records or a list; `None` is null.
     ///
     /// # Errors

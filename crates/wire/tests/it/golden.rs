@@ -48,20 +48,41 @@ macro_rules! codecs {
 #[rustfmt::skip]
 const CODECS: &[Codec] = codecs! {
     messages:
-        ApiVersionsRequest ApiVersionsResponse CreateTopicsRequest CreateTopicsResponse
+        AlterConfigsRequest AlterConfigsResponse ApiVersionsRequest ApiVersionsResponse
+        ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse ConsumerGroupHeartbeatRequest
+        ConsumerGroupHeartbeatResponse CreatePartitionsRequest CreatePartitionsResponse
+        CreateTopicsRequest CreateTopicsResponse DeleteGroupsRequest DeleteGroupsResponse
         DeleteRecordsRequest DeleteRecordsResponse DeleteTopicsRequest DeleteTopicsResponse
-        DescribeClusterRequest DescribeClusterResponse
-        DescribeConfigsRequest DescribeConfigsResponse DescribeQuorumRequest DescribeQuorumResponse
-        DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse FetchRequest FetchResponse
-        FindCoordinatorRequest FindCoordinatorResponse InitProducerIdRequest InitProducerIdResponse
-        ListOffsetsRequest ListOffsetsResponse MetadataRequest MetadataResponse
-        OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse ProduceRequest ProduceResponse
-        RequestHeader ResponseHeader;
+        DescribeClientQuotasRequest DescribeClientQuotasResponse DescribeClusterRequest
+        DescribeClusterResponse DescribeConfigsRequest DescribeConfigsResponse DescribeGroupsRequest
+        DescribeGroupsResponse DescribeLogDirsRequest DescribeLogDirsResponse
+        DescribeProducersRequest DescribeProducersResponse DescribeQuorumRequest
+        DescribeQuorumResponse DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse
+        DescribeUserScramCredentialsRequest DescribeUserScramCredentialsResponse ElectLeadersRequest
+        ElectLeadersResponse FetchRequest FetchResponse FindCoordinatorRequest
+        FindCoordinatorResponse HeartbeatRequest HeartbeatResponse IncrementalAlterConfigsRequest
+        IncrementalAlterConfigsResponse InitProducerIdRequest InitProducerIdResponse
+        JoinGroupRequest JoinGroupResponse LeaveGroupRequest LeaveGroupResponse
+        ListConfigResourcesRequest ListConfigResourcesResponse ListGroupsRequest ListGroupsResponse
+        ListOffsetsRequest ListOffsetsResponse ListPartitionReassignmentsRequest
+        ListPartitionReassignmentsResponse MetadataRequest MetadataResponse OffsetCommitRequest
+        OffsetCommitResponse OffsetDeleteRequest OffsetDeleteResponse OffsetFetchRequest
+        OffsetFetchResponse OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse ProduceRequest
+        ProduceResponse RequestHeader ResponseHeader SyncGroupRequest SyncGroupResponse
+        UpdateFeaturesRequest UpdateFeaturesResponse;
     records:
         AbortTransactionRecord AccessControlEntryRecord BeginTransactionRecord
         BrokerRegistrationChangeRecord ClearElrRecord ClientQuotaRecord ConfigRecord
-        DelegationTokenRecord EndTransactionRecord EndTxnMarker FeatureLevelRecord
-        FenceBrokerRecord KRaftVersionRecord LeaderChangeMessage NoOpRecord PartitionChangeRecord
+        ConsumerGroupCurrentMemberAssignmentKey ConsumerGroupCurrentMemberAssignmentValue
+        ConsumerGroupMemberMetadataKey ConsumerGroupMemberMetadataValue ConsumerGroupMetadataKey
+        ConsumerGroupMetadataValue ConsumerGroupPartitionMetadataKey
+        ConsumerGroupPartitionMetadataValue ConsumerGroupRegularExpressionKey
+        ConsumerGroupRegularExpressionValue ConsumerGroupTargetAssignmentMemberKey
+        ConsumerGroupTargetAssignmentMemberValue ConsumerGroupTargetAssignmentMetadataKey
+        ConsumerGroupTargetAssignmentMetadataValue ConsumerProtocolAssignment
+        ConsumerProtocolSubscription DelegationTokenRecord EndTransactionRecord EndTxnMarker
+        FeatureLevelRecord FenceBrokerRecord GroupMetadataKey GroupMetadataValue KRaftVersionRecord
+        LeaderChangeMessage NoOpRecord OffsetCommitKey OffsetCommitValue PartitionChangeRecord
         PartitionRecord ProducerIdsRecord RegisterBrokerRecord RegisterControllerRecord
         RemoveAccessControlEntryRecord RemoveDelegationTokenRecord RemoveTopicRecord
         RemoveUserScramCredentialRecord SnapshotFooterRecord SnapshotHeaderRecord TopicRecord

@@ -1,6 +1,6 @@
 //! Random values of every message, for the tests of the wire crate.
 
-use super::rust::{default_value, presence, snake};
+use super::rust::{borrows, default_value, presence, snake};
 use super::schema::{Kind, Message, Struct};
 use std::fmt::Write as _;
 
@@ -35,7 +35,7 @@ pub(crate) fn arbitrary(messages: &[Message]) -> String {
 fn path(message: &Message, at: usize) -> String {
     let top = &message.structs[0].name;
     let folder = folder(message);
-    let lifetime = if message.flexible.is_some() { "<'static>" } else { "" };
+    let lifetime = if borrows(message, &message.structs[at]) { "<'static>" } else { "" };
     format!("{folder}::{}::{}{lifetime}", snake(top), message.structs[at].name)
 }
 

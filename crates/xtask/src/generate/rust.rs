@@ -75,31 +75,30 @@ fn mentions(kind: &FieldKind, wanted: &FieldKind) -> bool {
     }
 }
 
+/// Whether anything in a struct borrows from the frame; where there are tags, unknown ones do.
+pub(super) fn borrows(message: &Message, item: &Struct) -> bool {
+    message.flexible.is_some()
+        || item.fields.iter().any(|field| match &field.kind {
+            FieldKind::Struct(name) => borrows(message, find(message, name)),
+            FieldKind::List(_) | FieldKind::String | FieldKind::Bytes | FieldKind::Records => true,
+            _ => false,
+        })
+}
+
+fn find<'m>(message: &'m Message, name: &str) -> &'m Struct {
+    let found = message.structs.iter().find(|item| item.name == name);
+    found.unwrap_or_else(|| panic!("no struct {name} in {}", message.structs[0].name))
+}
+
 struct Emitter<'m> {
     message: &'m Message,
     item: &'m Struct,
 }
 
 impl Emitter<'_> {
-    fn borrows(&self, item: &Struct) -> bool {
-        self.message.flexible.is_some()
-            || item.fields.iter().any(|field| match &field.kind {
-                FieldKind::Struct(name) => self.borrows(self.find(name)),
-                FieldKind::List(_) | FieldKind::String | FieldKind::Bytes | FieldKind::Records => {
-                    true
-                }
-                _ => false,
-            })
-    }
-
-    fn find(&self, name: &str) -> &Struct {
-        let found = self.message.structs.iter().find(|item| item.name == name);
-        found.unwrap_or_else(|| panic!("no struct {name} in {}", self.message.structs[0].name))
-    }
-
     /// `FetchTopic<'a>`, or without a lifetime when nothing in it can borrow.
     fn path(&self, item: &Struct) -> String {
-        let lifetime = if self.borrows(item) { "<'a>" } else { "" };
+        let lifetime = if borrows(self.message, item) { "<'a>" } else { "" };
         format!("{}{lifetime}", item.name)
     }
 
@@ -116,7 +115,7 @@ impl Emitter<'_> {
             FieldKind::Uuid => "Uuid".into(),
             FieldKind::String => "Cow<'a, str>".into(),
             FieldKind::Bytes | FieldKind::Records => "Cow<'a, [u8]>".into(),
-            FieldKind::Struct(name) => self.path(self.find(name)),
+            FieldKind::Struct(name) => self.path(find(self.message, name)),
             FieldKind::List(inner) => format!("List<'a, {}>", self.kind(inner)),
         }
     }
@@ -203,14 +202,15 @@ impl Emitter<'_> {
     }
 
     fn generic(&self) -> &'static str {
-        if self.borrows(self.item) { "<'a>" } else { "" }
+        if borrows(self.message, self.item) { "<'a>" } else { "" }
     }
 
     /// Constants and entry points of the message itself.
     fn top(&self, out: &mut String) {
         let path = self.path(self.item);
         let Versions { low, high } = self.message.versions;
-        let (generic, life) = if self.borrows(self.item) { ("<'a>", "'a") } else { ("", "'_") };
+        let (generic, life) =
+            if borrows(self.message, self.item) { ("<'a>", "'a") } else { ("", "'_") };
         let _ = writeln!(out, "impl{generic} {path} {{");
         match &self.message.kind {
             Kind::Request(api) | Kind::Response(api) => {
@@ -317,7 +317,9 @@ impl Emitter<'_> {
             FieldKind::Uuid => 16,
             FieldKind::String if !compact => 2,
             FieldKind::Bytes | FieldKind::Records | FieldKind::List(_) if !compact => 4,
-            FieldKind::Struct(name) if field.nullable.is_none() => self.bytes_min(self.find(name)),
+            FieldKind::Struct(name) if field.nullable.is_none() => {
+                self.bytes_min(find(self.message, name))
+            }
             // One byte: a compact length, or the mark of a null.
             _ => 1,
         }
@@ -419,27 +421,28 @@ impl Emitter<'_> {
     }
 
     fn write(&self, out: &mut String) {
-        let layout = if self.uses_layout() { "layout: Layout" } else { "_: Layout" };
         let writer = if self.item.fields.is_empty() && self.message.flexible.is_none() {
             "_"
         } else {
             "writer"
         };
-        let _ = writeln!(
-            out,
-            "fn write(&self, {writer}: &mut Writer<'_>, {layout}) -> Result<(), EncodeError> {{"
-        );
+        let mut body = String::new();
         for field in self.item.fields.iter().filter(|field| field.tag.is_none()) {
             let value = write_value(&self.item.name, field);
             let _ = match presence(self.item, field) {
-                None => writeln!(out, "{value}"),
+                None => writeln!(body, "{value}"),
                 Some(when) => {
-                    writeln!(out, "if {when} {{ {value} }} {}", self.refusal(field))
+                    writeln!(body, "if {when} {{ {value} }} {}", self.refusal(field))
                 }
             };
         }
-        self.write_tags(out);
-        out.push_str("Ok(())\n}\n");
+        self.write_tags(&mut body);
+        let layout = if body.contains("layout") { "layout: Layout" } else { "_: Layout" };
+        let _ = writeln!(
+            out,
+            "fn write(&self, {writer}: &mut Writer<'_>, {layout}) -> Result<(), EncodeError> {{\n\
+             {body}Ok(())\n}}"
+        );
     }
 
     /// What happens to a value that its version cannot say.
@@ -530,6 +533,7 @@ fn read_value(field: &Field, reader: &str) -> String {
         FieldKind::String => format!("{reader}.nullable_string({layout})?"),
         FieldKind::Bytes | FieldKind::Records => format!("{reader}.nullable_bytes({layout})?"),
         FieldKind::List(_) => format!("List::read_nullable({reader}, {layout})?"),
+        _ if field.tag.is_some() => format!("{reader}.nullable_tagged_struct({layout})?"),
         _ => format!("{reader}.nullable_struct({layout})?"),
     };
     if first > field.versions.low {
@@ -565,6 +569,9 @@ fn write_value(owner: &str, field: &Field) -> String {
         FieldKind::List(_) => {
             format!("List::write_nullable(self.{name}.as_ref(), writer, {layout})?;")
         }
+        _ if field.tag.is_some() => {
+            format!("writer.nullable_tagged_struct(self.{name}.as_ref(), {layout})?;")
+        }
         _ => format!("writer.nullable_struct(self.{name}.as_ref(), {layout})?;"),
     };
     if first <= field.versions.low {
@@ -576,7 +583,7 @@ fn write_value(owner: &str, field: &Field) -> String {
 
 /// A statement that gives up on the field of the struct `owner`.
 fn refuse(error: &str, owner: &str, field: &Field) -> String {
-    let field = format!("{owner}.{}", field.name);
+    let field = format!("{owner}.{}", field.name.trim_start_matches("r#"));
     format!("return Err(EncodeError::{error} {{ field: {field:?}, version: layout.version }});")
 }
 

@@ -245,6 +245,14 @@ impl Parser {
     }
 }
 
+/// A field's name as Rust takes it: words of its own are escaped.
+fn rust_word(name: &str) -> String {
+    match name {
+        "match" | "type" => format!("r#{name}"),
+        name => name.to_owned(),
+    }
+}
+
 fn field(
     name: &str,
     doc: Option<String>,
@@ -259,7 +267,7 @@ fn field(
         None => (spelled, false),
     };
     let mut field = Field {
-        name: name.to_owned(),
+        name: rust_word(name),
         kind: FieldKind::parse(kind),
         doc,
         versions: within,

@@ -7,6 +7,73 @@ use ottla_types::Uuid;
 use ottla_wire::{messages, records};
 use std::borrow::Cow;
 
+impl Arbitrary for messages::alter_configs_request::AlterConfigsRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            resources: random.draw(version),
+            validate_only: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::alter_configs_request::AlterConfigsResource<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            resource_type: random.draw(version),
+            resource_name: random.draw(version),
+            configs: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::alter_configs_request::AlterableConfig<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            value: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::alter_configs_request::AlterConfigsRequest<'static>,
+    "AlterConfigsRequest",
+    Some(ottla_wire::ApiKey::AlterConfigs),
+    Some(2)
+);
+
+impl Arbitrary for messages::alter_configs_response::AlterConfigsResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            responses: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::alter_configs_response::AlterConfigsResourceResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            resource_type: random.draw(version),
+            resource_name: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::alter_configs_response::AlterConfigsResponse<'static>,
+    "AlterConfigsResponse",
+    Some(ottla_wire::ApiKey::AlterConfigs),
+    Some(2)
+);
+
 impl Arbitrary for messages::api_versions_request::ApiVersionsRequest<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
@@ -95,6 +162,243 @@ subject!(
     "ApiVersionsResponse",
     Some(ottla_wire::ApiKey::ApiVersions),
     Some(3)
+);
+
+impl Arbitrary
+    for messages::consumer_group_describe_request::ConsumerGroupDescribeRequest<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_ids: random.draw(version),
+            include_authorized_operations: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::consumer_group_describe_request::ConsumerGroupDescribeRequest<'static>,
+    "ConsumerGroupDescribeRequest",
+    Some(ottla_wire::ApiKey::ConsumerGroupDescribe),
+    Some(0)
+);
+
+impl Arbitrary
+    for messages::consumer_group_describe_response::ConsumerGroupDescribeResponse<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            groups: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::consumer_group_describe_response::DescribedGroup<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            group_id: random.draw(version),
+            group_state: random.draw(version),
+            group_epoch: random.draw(version),
+            assignment_epoch: random.draw(version),
+            assignor_name: random.draw(version),
+            members: random.draw(version),
+            authorized_operations: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::consumer_group_describe_response::Member<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            member_id: random.draw(version),
+            instance_id: random.draw(version),
+            rack_id: random.draw(version),
+            member_epoch: random.draw(version),
+            client_id: random.draw(version),
+            client_host: random.draw(version),
+            subscribed_topic_names: random.draw(version),
+            subscribed_topic_regex: random.draw(version),
+            assignment: random.draw(version),
+            target_assignment: random.draw(version),
+            member_type: if version >= 1 { random.draw(version) } else { -1 },
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::consumer_group_describe_response::Assignment<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic_partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::consumer_group_describe_response::TopicPartitions<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic_id: random.draw(version),
+            topic_name: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::consumer_group_describe_response::ConsumerGroupDescribeResponse<'static>,
+    "ConsumerGroupDescribeResponse",
+    Some(ottla_wire::ApiKey::ConsumerGroupDescribe),
+    Some(0)
+);
+
+impl Arbitrary
+    for messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_id: random.draw(version),
+            member_id: random.draw(version),
+            member_epoch: random.draw(version),
+            instance_id: random.draw(version),
+            rack_id: random.draw(version),
+            rebalance_timeout_ms: random.draw(version),
+            subscribed_topic_names: random.draw(version),
+            subscribed_topic_regex: if version >= 1 { random.draw(version) } else { None },
+            server_assignor: random.draw(version),
+            topic_partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::consumer_group_heartbeat_request::TopicPartitions<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic_id: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest<'static>,
+    "ConsumerGroupHeartbeatRequest",
+    Some(ottla_wire::ApiKey::ConsumerGroupHeartbeat),
+    Some(0)
+);
+
+impl Arbitrary
+    for messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            member_id: random.draw(version),
+            member_epoch: random.draw(version),
+            heartbeat_interval_ms: random.draw(version),
+            assignment: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::consumer_group_heartbeat_response::Assignment<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic_partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::consumer_group_heartbeat_response::TopicPartitions<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic_id: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse<'static>,
+    "ConsumerGroupHeartbeatResponse",
+    Some(ottla_wire::ApiKey::ConsumerGroupHeartbeat),
+    Some(0)
+);
+
+impl Arbitrary for messages::create_partitions_request::CreatePartitionsRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topics: random.draw(version),
+            timeout_ms: random.draw(version),
+            validate_only: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::create_partitions_request::CreatePartitionsTopic<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            count: random.draw(version),
+            assignments: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::create_partitions_request::CreatePartitionsAssignment<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { broker_ids: random.draw(version), unknown_tags: random.unknown_tags(version >= 2) }
+    }
+}
+
+subject!(
+    messages::create_partitions_request::CreatePartitionsRequest<'static>,
+    "CreatePartitionsRequest",
+    Some(ottla_wire::ApiKey::CreatePartitions),
+    Some(2)
+);
+
+impl Arbitrary for messages::create_partitions_response::CreatePartitionsResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            results: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::create_partitions_response::CreatePartitionsTopicResult<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::create_partitions_response::CreatePartitionsResponse<'static>,
+    "CreatePartitionsResponse",
+    Some(ottla_wire::ApiKey::CreatePartitions),
+    Some(2)
 );
 
 impl Arbitrary for messages::create_topics_request::CreateTopicsRequest<'static> {
@@ -196,6 +500,47 @@ subject!(
     "CreateTopicsResponse",
     Some(ottla_wire::ApiKey::CreateTopics),
     Some(5)
+);
+
+impl Arbitrary for messages::delete_groups_request::DeleteGroupsRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { groups_names: random.draw(version), unknown_tags: random.unknown_tags(version >= 2) }
+    }
+}
+
+subject!(
+    messages::delete_groups_request::DeleteGroupsRequest<'static>,
+    "DeleteGroupsRequest",
+    Some(ottla_wire::ApiKey::DeleteGroups),
+    Some(2)
+);
+
+impl Arbitrary for messages::delete_groups_response::DeleteGroupsResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            results: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::delete_groups_response::DeletableGroupResult<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_id: random.draw(version),
+            error_code: random.draw(version),
+            error_message: if version >= 3 { random.draw(version) } else { None },
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::delete_groups_response::DeleteGroupsResponse<'static>,
+    "DeleteGroupsResponse",
+    Some(ottla_wire::ApiKey::DeleteGroups),
+    Some(2)
 );
 
 impl Arbitrary for messages::delete_records_request::DeleteRecordsRequest<'static> {
@@ -332,6 +677,85 @@ subject!(
     "DeleteTopicsResponse",
     Some(ottla_wire::ApiKey::DeleteTopics),
     Some(4)
+);
+
+impl Arbitrary for messages::describe_client_quotas_request::DescribeClientQuotasRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            components: random.draw(version),
+            strict: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 1),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_client_quotas_request::ComponentData<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            entity_type: random.draw(version),
+            match_type: random.draw(version),
+            r#match: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 1),
+        }
+    }
+}
+
+subject!(
+    messages::describe_client_quotas_request::DescribeClientQuotasRequest<'static>,
+    "DescribeClientQuotasRequest",
+    Some(ottla_wire::ApiKey::DescribeClientQuotas),
+    Some(1)
+);
+
+impl Arbitrary
+    for messages::describe_client_quotas_response::DescribeClientQuotasResponse<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            entries: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 1),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_client_quotas_response::EntryData<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            entity: random.draw(version),
+            values: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 1),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_client_quotas_response::EntityData<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            entity_type: random.draw(version),
+            entity_name: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 1),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_client_quotas_response::ValueData<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            key: random.draw(version),
+            value: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 1),
+        }
+    }
+}
+
+subject!(
+    messages::describe_client_quotas_response::DescribeClientQuotasResponse<'static>,
+    "DescribeClientQuotasResponse",
+    Some(ottla_wire::ApiKey::DescribeClientQuotas),
+    Some(1)
 );
 
 impl Arbitrary for messages::describe_cluster_request::DescribeClusterRequest<'static> {
@@ -476,6 +900,223 @@ subject!(
     "DescribeConfigsResponse",
     Some(ottla_wire::ApiKey::DescribeConfigs),
     Some(4)
+);
+
+impl Arbitrary for messages::describe_groups_request::DescribeGroupsRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            groups: random.draw(version),
+            include_authorized_operations: if version >= 3 { random.draw(version) } else { false },
+            unknown_tags: random.unknown_tags(version >= 5),
+        }
+    }
+}
+
+subject!(
+    messages::describe_groups_request::DescribeGroupsRequest<'static>,
+    "DescribeGroupsRequest",
+    Some(ottla_wire::ApiKey::DescribeGroups),
+    Some(5)
+);
+
+impl Arbitrary for messages::describe_groups_response::DescribeGroupsResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: if version >= 1 { random.draw(version) } else { 0 },
+            groups: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 5),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_groups_response::DescribedGroup<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            error_code: random.draw(version),
+            error_message: if version >= 6 { random.draw(version) } else { None },
+            group_id: random.draw(version),
+            group_state: random.draw(version),
+            protocol_type: random.draw(version),
+            protocol_data: random.draw(version),
+            members: random.draw(version),
+            authorized_operations: if version >= 3 { random.draw(version) } else { i32::MIN },
+            unknown_tags: random.unknown_tags(version >= 5),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_groups_response::DescribedGroupMember<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            member_id: random.draw(version),
+            group_instance_id: if version >= 4 { random.draw(version) } else { None },
+            client_id: random.draw(version),
+            client_host: random.draw(version),
+            member_metadata: random.draw(version),
+            member_assignment: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 5),
+        }
+    }
+}
+
+subject!(
+    messages::describe_groups_response::DescribeGroupsResponse<'static>,
+    "DescribeGroupsResponse",
+    Some(ottla_wire::ApiKey::DescribeGroups),
+    Some(5)
+);
+
+impl Arbitrary for messages::describe_log_dirs_request::DescribeLogDirsRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { topics: random.draw(version), unknown_tags: random.unknown_tags(version >= 2) }
+    }
+}
+
+impl Arbitrary for messages::describe_log_dirs_request::DescribableLogDirTopic<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::describe_log_dirs_request::DescribeLogDirsRequest<'static>,
+    "DescribeLogDirsRequest",
+    Some(ottla_wire::ApiKey::DescribeLogDirs),
+    Some(2)
+);
+
+impl Arbitrary for messages::describe_log_dirs_response::DescribeLogDirsResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            error_code: if version >= 3 { random.draw(version) } else { 0 },
+            results: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_log_dirs_response::DescribeLogDirsResult<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            error_code: random.draw(version),
+            log_dir: random.draw(version),
+            topics: random.draw(version),
+            total_bytes: if version >= 4 { random.draw(version) } else { -1 },
+            usable_bytes: if version >= 4 { random.draw(version) } else { -1 },
+            is_cordoned: if version >= 5 { random.draw(version) } else { false },
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_log_dirs_response::DescribeLogDirsTopic<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_log_dirs_response::DescribeLogDirsPartition<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition_index: random.draw(version),
+            partition_size: random.draw(version),
+            offset_lag: random.draw(version),
+            is_future_key: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::describe_log_dirs_response::DescribeLogDirsResponse<'static>,
+    "DescribeLogDirsResponse",
+    Some(ottla_wire::ApiKey::DescribeLogDirs),
+    Some(2)
+);
+
+impl Arbitrary for messages::describe_producers_request::DescribeProducersRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { topics: random.draw(version), unknown_tags: random.unknown_tags(version >= 0) }
+    }
+}
+
+impl Arbitrary for messages::describe_producers_request::TopicRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            partition_indexes: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::describe_producers_request::DescribeProducersRequest<'static>,
+    "DescribeProducersRequest",
+    Some(ottla_wire::ApiKey::DescribeProducers),
+    Some(0)
+);
+
+impl Arbitrary for messages::describe_producers_response::DescribeProducersResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            topics: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_producers_response::TopicResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_producers_response::PartitionResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition_index: random.draw(version),
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            active_producers: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_producers_response::ProducerState<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            producer_id: random.draw(version),
+            producer_epoch: random.draw(version),
+            last_sequence: random.draw(version),
+            last_timestamp: random.draw(version),
+            coordinator_epoch: random.draw(version),
+            current_txn_start_offset: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::describe_producers_response::DescribeProducersResponse<'static>,
+    "DescribeProducersResponse",
+    Some(ottla_wire::ApiKey::DescribeProducers),
+    Some(0)
 );
 
 impl Arbitrary for messages::describe_quorum_request::DescribeQuorumRequest<'static> {
@@ -698,6 +1339,147 @@ subject!(
     "DescribeTopicPartitionsResponse",
     Some(ottla_wire::ApiKey::DescribeTopicPartitions),
     Some(0)
+);
+
+impl Arbitrary
+    for messages::describe_user_scram_credentials_request::DescribeUserScramCredentialsRequest<
+        'static,
+    >
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { users: random.draw(version), unknown_tags: random.unknown_tags(version >= 0) }
+    }
+}
+
+impl Arbitrary for messages::describe_user_scram_credentials_request::UserName<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { name: random.draw(version), unknown_tags: random.unknown_tags(version >= 0) }
+    }
+}
+
+subject!(
+    messages::describe_user_scram_credentials_request::DescribeUserScramCredentialsRequest<'static>,
+    "DescribeUserScramCredentialsRequest",
+    Some(ottla_wire::ApiKey::DescribeUserScramCredentials),
+    Some(0)
+);
+
+impl Arbitrary
+    for messages::describe_user_scram_credentials_response::DescribeUserScramCredentialsResponse<
+        'static,
+    >
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            results: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary
+    for messages::describe_user_scram_credentials_response::DescribeUserScramCredentialsResult<
+        'static,
+    >
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            user: random.draw(version),
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            credential_infos: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_user_scram_credentials_response::CredentialInfo<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            mechanism: random.draw(version),
+            iterations: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::describe_user_scram_credentials_response::DescribeUserScramCredentialsResponse<
+        'static,
+    >,
+    "DescribeUserScramCredentialsResponse",
+    Some(ottla_wire::ApiKey::DescribeUserScramCredentials),
+    Some(0)
+);
+
+impl Arbitrary for messages::elect_leaders_request::ElectLeadersRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            election_type: if version >= 1 { random.draw(version) } else { 0 },
+            topic_partitions: random.draw(version),
+            timeout_ms: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::elect_leaders_request::TopicPartitions<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::elect_leaders_request::ElectLeadersRequest<'static>,
+    "ElectLeadersRequest",
+    Some(ottla_wire::ApiKey::ElectLeaders),
+    Some(2)
+);
+
+impl Arbitrary for messages::elect_leaders_response::ElectLeadersResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            error_code: if version >= 1 { random.draw(version) } else { 0 },
+            replica_election_results: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::elect_leaders_response::ReplicaElectionResult<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic: random.draw(version),
+            partition_result: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::elect_leaders_response::PartitionResult<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition_id: random.draw(version),
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::elect_leaders_response::ElectLeadersResponse<'static>,
+    "ElectLeadersResponse",
+    Some(ottla_wire::ApiKey::ElectLeaders),
+    Some(2)
 );
 
 impl Arbitrary for messages::fetch_request::FetchRequest<'static> {
@@ -967,6 +1749,116 @@ subject!(
     Some(3)
 );
 
+impl Arbitrary for messages::heartbeat_request::HeartbeatRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_id: random.draw(version),
+            generation_id: random.draw(version),
+            member_id: random.draw(version),
+            group_instance_id: if version >= 3 { random.draw(version) } else { None },
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+subject!(
+    messages::heartbeat_request::HeartbeatRequest<'static>,
+    "HeartbeatRequest",
+    Some(ottla_wire::ApiKey::Heartbeat),
+    Some(4)
+);
+
+impl Arbitrary for messages::heartbeat_response::HeartbeatResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: if version >= 1 { random.draw(version) } else { 0 },
+            error_code: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+subject!(
+    messages::heartbeat_response::HeartbeatResponse<'static>,
+    "HeartbeatResponse",
+    Some(ottla_wire::ApiKey::Heartbeat),
+    Some(4)
+);
+
+impl Arbitrary
+    for messages::incremental_alter_configs_request::IncrementalAlterConfigsRequest<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            resources: random.draw(version),
+            validate_only: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 1),
+        }
+    }
+}
+
+impl Arbitrary for messages::incremental_alter_configs_request::AlterConfigsResource<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            resource_type: random.draw(version),
+            resource_name: random.draw(version),
+            configs: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 1),
+        }
+    }
+}
+
+impl Arbitrary for messages::incremental_alter_configs_request::AlterableConfig<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            config_operation: random.draw(version),
+            value: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 1),
+        }
+    }
+}
+
+subject!(
+    messages::incremental_alter_configs_request::IncrementalAlterConfigsRequest<'static>,
+    "IncrementalAlterConfigsRequest",
+    Some(ottla_wire::ApiKey::IncrementalAlterConfigs),
+    Some(1)
+);
+
+impl Arbitrary
+    for messages::incremental_alter_configs_response::IncrementalAlterConfigsResponse<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            responses: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 1),
+        }
+    }
+}
+
+impl Arbitrary
+    for messages::incremental_alter_configs_response::AlterConfigsResourceResponse<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            resource_type: random.draw(version),
+            resource_name: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 1),
+        }
+    }
+}
+
+subject!(
+    messages::incremental_alter_configs_response::IncrementalAlterConfigsResponse<'static>,
+    "IncrementalAlterConfigsResponse",
+    Some(ottla_wire::ApiKey::IncrementalAlterConfigs),
+    Some(1)
+);
+
 impl Arbitrary for messages::init_producer_id_request::InitProducerIdRequest<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
@@ -1007,6 +1899,239 @@ subject!(
     "InitProducerIdResponse",
     Some(ottla_wire::ApiKey::InitProducerId),
     Some(2)
+);
+
+impl Arbitrary for messages::join_group_request::JoinGroupRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_id: random.draw(version),
+            session_timeout_ms: random.draw(version),
+            rebalance_timeout_ms: if version >= 1 { random.draw(version) } else { -1 },
+            member_id: random.draw(version),
+            group_instance_id: if version >= 5 { random.draw(version) } else { None },
+            protocol_type: random.draw(version),
+            protocols: random.draw(version),
+            reason: if version >= 8 { random.draw(version) } else { None },
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+impl Arbitrary for messages::join_group_request::JoinGroupRequestProtocol<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            metadata: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+subject!(
+    messages::join_group_request::JoinGroupRequest<'static>,
+    "JoinGroupRequest",
+    Some(ottla_wire::ApiKey::JoinGroup),
+    Some(6)
+);
+
+impl Arbitrary for messages::join_group_response::JoinGroupResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: if version >= 2 { random.draw(version) } else { 0 },
+            error_code: random.draw(version),
+            generation_id: random.draw(version),
+            protocol_type: if version >= 7 { random.draw(version) } else { None },
+            protocol_name: if version >= 7 {
+                random.draw(version)
+            } else {
+                Some(random.draw(version))
+            },
+            leader: random.draw(version),
+            skip_assignment: if version >= 9 { random.draw(version) } else { false },
+            member_id: random.draw(version),
+            members: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+impl Arbitrary for messages::join_group_response::JoinGroupResponseMember<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            member_id: random.draw(version),
+            group_instance_id: if version >= 5 { random.draw(version) } else { None },
+            metadata: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+subject!(
+    messages::join_group_response::JoinGroupResponse<'static>,
+    "JoinGroupResponse",
+    Some(ottla_wire::ApiKey::JoinGroup),
+    Some(6)
+);
+
+impl Arbitrary for messages::leave_group_request::LeaveGroupRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_id: random.draw(version),
+            member_id: if version <= 2 { random.draw(version) } else { Cow::Borrowed("") },
+            members: if version >= 3 { random.draw(version) } else { ottla_wire::List::default() },
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+impl Arbitrary for messages::leave_group_request::MemberIdentity<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            member_id: random.draw(version),
+            group_instance_id: random.draw(version),
+            reason: if version >= 5 { random.draw(version) } else { None },
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+subject!(
+    messages::leave_group_request::LeaveGroupRequest<'static>,
+    "LeaveGroupRequest",
+    Some(ottla_wire::ApiKey::LeaveGroup),
+    Some(4)
+);
+
+impl Arbitrary for messages::leave_group_response::LeaveGroupResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: if version >= 1 { random.draw(version) } else { 0 },
+            error_code: random.draw(version),
+            members: if version >= 3 { random.draw(version) } else { ottla_wire::List::default() },
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+impl Arbitrary for messages::leave_group_response::MemberResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            member_id: random.draw(version),
+            group_instance_id: random.draw(version),
+            error_code: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+subject!(
+    messages::leave_group_response::LeaveGroupResponse<'static>,
+    "LeaveGroupResponse",
+    Some(ottla_wire::ApiKey::LeaveGroup),
+    Some(4)
+);
+
+impl Arbitrary for messages::list_config_resources_request::ListConfigResourcesRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            resource_types: if version >= 1 {
+                random.draw(version)
+            } else {
+                ottla_wire::List::default()
+            },
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::list_config_resources_request::ListConfigResourcesRequest<'static>,
+    "ListConfigResourcesRequest",
+    Some(ottla_wire::ApiKey::ListConfigResources),
+    Some(0)
+);
+
+impl Arbitrary for messages::list_config_resources_response::ListConfigResourcesResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            error_code: random.draw(version),
+            config_resources: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::list_config_resources_response::ConfigResource<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            resource_name: random.draw(version),
+            resource_type: if version >= 1 { random.draw(version) } else { 16 },
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::list_config_resources_response::ListConfigResourcesResponse<'static>,
+    "ListConfigResourcesResponse",
+    Some(ottla_wire::ApiKey::ListConfigResources),
+    Some(0)
+);
+
+impl Arbitrary for messages::list_groups_request::ListGroupsRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            states_filter: if version >= 4 {
+                random.draw(version)
+            } else {
+                ottla_wire::List::default()
+            },
+            types_filter: if version >= 5 {
+                random.draw(version)
+            } else {
+                ottla_wire::List::default()
+            },
+            unknown_tags: random.unknown_tags(version >= 3),
+        }
+    }
+}
+
+subject!(
+    messages::list_groups_request::ListGroupsRequest<'static>,
+    "ListGroupsRequest",
+    Some(ottla_wire::ApiKey::ListGroups),
+    Some(3)
+);
+
+impl Arbitrary for messages::list_groups_response::ListGroupsResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: if version >= 1 { random.draw(version) } else { 0 },
+            error_code: random.draw(version),
+            groups: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 3),
+        }
+    }
+}
+
+impl Arbitrary for messages::list_groups_response::ListedGroup<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_id: random.draw(version),
+            protocol_type: random.draw(version),
+            group_state: if version >= 4 { random.draw(version) } else { Cow::Borrowed("") },
+            group_type: if version >= 5 { random.draw(version) } else { Cow::Borrowed("") },
+            unknown_tags: random.unknown_tags(version >= 3),
+        }
+    }
+}
+
+subject!(
+    messages::list_groups_response::ListGroupsResponse<'static>,
+    "ListGroupsResponse",
+    Some(ottla_wire::ApiKey::ListGroups),
+    Some(3)
 );
 
 impl Arbitrary for messages::list_offsets_request::ListOffsetsRequest<'static> {
@@ -1087,6 +2212,84 @@ subject!(
     "ListOffsetsResponse",
     Some(ottla_wire::ApiKey::ListOffsets),
     Some(6)
+);
+
+impl Arbitrary
+    for messages::list_partition_reassignments_request::ListPartitionReassignmentsRequest<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            timeout_ms: random.draw(version),
+            topics: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary
+    for messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            partition_indexes: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::list_partition_reassignments_request::ListPartitionReassignmentsRequest<'static>,
+    "ListPartitionReassignmentsRequest",
+    Some(ottla_wire::ApiKey::ListPartitionReassignments),
+    Some(0)
+);
+
+impl Arbitrary
+    for messages::list_partition_reassignments_response::ListPartitionReassignmentsResponse<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            topics: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary
+    for messages::list_partition_reassignments_response::OngoingTopicReassignment<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary
+    for messages::list_partition_reassignments_response::OngoingPartitionReassignment<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition_index: random.draw(version),
+            replicas: random.draw(version),
+            adding_replicas: random.draw(version),
+            removing_replicas: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::list_partition_reassignments_response::ListPartitionReassignmentsResponse<'static>,
+    "ListPartitionReassignmentsResponse",
+    Some(ottla_wire::ApiKey::ListPartitionReassignments),
+    Some(0)
 );
 
 impl Arbitrary for messages::metadata_request::MetadataRequest<'static> {
@@ -1195,6 +2398,275 @@ subject!(
     "MetadataResponse",
     Some(ottla_wire::ApiKey::Metadata),
     Some(9)
+);
+
+impl Arbitrary for messages::offset_commit_request::OffsetCommitRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_id: random.draw(version),
+            generation_id_or_member_epoch: random.draw(version),
+            member_id: random.draw(version),
+            group_instance_id: if version >= 7 { random.draw(version) } else { None },
+            retention_time_ms: if version <= 4 { random.draw(version) } else { -1 },
+            topics: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 8),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_commit_request::OffsetCommitRequestTopic<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: if version <= 9 { random.draw(version) } else { Cow::Borrowed("") },
+            topic_id: if version >= 10 { random.draw(version) } else { Uuid::ZERO },
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 8),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_commit_request::OffsetCommitRequestPartition<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition_index: random.draw(version),
+            committed_offset: random.draw(version),
+            committed_leader_epoch: if version >= 6 { random.draw(version) } else { -1 },
+            committed_metadata: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 8),
+        }
+    }
+}
+
+subject!(
+    messages::offset_commit_request::OffsetCommitRequest<'static>,
+    "OffsetCommitRequest",
+    Some(ottla_wire::ApiKey::OffsetCommit),
+    Some(8)
+);
+
+impl Arbitrary for messages::offset_commit_response::OffsetCommitResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: if version >= 3 { random.draw(version) } else { 0 },
+            topics: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 8),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_commit_response::OffsetCommitResponseTopic<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: if version <= 9 { random.draw(version) } else { Cow::Borrowed("") },
+            topic_id: if version >= 10 { random.draw(version) } else { Uuid::ZERO },
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 8),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_commit_response::OffsetCommitResponsePartition<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition_index: random.draw(version),
+            error_code: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 8),
+        }
+    }
+}
+
+subject!(
+    messages::offset_commit_response::OffsetCommitResponse<'static>,
+    "OffsetCommitResponse",
+    Some(ottla_wire::ApiKey::OffsetCommit),
+    Some(8)
+);
+
+impl Arbitrary for messages::offset_delete_request::OffsetDeleteRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { group_id: random.draw(version), topics: random.draw(version) }
+    }
+}
+
+impl Arbitrary for messages::offset_delete_request::OffsetDeleteRequestTopic<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { name: random.draw(version), partitions: random.draw(version) }
+    }
+}
+
+impl Arbitrary for messages::offset_delete_request::OffsetDeleteRequestPartition {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { partition_index: random.draw(version) }
+    }
+}
+
+subject!(
+    messages::offset_delete_request::OffsetDeleteRequest<'static>,
+    "OffsetDeleteRequest",
+    Some(ottla_wire::ApiKey::OffsetDelete),
+    None
+);
+
+impl Arbitrary for messages::offset_delete_response::OffsetDeleteResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            error_code: random.draw(version),
+            throttle_time_ms: random.draw(version),
+            topics: random.draw(version),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_delete_response::OffsetDeleteResponseTopic<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { name: random.draw(version), partitions: random.draw(version) }
+    }
+}
+
+impl Arbitrary for messages::offset_delete_response::OffsetDeleteResponsePartition {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { partition_index: random.draw(version), error_code: random.draw(version) }
+    }
+}
+
+subject!(
+    messages::offset_delete_response::OffsetDeleteResponse<'static>,
+    "OffsetDeleteResponse",
+    Some(ottla_wire::ApiKey::OffsetDelete),
+    None
+);
+
+impl Arbitrary for messages::offset_fetch_request::OffsetFetchRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_id: if version <= 7 { random.draw(version) } else { Cow::Borrowed("") },
+            topics: if version <= 7 {
+                if version >= 2 { random.draw(version) } else { Some(random.draw(version)) }
+            } else {
+                Some(ottla_wire::List::default())
+            },
+            groups: if version >= 8 { random.draw(version) } else { ottla_wire::List::default() },
+            require_stable: if version >= 7 { random.draw(version) } else { false },
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_fetch_request::OffsetFetchRequestTopic<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            partition_indexes: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_fetch_request::OffsetFetchRequestGroup<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_id: random.draw(version),
+            member_id: if version >= 9 { random.draw(version) } else { None },
+            member_epoch: if version >= 9 { random.draw(version) } else { -1 },
+            topics: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_fetch_request::OffsetFetchRequestTopics<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: if version <= 9 { random.draw(version) } else { Cow::Borrowed("") },
+            topic_id: if version >= 10 { random.draw(version) } else { Uuid::ZERO },
+            partition_indexes: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+subject!(
+    messages::offset_fetch_request::OffsetFetchRequest<'static>,
+    "OffsetFetchRequest",
+    Some(ottla_wire::ApiKey::OffsetFetch),
+    Some(6)
+);
+
+impl Arbitrary for messages::offset_fetch_response::OffsetFetchResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: if version >= 3 { random.draw(version) } else { 0 },
+            topics: if version <= 7 { random.draw(version) } else { ottla_wire::List::default() },
+            error_code: if (2..=7).contains(&version) { random.draw(version) } else { 0 },
+            groups: if version >= 8 { random.draw(version) } else { ottla_wire::List::default() },
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_fetch_response::OffsetFetchResponseTopic<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_fetch_response::OffsetFetchResponsePartition<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition_index: random.draw(version),
+            committed_offset: random.draw(version),
+            committed_leader_epoch: if version >= 5 { random.draw(version) } else { -1 },
+            metadata: random.draw(version),
+            error_code: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_fetch_response::OffsetFetchResponseGroup<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_id: random.draw(version),
+            topics: random.draw(version),
+            error_code: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_fetch_response::OffsetFetchResponseTopics<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: if version <= 9 { random.draw(version) } else { Cow::Borrowed("") },
+            topic_id: if version >= 10 { random.draw(version) } else { Uuid::ZERO },
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+impl Arbitrary for messages::offset_fetch_response::OffsetFetchResponsePartitions<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition_index: random.draw(version),
+            committed_offset: random.draw(version),
+            committed_leader_epoch: random.draw(version),
+            metadata: random.draw(version),
+            error_code: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 6),
+        }
+    }
+}
+
+subject!(
+    messages::offset_fetch_response::OffsetFetchResponse<'static>,
+    "OffsetFetchResponse",
+    Some(ottla_wire::ApiKey::OffsetFetch),
+    Some(6)
 );
 
 impl Arbitrary for messages::offset_for_leader_epoch_request::OffsetForLeaderEpochRequest<'static> {
@@ -1405,6 +2877,118 @@ subject!(
     Some(9)
 );
 
+impl Arbitrary for messages::sync_group_request::SyncGroupRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group_id: random.draw(version),
+            generation_id: random.draw(version),
+            member_id: random.draw(version),
+            group_instance_id: if version >= 3 { random.draw(version) } else { None },
+            protocol_type: if version >= 5 { random.draw(version) } else { None },
+            protocol_name: if version >= 5 { random.draw(version) } else { None },
+            assignments: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+impl Arbitrary for messages::sync_group_request::SyncGroupRequestAssignment<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            member_id: random.draw(version),
+            assignment: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+subject!(
+    messages::sync_group_request::SyncGroupRequest<'static>,
+    "SyncGroupRequest",
+    Some(ottla_wire::ApiKey::SyncGroup),
+    Some(4)
+);
+
+impl Arbitrary for messages::sync_group_response::SyncGroupResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: if version >= 1 { random.draw(version) } else { 0 },
+            error_code: random.draw(version),
+            protocol_type: if version >= 5 { random.draw(version) } else { None },
+            protocol_name: if version >= 5 { random.draw(version) } else { None },
+            assignment: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+subject!(
+    messages::sync_group_response::SyncGroupResponse<'static>,
+    "SyncGroupResponse",
+    Some(ottla_wire::ApiKey::SyncGroup),
+    Some(4)
+);
+
+impl Arbitrary for messages::update_features_request::UpdateFeaturesRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            timeout_ms: random.draw(version),
+            feature_updates: random.draw(version),
+            validate_only: if version >= 1 { random.draw(version) } else { false },
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::update_features_request::FeatureUpdateKey<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            feature: random.draw(version),
+            max_version_level: random.draw(version),
+            allow_downgrade: if version <= 0 { random.draw(version) } else { false },
+            upgrade_type: if version >= 1 { random.draw(version) } else { 1 },
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::update_features_request::UpdateFeaturesRequest<'static>,
+    "UpdateFeaturesRequest",
+    Some(ottla_wire::ApiKey::UpdateFeatures),
+    Some(0)
+);
+
+impl Arbitrary for messages::update_features_response::UpdateFeaturesResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            results: if version <= 1 { random.draw(version) } else { ottla_wire::List::default() },
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for messages::update_features_response::UpdatableFeatureResult<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            feature: random.draw(version),
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    messages::update_features_response::UpdateFeaturesResponse<'static>,
+    "UpdateFeaturesResponse",
+    Some(ottla_wire::ApiKey::UpdateFeatures),
+    Some(0)
+);
+
 impl Arbitrary for messages::request_header::RequestHeader<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
@@ -1429,6 +3013,54 @@ impl Arbitrary for messages::response_header::ResponseHeader<'static> {
 }
 
 subject!(messages::response_header::ResponseHeader<'static>, "ResponseHeader", None, Some(1));
+
+impl Arbitrary for records::consumer_protocol_subscription::ConsumerProtocolSubscription<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topics: random.draw(version),
+            user_data: random.draw(version),
+            owned_partitions: if version >= 1 {
+                random.draw(version)
+            } else {
+                ottla_wire::List::default()
+            },
+            generation_id: if version >= 2 { random.draw(version) } else { -1 },
+            rack_id: if version >= 3 { random.draw(version) } else { None },
+        }
+    }
+}
+
+impl Arbitrary for records::consumer_protocol_subscription::TopicPartition<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { topic: random.draw(version), partitions: random.draw(version) }
+    }
+}
+
+subject!(
+    records::consumer_protocol_subscription::ConsumerProtocolSubscription<'static>,
+    "ConsumerProtocolSubscription",
+    None,
+    None
+);
+
+impl Arbitrary for records::consumer_protocol_assignment::ConsumerProtocolAssignment<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { assigned_partitions: random.draw(version), user_data: random.draw(version) }
+    }
+}
+
+impl Arbitrary for records::consumer_protocol_assignment::TopicPartition<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { topic: random.draw(version), partitions: random.draw(version) }
+    }
+}
+
+subject!(
+    records::consumer_protocol_assignment::ConsumerProtocolAssignment<'static>,
+    "ConsumerProtocolAssignment",
+    None,
+    None
+);
 
 impl Arbitrary for records::end_txn_marker::EndTxnMarker {
     fn draw(random: &mut Random, version: i16) -> Self {
@@ -1558,6 +3190,354 @@ impl Arbitrary for records::voters_record::KRaftVersionFeature<'static> {
 }
 
 subject!(records::voters_record::VotersRecord<'static>, "VotersRecord", None, Some(0));
+
+impl Arbitrary for records::offset_commit_key::OffsetCommitKey<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            group: random.draw(version),
+            topic: random.draw(version),
+            partition: random.draw(version),
+        }
+    }
+}
+
+subject!(records::offset_commit_key::OffsetCommitKey<'static>, "OffsetCommitKey", None, None);
+
+impl Arbitrary for records::offset_commit_value::OffsetCommitValue<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            offset: random.draw(version),
+            leader_epoch: if version >= 3 { random.draw(version) } else { -1 },
+            metadata: random.draw(version),
+            commit_timestamp: random.draw(version),
+            expire_timestamp: if (1..=1).contains(&version) { random.draw(version) } else { -1 },
+            topic_id: if version >= 4 { random.draw(version) } else { Uuid::ZERO },
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+subject!(
+    records::offset_commit_value::OffsetCommitValue<'static>,
+    "OffsetCommitValue",
+    None,
+    Some(4)
+);
+
+impl Arbitrary for records::group_metadata_key::GroupMetadataKey<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { group: random.draw(version) }
+    }
+}
+
+subject!(records::group_metadata_key::GroupMetadataKey<'static>, "GroupMetadataKey", None, None);
+
+impl Arbitrary for records::group_metadata_value::GroupMetadataValue<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            protocol_type: random.draw(version),
+            generation: random.draw(version),
+            protocol: random.draw(version),
+            leader: random.draw(version),
+            current_state_timestamp: if version >= 2 { random.draw(version) } else { -1 },
+            members: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+impl Arbitrary for records::group_metadata_value::MemberMetadata<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            member_id: random.draw(version),
+            group_instance_id: if version >= 3 { random.draw(version) } else { None },
+            client_id: random.draw(version),
+            client_host: random.draw(version),
+            rebalance_timeout: if version >= 1 { random.draw(version) } else { -1 },
+            session_timeout: random.draw(version),
+            subscription: random.draw(version),
+            assignment: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 4),
+        }
+    }
+}
+
+subject!(
+    records::group_metadata_value::GroupMetadataValue<'static>,
+    "GroupMetadataValue",
+    None,
+    Some(4)
+);
+
+impl Arbitrary for records::consumer_group_metadata_key::ConsumerGroupMetadataKey<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { group_id: random.draw(version) }
+    }
+}
+
+subject!(
+    records::consumer_group_metadata_key::ConsumerGroupMetadataKey<'static>,
+    "ConsumerGroupMetadataKey",
+    None,
+    None
+);
+
+impl Arbitrary for records::consumer_group_metadata_value::ConsumerGroupMetadataValue<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            epoch: random.draw(version),
+            metadata_hash: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    records::consumer_group_metadata_value::ConsumerGroupMetadataValue<'static>,
+    "ConsumerGroupMetadataValue",
+    None,
+    Some(0)
+);
+
+impl Arbitrary
+    for records::consumer_group_partition_metadata_key::ConsumerGroupPartitionMetadataKey<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { group_id: random.draw(version) }
+    }
+}
+
+subject!(
+    records::consumer_group_partition_metadata_key::ConsumerGroupPartitionMetadataKey<'static>,
+    "ConsumerGroupPartitionMetadataKey",
+    None,
+    None
+);
+
+impl Arbitrary
+    for records::consumer_group_partition_metadata_value::ConsumerGroupPartitionMetadataValue<
+        'static,
+    >
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { topics: random.draw(version), unknown_tags: random.unknown_tags(version >= 0) }
+    }
+}
+
+impl Arbitrary for records::consumer_group_partition_metadata_value::TopicMetadata<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic_id: random.draw(version),
+            topic_name: random.draw(version),
+            num_partitions: random.draw(version),
+            partition_metadata: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for records::consumer_group_partition_metadata_value::PartitionMetadata<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            partition: random.draw(version),
+            racks: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    records::consumer_group_partition_metadata_value::ConsumerGroupPartitionMetadataValue<'static>,
+    "ConsumerGroupPartitionMetadataValue",
+    None,
+    Some(0)
+);
+
+impl Arbitrary
+    for records::consumer_group_member_metadata_key::ConsumerGroupMemberMetadataKey<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { group_id: random.draw(version), member_id: random.draw(version) }
+    }
+}
+
+subject!(
+    records::consumer_group_member_metadata_key::ConsumerGroupMemberMetadataKey<'static>,
+    "ConsumerGroupMemberMetadataKey",
+    None,
+    None
+);
+
+impl Arbitrary
+    for records::consumer_group_member_metadata_value::ConsumerGroupMemberMetadataValue<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            instance_id: random.draw(version),
+            rack_id: random.draw(version),
+            client_id: random.draw(version),
+            client_host: random.draw(version),
+            subscribed_topic_names: random.draw(version),
+            subscribed_topic_regex: random.draw(version),
+            rebalance_timeout_ms: random.draw(version),
+            server_assignor: random.draw(version),
+            classic_member_metadata: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for records::consumer_group_member_metadata_value::ClassicMemberMetadata<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            session_timeout_ms: random.draw(version),
+            supported_protocols: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+impl Arbitrary for records::consumer_group_member_metadata_value::ClassicProtocol<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            name: random.draw(version),
+            metadata: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    records::consumer_group_member_metadata_value::ConsumerGroupMemberMetadataValue<'static>,
+    "ConsumerGroupMemberMetadataValue",
+    None,
+    Some(0)
+);
+
+impl Arbitrary for records::consumer_group_target_assignment_metadata_key::ConsumerGroupTargetAssignmentMetadataKey<'static> { fn draw(random: &mut Random, version: i16) -> Self {
+Self { group_id: random.draw(version),
+ } } }
+
+subject!(records::consumer_group_target_assignment_metadata_key::ConsumerGroupTargetAssignmentMetadataKey<'static>, "ConsumerGroupTargetAssignmentMetadataKey", None, None);
+
+impl Arbitrary for records::consumer_group_target_assignment_metadata_value::ConsumerGroupTargetAssignmentMetadataValue<'static> { fn draw(random: &mut Random, version: i16) -> Self {
+Self { assignment_epoch: random.draw(version),
+assignment_timestamp: random.draw(version),
+unknown_tags: random.unknown_tags(version >= 0),
+ } } }
+
+subject!(records::consumer_group_target_assignment_metadata_value::ConsumerGroupTargetAssignmentMetadataValue<'static>, "ConsumerGroupTargetAssignmentMetadataValue", None, Some(0));
+
+impl Arbitrary
+    for records::consumer_group_target_assignment_member_key::ConsumerGroupTargetAssignmentMemberKey<
+        'static,
+    >
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { group_id: random.draw(version), member_id: random.draw(version) }
+    }
+}
+
+subject!(
+    records::consumer_group_target_assignment_member_key::ConsumerGroupTargetAssignmentMemberKey<
+        'static,
+    >,
+    "ConsumerGroupTargetAssignmentMemberKey",
+    None,
+    None
+);
+
+impl Arbitrary for records::consumer_group_target_assignment_member_value::ConsumerGroupTargetAssignmentMemberValue<'static> { fn draw(random: &mut Random, version: i16) -> Self {
+Self { topic_partitions: random.draw(version),
+unknown_tags: random.unknown_tags(version >= 0),
+ } } }
+
+impl Arbitrary for records::consumer_group_target_assignment_member_value::TopicPartition<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic_id: random.draw(version),
+            partitions: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(records::consumer_group_target_assignment_member_value::ConsumerGroupTargetAssignmentMemberValue<'static>, "ConsumerGroupTargetAssignmentMemberValue", None, Some(0));
+
+impl Arbitrary for records::consumer_group_current_member_assignment_key::ConsumerGroupCurrentMemberAssignmentKey<'static> { fn draw(random: &mut Random, version: i16) -> Self {
+Self { group_id: random.draw(version),
+member_id: random.draw(version),
+ } } }
+
+subject!(
+    records::consumer_group_current_member_assignment_key::ConsumerGroupCurrentMemberAssignmentKey<
+        'static,
+    >,
+    "ConsumerGroupCurrentMemberAssignmentKey",
+    None,
+    None
+);
+
+impl Arbitrary for records::consumer_group_current_member_assignment_value::ConsumerGroupCurrentMemberAssignmentValue<'static> { fn draw(random: &mut Random, version: i16) -> Self {
+Self { member_epoch: random.draw(version),
+previous_member_epoch: random.draw(version),
+state: random.draw(version),
+assigned_partitions: random.draw(version),
+partitions_pending_revocation: random.draw(version),
+unknown_tags: random.unknown_tags(version >= 0),
+ } } }
+
+impl Arbitrary
+    for records::consumer_group_current_member_assignment_value::TopicPartitions<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topic_id: random.draw(version),
+            partitions: random.draw(version),
+            assignment_epochs: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(records::consumer_group_current_member_assignment_value::ConsumerGroupCurrentMemberAssignmentValue<'static>, "ConsumerGroupCurrentMemberAssignmentValue", None, Some(0));
+
+impl Arbitrary
+    for records::consumer_group_regular_expression_key::ConsumerGroupRegularExpressionKey<'static>
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self { group_id: random.draw(version), regular_expression: random.draw(version) }
+    }
+}
+
+subject!(
+    records::consumer_group_regular_expression_key::ConsumerGroupRegularExpressionKey<'static>,
+    "ConsumerGroupRegularExpressionKey",
+    None,
+    None
+);
+
+impl Arbitrary
+    for records::consumer_group_regular_expression_value::ConsumerGroupRegularExpressionValue<
+        'static,
+    >
+{
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            topics: random.draw(version),
+            version: random.draw(version),
+            timestamp: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 0),
+        }
+    }
+}
+
+subject!(
+    records::consumer_group_regular_expression_value::ConsumerGroupRegularExpressionValue<'static>,
+    "ConsumerGroupRegularExpressionValue",
+    None,
+    Some(0)
+);
 
 impl Arbitrary for records::register_broker_record::RegisterBrokerRecord<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
@@ -2083,32 +4063,80 @@ subject!(
 
 /// Shows every message.
 pub(crate) fn each(visitor: &mut impl Visitor) {
+    visitor.visit::<messages::alter_configs_request::AlterConfigsRequest<'static>>();
+    visitor.visit::<messages::alter_configs_response::AlterConfigsResponse<'static>>();
     visitor.visit::<messages::api_versions_request::ApiVersionsRequest<'static>>();
     visitor.visit::<messages::api_versions_response::ApiVersionsResponse<'static>>();
+    visitor
+        .visit::<messages::consumer_group_describe_request::ConsumerGroupDescribeRequest<'static>>(
+        );
+    visitor.visit::<messages::consumer_group_describe_response::ConsumerGroupDescribeResponse<'static>>();
+    visitor.visit::<messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest<'static>>();
+    visitor.visit::<messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse<'static>>();
+    visitor.visit::<messages::create_partitions_request::CreatePartitionsRequest<'static>>();
+    visitor.visit::<messages::create_partitions_response::CreatePartitionsResponse<'static>>();
     visitor.visit::<messages::create_topics_request::CreateTopicsRequest<'static>>();
     visitor.visit::<messages::create_topics_response::CreateTopicsResponse<'static>>();
+    visitor.visit::<messages::delete_groups_request::DeleteGroupsRequest<'static>>();
+    visitor.visit::<messages::delete_groups_response::DeleteGroupsResponse<'static>>();
     visitor.visit::<messages::delete_records_request::DeleteRecordsRequest<'static>>();
     visitor.visit::<messages::delete_records_response::DeleteRecordsResponse<'static>>();
     visitor.visit::<messages::delete_topics_request::DeleteTopicsRequest<'static>>();
     visitor.visit::<messages::delete_topics_response::DeleteTopicsResponse<'static>>();
+    visitor
+        .visit::<messages::describe_client_quotas_request::DescribeClientQuotasRequest<'static>>();
+    visitor
+        .visit::<messages::describe_client_quotas_response::DescribeClientQuotasResponse<'static>>(
+        );
     visitor.visit::<messages::describe_cluster_request::DescribeClusterRequest<'static>>();
     visitor.visit::<messages::describe_cluster_response::DescribeClusterResponse<'static>>();
     visitor.visit::<messages::describe_configs_request::DescribeConfigsRequest<'static>>();
     visitor.visit::<messages::describe_configs_response::DescribeConfigsResponse<'static>>();
+    visitor.visit::<messages::describe_groups_request::DescribeGroupsRequest<'static>>();
+    visitor.visit::<messages::describe_groups_response::DescribeGroupsResponse<'static>>();
+    visitor.visit::<messages::describe_log_dirs_request::DescribeLogDirsRequest<'static>>();
+    visitor.visit::<messages::describe_log_dirs_response::DescribeLogDirsResponse<'static>>();
+    visitor.visit::<messages::describe_producers_request::DescribeProducersRequest<'static>>();
+    visitor.visit::<messages::describe_producers_response::DescribeProducersResponse<'static>>();
     visitor.visit::<messages::describe_quorum_request::DescribeQuorumRequest<'static>>();
     visitor.visit::<messages::describe_quorum_response::DescribeQuorumResponse<'static>>();
     visitor.visit::<messages::describe_topic_partitions_request::DescribeTopicPartitionsRequest<'static>>();
     visitor.visit::<messages::describe_topic_partitions_response::DescribeTopicPartitionsResponse<'static>>();
+    visitor.visit::<messages::describe_user_scram_credentials_request::DescribeUserScramCredentialsRequest<'static>>();
+    visitor.visit::<messages::describe_user_scram_credentials_response::DescribeUserScramCredentialsResponse<'static>>();
+    visitor.visit::<messages::elect_leaders_request::ElectLeadersRequest<'static>>();
+    visitor.visit::<messages::elect_leaders_response::ElectLeadersResponse<'static>>();
     visitor.visit::<messages::fetch_request::FetchRequest<'static>>();
     visitor.visit::<messages::fetch_response::FetchResponse<'static>>();
     visitor.visit::<messages::find_coordinator_request::FindCoordinatorRequest<'static>>();
     visitor.visit::<messages::find_coordinator_response::FindCoordinatorResponse<'static>>();
+    visitor.visit::<messages::heartbeat_request::HeartbeatRequest<'static>>();
+    visitor.visit::<messages::heartbeat_response::HeartbeatResponse<'static>>();
+    visitor.visit::<messages::incremental_alter_configs_request::IncrementalAlterConfigsRequest<'static>>();
+    visitor.visit::<messages::incremental_alter_configs_response::IncrementalAlterConfigsResponse<'static>>();
     visitor.visit::<messages::init_producer_id_request::InitProducerIdRequest<'static>>();
     visitor.visit::<messages::init_producer_id_response::InitProducerIdResponse<'static>>();
+    visitor.visit::<messages::join_group_request::JoinGroupRequest<'static>>();
+    visitor.visit::<messages::join_group_response::JoinGroupResponse<'static>>();
+    visitor.visit::<messages::leave_group_request::LeaveGroupRequest<'static>>();
+    visitor.visit::<messages::leave_group_response::LeaveGroupResponse<'static>>();
+    visitor.visit::<messages::list_config_resources_request::ListConfigResourcesRequest<'static>>();
+    visitor
+        .visit::<messages::list_config_resources_response::ListConfigResourcesResponse<'static>>();
+    visitor.visit::<messages::list_groups_request::ListGroupsRequest<'static>>();
+    visitor.visit::<messages::list_groups_response::ListGroupsResponse<'static>>();
     visitor.visit::<messages::list_offsets_request::ListOffsetsRequest<'static>>();
     visitor.visit::<messages::list_offsets_response::ListOffsetsResponse<'static>>();
+    visitor.visit::<messages::list_partition_reassignments_request::ListPartitionReassignmentsRequest<'static>>();
+    visitor.visit::<messages::list_partition_reassignments_response::ListPartitionReassignmentsResponse<'static>>();
     visitor.visit::<messages::metadata_request::MetadataRequest<'static>>();
     visitor.visit::<messages::metadata_response::MetadataResponse<'static>>();
+    visitor.visit::<messages::offset_commit_request::OffsetCommitRequest<'static>>();
+    visitor.visit::<messages::offset_commit_response::OffsetCommitResponse<'static>>();
+    visitor.visit::<messages::offset_delete_request::OffsetDeleteRequest<'static>>();
+    visitor.visit::<messages::offset_delete_response::OffsetDeleteResponse<'static>>();
+    visitor.visit::<messages::offset_fetch_request::OffsetFetchRequest<'static>>();
+    visitor.visit::<messages::offset_fetch_response::OffsetFetchResponse<'static>>();
     visitor
         .visit::<messages::offset_for_leader_epoch_request::OffsetForLeaderEpochRequest<'static>>();
     visitor
@@ -2116,14 +4144,39 @@ pub(crate) fn each(visitor: &mut impl Visitor) {
         );
     visitor.visit::<messages::produce_request::ProduceRequest<'static>>();
     visitor.visit::<messages::produce_response::ProduceResponse<'static>>();
+    visitor.visit::<messages::sync_group_request::SyncGroupRequest<'static>>();
+    visitor.visit::<messages::sync_group_response::SyncGroupResponse<'static>>();
+    visitor.visit::<messages::update_features_request::UpdateFeaturesRequest<'static>>();
+    visitor.visit::<messages::update_features_response::UpdateFeaturesResponse<'static>>();
     visitor.visit::<messages::request_header::RequestHeader<'static>>();
     visitor.visit::<messages::response_header::ResponseHeader<'static>>();
+    visitor
+        .visit::<records::consumer_protocol_subscription::ConsumerProtocolSubscription<'static>>();
+    visitor.visit::<records::consumer_protocol_assignment::ConsumerProtocolAssignment<'static>>();
     visitor.visit::<records::end_txn_marker::EndTxnMarker>();
     visitor.visit::<records::leader_change_message::LeaderChangeMessage<'static>>();
     visitor.visit::<records::snapshot_header_record::SnapshotHeaderRecord<'static>>();
     visitor.visit::<records::snapshot_footer_record::SnapshotFooterRecord<'static>>();
     visitor.visit::<records::kraft_version_record::KRaftVersionRecord<'static>>();
     visitor.visit::<records::voters_record::VotersRecord<'static>>();
+    visitor.visit::<records::offset_commit_key::OffsetCommitKey<'static>>();
+    visitor.visit::<records::offset_commit_value::OffsetCommitValue<'static>>();
+    visitor.visit::<records::group_metadata_key::GroupMetadataKey<'static>>();
+    visitor.visit::<records::group_metadata_value::GroupMetadataValue<'static>>();
+    visitor.visit::<records::consumer_group_metadata_key::ConsumerGroupMetadataKey<'static>>();
+    visitor.visit::<records::consumer_group_metadata_value::ConsumerGroupMetadataValue<'static>>();
+    visitor.visit::<records::consumer_group_partition_metadata_key::ConsumerGroupPartitionMetadataKey<'static>>();
+    visitor.visit::<records::consumer_group_partition_metadata_value::ConsumerGroupPartitionMetadataValue<'static>>();
+    visitor.visit::<records::consumer_group_member_metadata_key::ConsumerGroupMemberMetadataKey<'static>>();
+    visitor.visit::<records::consumer_group_member_metadata_value::ConsumerGroupMemberMetadataValue<'static>>();
+    visitor.visit::<records::consumer_group_target_assignment_metadata_key::ConsumerGroupTargetAssignmentMetadataKey<'static>>();
+    visitor.visit::<records::consumer_group_target_assignment_metadata_value::ConsumerGroupTargetAssignmentMetadataValue<'static>>();
+    visitor.visit::<records::consumer_group_target_assignment_member_key::ConsumerGroupTargetAssignmentMemberKey<'static>>();
+    visitor.visit::<records::consumer_group_target_assignment_member_value::ConsumerGroupTargetAssignmentMemberValue<'static>>();
+    visitor.visit::<records::consumer_group_current_member_assignment_key::ConsumerGroupCurrentMemberAssignmentKey<'static>>();
+    visitor.visit::<records::consumer_group_current_member_assignment_value::ConsumerGroupCurrentMemberAssignmentValue<'static>>();
+    visitor.visit::<records::consumer_group_regular_expression_key::ConsumerGroupRegularExpressionKey<'static>>();
+    visitor.visit::<records::consumer_group_regular_expression_value::ConsumerGroupRegularExpressionValue<'static>>();
     visitor.visit::<records::register_broker_record::RegisterBrokerRecord<'static>>();
     visitor.visit::<records::unregister_broker_record::UnregisterBrokerRecord<'static>>();
     visitor.visit::<records::topic_record::TopicRecord<'static>>();
