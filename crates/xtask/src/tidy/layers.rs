@@ -35,25 +35,32 @@ const TABLE: &[Row] = &[
     // cores
     row("raft", &["types"], &["thiserror"], &[]),
     row("metadata", &["types", "wire", "records"], &["bytes", "thiserror"], &[]),
+    row("coordinator", &["types", "wire", "metadata"], &["bytes", "regex", "thiserror"], &[]),
     // shells
     row(
         "broker",
-        &["types", "env", "wire", "records", "log", "raft", "metadata"],
+        &["types", "env", "wire", "records", "log", "raft", "metadata", "coordinator"],
         &["arc-swap", "bytes", "thiserror", "tokio", "tracing"],
         &["ottla-sim"],
+    ),
+    row(
+        "client",
+        &["types", "env", "wire", "records"],
+        &["bytes", "thiserror", "tokio", "tracing"],
+        &["ottla-broker", "ottla-sim"],
     ),
     // worlds
     row("runtime", &["types", "env"], &["bytes", "rustix", "socket2", "tokio", "tracing"], &[]),
     row(
         "sim",
-        &["types", "env", "wire", "records", "log", "broker"],
+        &["types", "env", "wire", "records", "log", "broker", "client"],
         &["bytes", "thiserror", "tracing"],
         &["ottla-log"],
     ),
     // the binary
     row(
         "ottla",
-        &["types", "env", "wire", "records", "log", "broker", "runtime"],
+        &["types", "env", "wire", "records", "log", "broker", "client", "runtime"],
         &["clap", "mimalloc", "thiserror", "tracing", "tracing-subscriber"],
         &[],
     ),

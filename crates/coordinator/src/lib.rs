@@ -1,0 +1,3 @@
+//! Groups as machines over a log.
+//!
+//! Who is a member, who reads what, and how far everybody has read.
