@@ -14,7 +14,7 @@ fn a_folder_whose_formatting_lost_its_power_starts() {
         machine.start(1, |env| {
             let life = Life { env, machine: machine.clone() };
             Box::pin(async move {
-                let _node = life.node(&[]).await;
+                let _cut_short = Node::start(life.env.clone(), life.config(&[])).await;
                 std::future::pending::<()>().await;
             })
         });
