@@ -9,12 +9,15 @@ mod answer;
 mod classic;
 mod clock;
 mod consumer;
+mod desk;
+mod group;
 mod ids;
 mod offsets;
 mod record;
 mod request;
 mod settings;
 mod shard;
+mod step;
 mod timers;
 
 pub use answer::{

@@ -11,10 +11,11 @@ use crate::answer::GroupAnswer;
 use crate::classic::ClassicGroup;
 use crate::clock::Now;
 use crate::consumer::ConsumerGroup;
+use crate::desk::Desk;
+use crate::group::Group;
 use crate::ids::GroupId;
 use crate::offsets::Offsets;
 use crate::record::{GroupRecord, ReplayError};
-use crate::request::GroupRequest;
 use crate::settings::GroupSettings;
 use crate::timers::{Timer, Timers};
 
@@ -47,13 +48,6 @@ pub struct TopicChanges {
     pub deleted: Vec<(TopicName, TopicId)>,
     /// Topics that came, or whose partitions or racks changed.
     pub changed: Vec<TopicName>,
-}
-
-/// A group of either protocol.
-#[derive(Debug)]
-pub(crate) enum Group {
-    Classic(ClassicGroup),
-    Consumer(ConsumerGroup),
 }
 
 /// The groups and offsets of one partition.
@@ -113,8 +107,16 @@ impl GroupShard {
     }
 
     /// The log is loaded: timers begin to run.
-    pub fn on_loaded(&mut self, now: Now, _image: &MetadataImage, _effects: &mut Effects) {
-        self.timers.arm(Timer::Expiry, now.mono + self.settings.offsets_retention_check_interval);
+    pub fn on_loaded(&mut self, now: Now, _image: &MetadataImage, effects: &mut Effects) {
+        self.arm_expiry(now);
+        let Self { groups, settings, timers, .. } = self;
+        let mut desk = Desk { now, settings, timers, effects };
+        for group in groups.values_mut() {
+            match group {
+                Group::Classic(group) => group.on_loaded(&mut desk),
+                Group::Consumer(_) => {}
+            }
+        }
     }
 
     /// The earliest time at which [`GroupShard::on_time`] has something to do, on the monotonic
@@ -124,30 +126,72 @@ impl GroupShard {
         self.timers.next()
     }
 
-    /// Decides a request. The answer may come with this call or a later one.
-    pub fn step(
-        &mut self,
-        _now: Now,
-        _image: &MetadataImage,
-        _ticket: Ticket,
-        _request: GroupRequest,
-        _effects: &mut Effects,
-    ) {
-    }
-
     /// Does what is due.
-    pub fn on_time(&mut self, now: Now, _image: &MetadataImage, _effects: &mut Effects) {
-        while let Some(_due) = self.timers.take_due(now.mono) {}
+    pub fn on_time(&mut self, now: Now, _image: &MetadataImage, effects: &mut Effects) {
+        // A timer that arms itself for the same instant waits for the next call.
+        let mut due = Vec::new();
+        while let Some(timer) = self.timers.take_due(now.mono) {
+            due.push(timer);
+        }
+        for timer in due {
+            self.on_timer(now, &timer, effects);
+        }
     }
 
-    /// The metadata changed.
+    fn on_timer(&mut self, now: Now, timer: &Timer, effects: &mut Effects) {
+        match timer {
+            Timer::Expiry => {
+                self.expire(now, effects);
+                self.arm_expiry(now);
+            }
+            Timer::ClassicJoin(id) => {
+                self.with_classic(now, id, effects, ClassicGroup::on_join_timeout);
+            }
+            Timer::ClassicSync(id) => {
+                self.with_classic(now, id, effects, ClassicGroup::on_sync_timeout);
+            }
+            Timer::ClassicSession(id, member) => {
+                self.with_classic(now, id, effects, |group, desk| {
+                    group.on_session_timeout(desk, member);
+                });
+            }
+            // Timers of the other protocol.
+            Timer::ConsumerSession(..)
+            | Timer::ConsumerRebalance(..)
+            | Timer::ConsumerJoin(..)
+            | Timer::ConsumerSync(..)
+            | Timer::ConsumerRefresh(_) => {}
+        }
+    }
+
+    /// The metadata changed: offsets of deleted topics go.
     pub fn on_metadata(
         &mut self,
         _now: Now,
         _image: &MetadataImage,
-        _changes: &TopicChanges,
-        _effects: &mut Effects,
+        changes: &TopicChanges,
+        effects: &mut Effects,
     ) {
+        self.forget_topics(&changes.deleted, effects);
+    }
+
+    fn arm_expiry(&mut self, now: Now) {
+        self.timers.arm(Timer::Expiry, now.mono + self.settings.offsets_retention_check_interval);
+    }
+
+    /// Lets a classic group act, if it is one.
+    pub(crate) fn with_classic<T>(
+        &mut self,
+        now: Now,
+        id: &GroupId,
+        effects: &mut Effects,
+        act: impl FnOnce(&mut ClassicGroup, &mut Desk<'_>) -> T,
+    ) -> Option<T> {
+        let Self { groups, settings, timers, .. } = self;
+        match groups.get_mut(id)? {
+            Group::Classic(group) => Some(act(group, &mut Desk { now, settings, timers, effects })),
+            Group::Consumer(_) => None,
+        }
     }
 
     /// Gives a record to append, which counts here from now on.
@@ -156,10 +200,21 @@ impl GroupShard {
         effects.records.push(record);
     }
 
+    /// Takes a group away, with its deadlines. Its offsets stay.
+    pub(crate) fn remove_group(&mut self, now: Now, id: &GroupId, effects: &mut Effects) {
+        let Some(group) = self.groups.get(id) else { return };
+        let tombstones = group.tombstones(id);
+        self.with_classic(now, id, effects, |group, desk| group.cancel_timers(desk));
+        for record in tombstones {
+            self.append(record, effects);
+        }
+    }
+
     /// Replays one record.
     fn apply(&mut self, producer: Option<ProducerId>, record: GroupRecord) {
         match record {
             GroupRecord::Offset { group, topic, partition, value } => {
+                // Consumers without a group commit too; all their group has is offsets.
                 if value.is_some() && !self.groups.contains_key(&group) {
                     let simple = Group::Classic(ClassicGroup::new(group.clone()));
                     self.groups.insert(group.clone(), simple);
@@ -178,6 +233,12 @@ impl GroupShard {
     }
 
     fn apply_consumer(&mut self, record: &GroupRecord) {
+        if let GroupRecord::ConsumerEpoch { group, value: None } = record {
+            if let Some(Group::Consumer(_)) = self.groups.get(group) {
+                self.groups.remove(group);
+            }
+            return;
+        }
         let fresh = || Group::Consumer(ConsumerGroup::new(record.group().clone()));
         match self.groups.entry(record.group().clone()).or_insert_with(fresh) {
             Group::Consumer(group) => group.replay(record),

@@ -1,5 +1,7 @@
 //! How far groups have read.
 
+mod expiry;
+mod requests;
 mod store;
 
 use std::sync::Arc;

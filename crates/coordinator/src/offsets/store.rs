@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_types::{PartitionId, ProducerId, TopicName};
+use ottla_types::{PartitionId, ProducerId, TopicId, TopicName};
 
 use super::CommittedOffset;
 use crate::ids::GroupId;
@@ -107,6 +107,27 @@ impl Offsets {
     pub(crate) fn open_of_group(&self, group: &GroupId) -> Vec<(TopicName, PartitionId)> {
         let of_group = self.open.keys().filter(|key| key.0 == *group);
         of_group.map(|(_, topic, partition)| (topic.clone(), *partition)).collect()
+    }
+
+    /// The partitions of one topic with an offset, committed or pending. An offset that does not
+    /// say which topic of that name it means, means any.
+    pub(crate) fn of_topic(
+        &self,
+        group: &GroupId,
+        topic: &TopicName,
+        id: TopicId,
+    ) -> BTreeSet<PartitionId> {
+        let means = |stored: &Stored| stored.value.topic_id.is_none_or(|own| own == id);
+        let committed = self.committed.get(group).and_then(|topics| topics.get(topic));
+        let committed = committed.into_iter().flatten();
+        let pending = self.pending.values().flatten();
+        let pending = pending.filter(|((of, name, _), _)| of == group && name == topic);
+        committed
+            .map(|(partition, stored)| (*partition, stored))
+            .chain(pending.map(|((_, _, partition), stored)| (*partition, stored)))
+            .filter(|(_, stored)| means(stored))
+            .map(|(partition, _)| partition)
+            .collect()
     }
 
     /// Every group with an offset, committed or pending.
