@@ -1,13 +1,25 @@
 //! Records keep their meaning on the way to the log and back.
 
+use std::path::Path;
+
 use ottla_coordinator::{GroupRecord, RecordBytes, ReplayError};
 
 #[test]
+fn apaches_records_survive_byte_for_byte() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/vectors");
+    let vectors = std::fs::read_to_string(path.join("apache_4_3_groups.hex")).unwrap();
+    for line in vectors.lines().filter(|line| !line.starts_with('#')) {
+        let (key, value) = line.split_once(' ').unwrap();
+        check(key, Some(value).filter(|value| *value != "-"));
+    }
+}
+
+#[test]
 fn records_are_written_as_kafka_writes_them() {
-    // Record type 1, group, topic, partition; version 3, offset, epoch, metadata, time.
+    // Record type 1, group, topic, partition; version 4, offset, epoch, metadata, time, no tags.
     check(
         "0001 0001 67 0003 747970 00000002",
-        Some("0003 0000000000000005 ffffffff 0001 6d 0000000000000009"),
+        Some("0004 0000000000000005 ffffffff 02 6d 0000000000000009 00"),
     );
     // With an expiry of its own: version 1, without an epoch.
     check(
@@ -42,8 +54,10 @@ fn check(key: &str, value: Option<&str>) {
 fn older_versions_are_read() {
     // Record type 0 is type 1 of old, and the first versions had fewer fields.
     let old = "0000 0000000000000005 0000 0000000000000009";
-    let new = "0003 0000000000000005 ffffffff 0000 0000000000000009";
+    let new = "0004 0000000000000005 ffffffff 01 0000000000000009 00";
     check_reads_as("0000 0001 67 0001 74 00000000", old, "0001 0001 67 0001 74 00000000", new);
+    let old = "0003 0000000000000005 ffffffff 0000 0000000000000009";
+    check_reads_as("0001 0001 67 0001 74 00000000", old, "0001 0001 67 0001 74 00000000", new);
     let old = "0000 0002 7372 00000004 0001 70 0001 6d 00000001 \
                0001 6d 0001 63 0001 68 000000c8 00000000 00000000";
     let new = "0003 0002 7372 00000004 0001 70 0001 6d ffffffffffffffff 00000001 \
