@@ -228,7 +228,7 @@ fn downgraded(
         .filter(|(id, _)| !leaving.contains(*id))
         .filter_map(|(id, member)| Some((id, member, member.wants.classic.as_ref()?)))
         .collect();
-    let protocol = elected(staying.iter().map(|(_, _, facet)| *facet));
+    let protocol = elected(&staying.iter().map(|(_, _, facet)| *facet));
     let none = Partitions::default();
     let member = |(id, member, facet): &(&MemberId, &Member, &ClassicMemberFacet)| {
         let chosen = facet.protocols.iter().find(|each| Some(&each.name) == protocol.as_ref());
@@ -255,7 +255,9 @@ fn downgraded(
 }
 
 /// The protocol with the most votes among those that all support; of equals the first by name.
-fn elected<'a>(members: impl Iterator<Item = &'a ClassicMemberFacet> + Clone) -> Option<Arc<str>> {
+fn elected<'a>(
+    members: &(impl Iterator<Item = &'a ClassicMemberFacet> + Clone),
+) -> Option<Arc<str>> {
     let all_support = |name: &Arc<str>| {
         members.clone().all(|facet| facet.protocols.iter().any(|each| each.name == *name))
     };

@@ -249,10 +249,10 @@ fn a_full_group_takes_its_own_members_only() {
 fn a_group_may_have_times_of_its_own() {
     let (mut world, _) = world();
     let mut set = |name: &str, value: &str| {
-        let resource = ConfigResource::Other { kind: 32, name: "g".to_owned() };
+        let resource = ConfigResource::Group("g".to_owned());
         let record =
             Record::Config { resource, name: name.to_owned(), value: Some(value.to_owned()) };
-        world.change(&[record], TopicChanges::default());
+        world.change(&[record], &TopicChanges::default());
     };
     set("consumer.heartbeat.interval.ms", "7000");
     set("consumer.session.timeout.ms", "900000");
@@ -272,7 +272,7 @@ fn the_hash_of_topics_is_the_one_that_kafka_stores() {
     assert_eq!(hash_of_topics(["orders"].into_iter(), world.image()), 0);
     let id = Uuid::from_u128((1 << 64) | 2);
     let name = TopicName::parse("orders").unwrap();
-    world.change(&[Record::Topic { name: name.clone(), id }], TopicChanges::default());
+    world.change(&[Record::Topic { name, id }], &TopicChanges::default());
     world.topic("orders", 3);
     assert_eq!(hash_of_topics(["orders"].into_iter(), world.image()), -4_373_262_523_051_953_005);
 }

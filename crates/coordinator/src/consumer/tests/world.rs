@@ -74,7 +74,7 @@ impl World {
         let end = self.clock + time;
         while let Some(due) = self.shard.next_deadline().filter(|due| *due <= end) {
             self.clock = due.max(self.clock);
-            self.with_shard(|shard, now, image, effects| shard.on_time(now, image, effects));
+            self.with_shard(GroupShard::on_time);
         }
         self.clock = end;
     }
@@ -120,7 +120,7 @@ impl World {
             let partition = PartitionId::new(number);
             records.push(Record::Partition(NewPartition { topic: id, partition, state }));
         }
-        self.change(&records, TopicChanges { changed: vec![name], deleted: Vec::new() });
+        self.change(&records, &TopicChanges { changed: vec![name], deleted: Vec::new() });
         id
     }
 
@@ -129,11 +129,11 @@ impl World {
         let deleted = vec![(topic.name.clone(), topic.id)];
         self.change(
             &[Record::RemoveTopic { id: topic.id }],
-            TopicChanges { deleted, changed: Vec::new() },
+            &TopicChanges { deleted, changed: Vec::new() },
         );
     }
 
-    pub(super) fn change(&mut self, records: &[Record], changes: TopicChanges) {
+    pub(super) fn change(&mut self, records: &[Record], changes: &TopicChanges) {
         let mut offset = self.image().end();
         for record in records {
             self.metadata.record(offset, record).unwrap();
@@ -141,7 +141,7 @@ impl World {
         }
         drop(self.metadata.take(offset, LeaderEpoch::new(1)));
         self.with_shard(|shard, now, image, effects| {
-            shard.on_metadata(now, image, &changes, effects);
+            shard.on_metadata(now, image, changes, effects);
         });
     }
 
@@ -157,7 +157,7 @@ impl World {
     /// The node starts anew.
     pub(super) fn load(&mut self) {
         self.shard = self.replayed();
-        self.with_shard(|shard, now, image, effects| shard.on_loaded(now, image, effects));
+        self.with_shard(GroupShard::on_loaded);
     }
 
     /// What is decided is what a replay finds.
