@@ -190,6 +190,10 @@ impl ClassicGroup {
         GroupRecord::Classic { group: self.group.clone(), value: Some(value) }
     }
 
+    pub(crate) const fn id(&self) -> &GroupId {
+        &self.group
+    }
+
     pub(crate) const fn state(&self) -> State {
         self.state
     }
