@@ -256,6 +256,7 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
         consumer_members_max: consumer_members_max?,
         consumer_regex_refresh_interval: consumer_regex_refresh_interval?,
         consumer_assignment_interval: consumer_assignment_interval?,
+        ..GroupSettings::default()
     };
     check_bounds(reader, &settings);
     Some(settings)
