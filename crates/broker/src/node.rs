@@ -16,6 +16,7 @@ use crate::config::{Listener, NodeConfig};
 use crate::connection::{Closed, Connection, Lane};
 use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
+use crate::groups::{Groups, ShardKeeper};
 use crate::identity::{Identity, IdentityError};
 use crate::partition::{
     LogDirectory, LogsClosed, PartitionHost, Partitions, SpaceWatch, enforce_retention,
@@ -101,7 +102,15 @@ impl Node {
         env.spawn.spawn("checkpoints", Box::pin(checkpoints));
         let watch = run_space_watch(env.clone(), Arc::clone(&directory), room);
         env.spawn.spawn("space", Box::pin(watch));
-        let publisher = PartitionHost::start(&env, &config, Arc::clone(&partitions));
+        let stopping = Arc::new(Stopping::default());
+        let groups = Groups::new(config.groups.settings.clone());
+        let keeper = ShardKeeper {
+            env: env.clone(),
+            partitions: Arc::clone(&partitions),
+            groups: Arc::clone(&groups),
+            stopping: Arc::clone(&stopping),
+        };
+        let publisher = keeper.start(PartitionHost::start(&env, &config, Arc::clone(&partitions)));
         let sync_failed = directory.last_stop().sync_has_failed();
         let publisher = Box::new(publisher);
         let host =
@@ -116,8 +125,8 @@ impl Node {
             partitions,
             producer_ids: ProducerIds::default(),
             fetch_sessions,
+            groups,
         });
-        let stopping = Arc::new(Stopping::default());
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("producers", Box::pin(expire));
         let retain = retain(Arc::clone(&broker), stopping.enter());
@@ -292,7 +301,7 @@ async fn serve(
             return;
         }
     };
-    let connection = Connection::new(broker, listening, LANE.with(Rc::clone), stream);
+    let connection = Connection::new(broker, listening, peer.ip(), LANE.with(Rc::clone), stream);
     match running.or(connection.run()).await {
         None | Some(Closed::ByPeer) => {}
         Some(Closed::Broken(error)) => tracing::debug!(%peer, %error, "connection broken"),
