@@ -13,8 +13,8 @@ mod producer_ids;
 mod publisher;
 
 pub use config::{
-    ConfigError, ConfigErrors, Effective, Kind, Listener, LogSettings, NodeConfig, Properties,
-    Property, parse_properties,
+    ConfigError, ConfigErrors, Described, Effective, Ignored, Listener, LogSettings, NodeConfig,
+    PROFILE, Properties, Property, Update, from_environment, parse_properties, reference, registry,
 };
 pub use node::{Node, StartError};
 pub use partition::{Durability, partition_lock_waits_total};

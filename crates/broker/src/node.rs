@@ -14,7 +14,7 @@ use ottla_env::{Env, Listener as Accepting, LoopId, Socket};
 use tokio::sync::Notify;
 
 use crate::broker::{Broker, Listening, Role};
-use crate::config::{Listener, NodeConfig};
+use crate::config::{Listener, LiveConfig, NodeConfig};
 use crate::connection::{Closed, Connection, Lane};
 use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
@@ -24,6 +24,7 @@ use crate::partition::{
     run_checkpoints, run_space_watch, run_syncer,
 };
 use crate::producer_ids::ProducerIds;
+use crate::publisher::ConfigsFirst;
 
 /// How long to wait before accepting again when the system refused: it has run out of something
 /// that the end of other connections gives back.
@@ -161,7 +162,9 @@ impl Node {
         env.spawn.spawn("checkpoints", Box::pin(checkpoints));
         let watch = run_space_watch(env.clone(), Arc::clone(&directory), room);
         env.spawn.spawn("space", Box::pin(watch));
-        let publisher = PartitionHost::start(&env, &config, Arc::clone(&partitions));
+        let live = Arc::new(LiveConfig::new(config.clone()));
+        let then = PartitionHost::start(&env, Arc::clone(&live), Arc::clone(&partitions));
+        let publisher = ConfigsFirst { config: Arc::clone(&live), then };
         let sync_failed = directory.last_stop().sync_has_failed();
         let publisher = Box::new(publisher);
         let host =
@@ -171,6 +174,7 @@ impl Node {
         let broker = Arc::new(Broker {
             env,
             config,
+            live,
             metadata,
             controller,
             partitions,
@@ -238,8 +242,9 @@ async fn retain(broker: Arc<Broker>, running: Running) {
 /// Forgets producers that have been silent, now and then; at first those that were read again at
 /// the start.
 async fn expire_producers(broker: Arc<Broker>, running: Running) {
-    let (clock, idle) = (&broker.env.clock, broker.config.producer_expiration);
+    let clock = &broker.env.clock;
     loop {
+        let idle = broker.live.load().producer_expiration;
         broker.partitions.expire_producers(clock.wall(), idle);
         if running.0.or(clock.sleep(PRODUCERS_EXPIRE_EVERY)).await.is_none() {
             return;

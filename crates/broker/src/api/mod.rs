@@ -1,6 +1,8 @@
 //! What clients may ask: one file per API, listed once, with its versions.
 
+mod alter_configs;
 mod api_versions;
+mod config_resource;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
@@ -14,6 +16,7 @@ mod fetch_answer;
 mod fetch_incremental;
 mod fetch_read;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod offline;
@@ -104,6 +107,8 @@ pub(crate) static TABLE: &[Api] = &[
     // Version 6 is Kafka's two-phase commit, still marked unstable there.
     api(ApiKey::InitProducerId, 0..=5, Handler::Plain(init_producer_id::handle)),
     api(ApiKey::DescribeConfigs, 1..=4, Handler::Plain(describe_configs::handle)),
+    api(ApiKey::AlterConfigs, 0..=2, Handler::Plain(alter_configs::handle)),
+    api(ApiKey::IncrementalAlterConfigs, 0..=1, Handler::Plain(alter_configs::handle_incremental)),
     Api {
         key: ApiKey::DescribeQuorum,
         versions: 0..=2,
@@ -111,6 +116,7 @@ pub(crate) static TABLE: &[Api] = &[
         handler: Handler::Plain(describe_quorum::handle),
     },
     api(ApiKey::DescribeCluster, 0..=2, Handler::Plain(describe_cluster::handle)),
+    api(ApiKey::ListConfigResources, 0..=1, Handler::Plain(list_config_resources::handle)),
     api(ApiKey::DescribeTopicPartitions, 0..=0, Handler::Plain(describe_topic_partitions::handle)),
 ];
 

@@ -8,14 +8,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_env::{Answer, DiskExt, Env, File, Open, reply};
-use ottla_log::{
-    Checkpointed, DormantLog, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata,
-};
+use ottla_log::{Checkpointed, DormantLog, OpenLogError, PARTITION_METADATA, PartitionMetadata};
 use ottla_metadata::TopicConfig;
 use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
 
 use super::opening::Writer;
-use super::{Checkpoints, Identity, LogDirectory, Partition, Place};
+use super::{Checkpoints, Identity, LogDirectory, Partition, Place, log_config};
 
 /// The local partitions of one topic.
 #[derive(Clone, Debug)]
@@ -105,7 +103,6 @@ pub(super) struct ToOpen {
     pub(super) name: TopicPartition,
     pub(super) topic_id: TopicId,
     pub(super) epoch: LeaderEpoch,
-    pub(super) log: LogConfig,
     pub(super) settings: TopicConfig,
 }
 
@@ -177,7 +174,8 @@ impl Partitions {
         let (to, identity) = reply();
         env.disk.read_file(&path.join(PARTITION_METADATA), to);
         let mut checkpointed = self.directory.checkpointed(&it.name);
-        let mut log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
+        let mut log =
+            DormantLog::survey(&env.disk, &path, log_config(&it.settings), checkpointed).await?;
         let known = identity_of(identity).await?;
         if let Some(other) = known.filter(|known| *known != it.topic_id) {
             // What the checkpoints say is of the other one.
@@ -185,7 +183,8 @@ impl Partitions {
             forgotten.await?;
             set_stray_aside(env, &path, &it.name, Some(other)).await?;
             checkpointed = self.directory.checkpointed(&it.name);
-            log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
+            log = DormantLog::survey(&env.disk, &path, log_config(&it.settings), checkpointed)
+                .await?;
         }
         if known.is_none() {
             // A deletion may have found no space to write down that it has forgotten a namesake.
@@ -198,7 +197,8 @@ impl Partitions {
         if let Some(end) = writer.idle_end() {
             // A kill has not met it: it may as well be closed again, and there are many such.
             let clean = Checkpointed { clean: true, ..checkpointed };
-            let again = DormantLog::survey(&env.disk, &path, it.log, clean).await?;
+            let again =
+                DormantLog::survey(&env.disk, &path, log_config(&it.settings), clean).await?;
             if again.is_settled() && again.end() == end {
                 writer = Writer::Dormant(again);
                 closed_again = true;

@@ -34,10 +34,10 @@ fn every_mistake_has_its_line() {
     refused(
         &["node.id=x", "num.partitions=0", "ottla.durability=yes", "log.dirs=a,b"],
         &[
-            "ottla: node.id=x: a whole number from 0 to 2147483647 is needed",
+            "ottla: node.id=x: Not a number of type INT",
             "ottla: log.dirs=a,b: only one folder is supported yet",
-            "ottla: ottla.durability=yes: fsync or page-cache is needed",
-            "ottla: num.partitions=0: a whole number from 1 to 2147483647 is needed",
+            "ottla: ottla.durability=yes: String must be one of: fsync, page-cache",
+            "ottla: num.partitions=0: Value must be at least 1",
         ],
     );
     refused(
