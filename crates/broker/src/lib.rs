@@ -6,15 +6,18 @@ mod config;
 mod connection;
 mod controller;
 mod fetch_session;
+mod groups;
 mod identity;
 mod node;
 mod partition;
 mod producer_ids;
 mod publisher;
+mod stopping;
 
 pub use config::{
-    ConfigError, ConfigErrors, Described, Effective, Ignored, Listener, LogSettings, NodeConfig,
-    PROFILE, Properties, Property, Update, from_environment, parse_properties, reference, registry,
+    ConfigError, ConfigErrors, Described, Effective, GroupsConfig, Ignored, Listener, LogSettings,
+    NodeConfig, PROFILE, Properties, Property, Update, from_environment, parse_properties,
+    reference, registry,
 };
 pub use node::{Node, StartError};
 pub use partition::{Durability, partition_lock_waits_total};

@@ -2,6 +2,7 @@
 
 mod environment;
 mod file;
+mod groups;
 mod kafkas;
 mod listener;
 mod live;
@@ -22,6 +23,8 @@ use ottla_types::BrokerId;
 pub use environment::from_environment;
 pub(crate) use file::escape;
 pub use file::parse_properties;
+pub use groups::GroupsConfig;
+pub(crate) use groups::REPLICATION_FACTOR_DEFAULT;
 pub use listener::Listener;
 pub(crate) use live::{LiveConfig, as_set};
 pub(crate) use log::CheckpointPace;
@@ -61,6 +64,8 @@ pub struct NodeConfig {
     pub metadata_segment_bytes: u32,
     /// How long a producer may be silent before a partition forgets what it wrote last.
     pub producer_expiration: Duration,
+    /// What holds for groups, and for the topic that they are kept in.
+    pub groups: GroupsConfig,
     /// How many fetch sessions there may be; 0: none.
     pub fetch_session_slots: usize,
     /// For an empty folder: the cluster's id, random where absent.
@@ -355,6 +360,7 @@ impl NodeConfig {
         let metadata_segment_bytes = reader.read(&METADATA_SEGMENT_BYTES);
         let internal_metadata_segment = reader.read(&INTERNAL_METADATA_SEGMENT_BYTES);
         let producer_expiration = reader.read(&PRODUCER_ID_EXPIRATION);
+        let groups = GroupsConfig::read(reader);
         let fetch_session_slots = reader.read(&FETCH_SESSION_SLOTS);
         let effective = reader.effective();
         let ((), listeners) = (roles?, listeners?);
@@ -375,6 +381,7 @@ impl NodeConfig {
             logs: logs?,
             metadata_segment_bytes: internal_metadata_segment.or(metadata_segment_bytes)?,
             producer_expiration: producer_expiration?,
+            groups: groups?,
             fetch_session_slots: fetch_session_slots?,
             effective,
             cluster_id: None,

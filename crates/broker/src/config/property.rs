@@ -239,6 +239,11 @@ impl<'a> Reader<'a> {
         names.into_iter().flatten().find_map(|name| self.given.get(name))
     }
 
+    /// Whether somebody set the property of this name.
+    pub(crate) fn is_given(&self, name: &str) -> bool {
+        self.given.contains_key(name)
+    }
+
     /// Remembers a mistake that only several properties together show.
     pub(crate) fn refuse(&mut self, name: &'static str, value: &str, why: impl Into<String>) {
         self.errors.push(ConfigError { name, value: value.to_owned(), why: why.into() });

@@ -416,6 +416,7 @@ mod tests {
             epoch: LeaderEpoch::new(0),
             settings: TopicConfig::KAFKA,
         };
-        Partitions::new(Arc::clone(directory)).open(env, it).await.unwrap().partition
+        let opened = Partitions::new(Arc::clone(directory)).open_some(env, vec![it]).await;
+        opened.into_iter().next().unwrap().1.unwrap().partition
     }
 }

@@ -2,16 +2,22 @@
 //! sentence for each mistake, on stderr, with its cause and its cure.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod config;
 mod log;
 
 use std::fs;
 use std::process::{Command, Output};
 
 fn ottla(arguments: &[&str]) -> Output {
+    ottla_with(&[], arguments)
+}
+
+fn ottla_with(environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/mistakes");
     fs::create_dir_all(folder).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
-    command.args(arguments).current_dir(folder).output().unwrap()
+    let command = command.args(arguments).envs(environment.iter().copied());
+    command.current_dir(folder).output().unwrap()
 }
 
 /// `overrides` are refused with `told`, a line each, before anything is made.
