@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_types::{LeaderEpoch, Offset, PartitionId, TopicId, TopicName};
 
+use crate::consumer::{ConsumerHeartbeatAnswer, ConsumerHeartbeatError, DescribedConsumerGroup};
 use crate::ids::{Epoch, GroupId, InstanceId, MemberId};
 
 /// The answer to a [`GroupRequest`](crate::GroupRequest): the variant of the same name, always.
@@ -28,6 +29,10 @@ pub enum GroupAnswer {
     Describe(Vec<(GroupId, Result<DescribedGroup, GroupNotFound>)>),
     /// ListGroups.
     List(Vec<ListedGroup>),
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(Result<ConsumerHeartbeatAnswer, ConsumerHeartbeatError>),
+    /// ConsumerGroupDescribe, in the order of the request.
+    ConsumerDescribe(Vec<(GroupId, Result<DescribedConsumerGroup, GroupNotFound>)>),
     /// DeleteGroups, in the order of the request.
     Delete(Vec<(GroupId, Result<(), DeleteGroupError>)>),
 }
@@ -252,6 +257,8 @@ pub enum FetchedOffset {
 pub enum FetchOffsetsError {
     #[error("not a member")]
     UnknownMember,
+    #[error("the classic member is in another generation")]
+    IllegalGeneration,
     #[error("the member is in another epoch")]
     StaleMemberEpoch,
 }

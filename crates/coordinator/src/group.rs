@@ -65,7 +65,7 @@ impl Group {
     pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
         match self {
             Self::Classic(group) => group.is_subscribed_to(topic),
-            Self::Consumer(group) => group.is_subscribed_to(topic),
+            Self::Consumer(group) => group.subscribes_to(topic),
         }
     }
 
@@ -107,7 +107,7 @@ impl Group {
             Self::Consumer(consumer) => ListedGroup {
                 group,
                 protocol_type: crate::classic::subscription::CONSUMER.into(),
-                state: consumer.state_name(),
+                state: consumer.state().name(),
                 kind: GroupKind::Consumer,
             },
         }

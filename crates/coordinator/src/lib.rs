@@ -28,6 +28,11 @@ pub use answer::{
     LeftMember, ListedGroup, SyncAnswer, SyncError,
 };
 pub use clock::Now;
+pub use consumer::{
+    Assignor, ConsumerHeartbeat, ConsumerHeartbeatAnswer, ConsumerHeartbeatError,
+    DescribedConsumerGroup, DescribedConsumerMember, DescribedPartitions, InvalidHeartbeat,
+    InvalidRegex, MemberEpoch, MigrationPolicy, NoConsumerGroup,
+};
 pub use ids::{Epoch, GroupId, InstanceId, MemberId};
 pub use offsets::CommittedOffset;
 pub use record::{

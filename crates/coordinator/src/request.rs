@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla_types::{LeaderEpoch, Offset, PartitionId, TopicId, TopicName, Uuid};
 
+use crate::consumer::ConsumerHeartbeat;
 use crate::ids::{Epoch, GroupId, InstanceId, MemberId};
 
 /// A request that one shard can decide.
@@ -29,6 +30,10 @@ pub enum GroupRequest {
     Describe(Vec<GroupId>),
     /// ListGroups: asked of every shard.
     List(ListGroups),
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(ConsumerHeartbeat),
+    /// ConsumerGroupDescribe: those of its groups that this shard has.
+    ConsumerDescribe(Vec<GroupId>),
     /// DeleteGroups: those of its groups that this shard has.
     Delete(Vec<GroupId>),
 }

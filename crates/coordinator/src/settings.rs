@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::consumer::{Assignor, MigrationPolicy};
+
 /// The settings of all groups. Holding one means they are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSettings {
@@ -38,6 +40,14 @@ pub struct GroupSettings {
     pub consumer_regex_refresh_interval: Duration,
     /// `group.consumer.assignment.interval.ms`: a target assignment is made at most that often.
     pub consumer_assignment_interval: Duration,
+    /// `group.consumer.min.assignment.interval.ms`.
+    pub consumer_assignment_interval_min: Duration,
+    /// `group.consumer.max.assignment.interval.ms`.
+    pub consumer_assignment_interval_max: Duration,
+    /// `group.consumer.assignors`: the first is taken where no member asks for one.
+    pub consumer_assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`.
+    pub consumer_migration: MigrationPolicy,
 }
 
 impl Default for GroupSettings {
@@ -60,6 +70,10 @@ impl Default for GroupSettings {
             consumer_members_max: 2_147_483_647,
             consumer_regex_refresh_interval: Duration::from_secs(600),
             consumer_assignment_interval: Duration::from_secs(1),
+            consumer_assignment_interval_min: Duration::ZERO,
+            consumer_assignment_interval_max: Duration::from_secs(15),
+            consumer_assignors: Assignor::ALL.to_vec(),
+            consumer_migration: MigrationPolicy::Bidirectional,
         }
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_metadata::MetadataImage;
-use ottla_types::{PartitionId, ProducerId, TopicId, TopicName};
+use ottla_types::{Offset, PartitionId, ProducerId, TopicId, TopicName};
 
 use crate::answer::GroupAnswer;
 use crate::classic::ClassicGroup;
 use crate::clock::Now;
-use crate::consumer::ConsumerGroup;
+use crate::consumer::{ConsumerGroup, Moment};
 use crate::desk::Desk;
 use crate::group::Group;
 use crate::ids::GroupId;
@@ -63,6 +63,8 @@ pub struct GroupShard {
     pub(crate) groups: BTreeMap<GroupId, Group>,
     pub(crate) offsets: Offsets,
     pub(crate) timers: Timers,
+    /// The metadata's end when topics came last; `None` before the log is loaded.
+    pub(crate) topics_grew_at: Option<Offset>,
 }
 
 impl GroupShard {
@@ -75,6 +77,7 @@ impl GroupShard {
             groups: BTreeMap::new(),
             offsets: Offsets::default(),
             timers: Timers::default(),
+            topics_grew_at: None,
         }
     }
 
@@ -107,7 +110,7 @@ impl GroupShard {
     }
 
     /// The log is loaded: timers begin to run.
-    pub fn on_loaded(&mut self, now: Now, _image: &MetadataImage, effects: &mut Effects) {
+    pub fn on_loaded(&mut self, now: Now, image: &MetadataImage, effects: &mut Effects) {
         self.arm_expiry(now);
         let Self { groups, settings, timers, .. } = self;
         let mut desk = Desk { now, settings, timers, effects };
@@ -117,6 +120,7 @@ impl GroupShard {
                 Group::Consumer(_) => {}
             }
         }
+        self.on_consumers_loaded(Moment { now, image });
     }
 
     /// The earliest time at which [`GroupShard::on_time`] has something to do, on the monotonic
@@ -127,18 +131,19 @@ impl GroupShard {
     }
 
     /// Does what is due.
-    pub fn on_time(&mut self, now: Now, _image: &MetadataImage, effects: &mut Effects) {
+    pub fn on_time(&mut self, now: Now, image: &MetadataImage, effects: &mut Effects) {
         // A timer that arms itself for the same instant waits for the next call.
         let mut due = Vec::new();
         while let Some(timer) = self.timers.take_due(now.mono) {
             due.push(timer);
         }
         for timer in due {
-            self.on_timer(now, &timer, effects);
+            self.on_timer(Moment { now, image }, &timer, effects);
         }
     }
 
-    fn on_timer(&mut self, now: Now, timer: &Timer, effects: &mut Effects) {
+    fn on_timer(&mut self, at: Moment<'_>, timer: &Timer, effects: &mut Effects) {
+        let now = at.now;
         match timer {
             Timer::Expiry => {
                 self.expire(now, effects);
@@ -155,24 +160,24 @@ impl GroupShard {
                     group.on_session_timeout(desk, member);
                 });
             }
-            // Timers of the other protocol.
-            Timer::ConsumerSession(..)
-            | Timer::ConsumerRebalance(..)
-            | Timer::ConsumerJoin(..)
-            | Timer::ConsumerSync(..)
-            | Timer::ConsumerRefresh(_) => {}
+            Timer::ConsumerSession(id, member)
+            | Timer::ConsumerRebalance(id, member)
+            | Timer::ConsumerJoin(id, member)
+            | Timer::ConsumerSync(id, member) => self.on_consumer_timer(at, id, member, effects),
         }
     }
 
-    /// The metadata changed: offsets of deleted topics go.
+    /// The metadata changed: offsets of deleted topics go, and consumer groups look at their
+    /// topics.
     pub fn on_metadata(
         &mut self,
-        _now: Now,
-        _image: &MetadataImage,
+        now: Now,
+        image: &MetadataImage,
         changes: &TopicChanges,
         effects: &mut Effects,
     ) {
         self.forget_topics(&changes.deleted, effects);
+        self.on_consumer_topics(Moment { now, image }, changes);
     }
 
     fn arm_expiry(&mut self, now: Now) {
@@ -233,16 +238,21 @@ impl GroupShard {
     }
 
     fn apply_consumer(&mut self, record: &GroupRecord) {
-        if let GroupRecord::ConsumerEpoch { group, value: None } = record {
-            if let Some(Group::Consumer(_)) = self.groups.get(group) {
-                self.groups.remove(group);
+        let id = record.group();
+        match self.groups.get_mut(id) {
+            Some(Group::Consumer(group)) => {
+                if !group.replay(record) {
+                    self.groups.remove(id);
+                }
             }
-            return;
-        }
-        let fresh = || Group::Consumer(ConsumerGroup::new(record.group().clone()));
-        match self.groups.entry(record.group().clone()).or_insert_with(fresh) {
-            Group::Consumer(group) => group.replay(record),
-            Group::Classic(_) => {}
+            // What is not there cannot be taken away.
+            Some(Group::Classic(_)) | None if record.is_tombstone() => {}
+            // A group that only ever committed has no record that a consumer group could end.
+            Some(Group::Classic(_)) | None => {
+                let mut group = ConsumerGroup::new(id.clone());
+                group.replay(record);
+                self.groups.insert(id.clone(), Group::Consumer(group));
+            }
         }
     }
 }

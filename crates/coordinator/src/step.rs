@@ -8,6 +8,7 @@ use crate::answer::{
 };
 use crate::classic::{ClassicGroup, join};
 use crate::clock::Now;
+use crate::consumer::Moment;
 use crate::desk::Desk;
 use crate::group::Group;
 use crate::ids::GroupId;
@@ -21,18 +22,28 @@ impl GroupShard {
     pub fn step(
         &mut self,
         now: Now,
-        _image: &MetadataImage,
+        image: &MetadataImage,
         ticket: Ticket,
         request: GroupRequest,
         effects: &mut Effects,
     ) {
+        let at = Moment { now, image };
         let answer = match request {
-            GroupRequest::Join(join) => return self.join(now, ticket, join, effects),
-            GroupRequest::Sync(sync) => return self.sync(now, ticket, sync, effects),
+            GroupRequest::Join(join) => return self.join(at, ticket, join, effects),
+            GroupRequest::Sync(sync) => return self.sync(at, ticket, sync, effects),
             GroupRequest::Heartbeat(heartbeat) => {
-                GroupAnswer::Heartbeat(self.heartbeat(now, &heartbeat, effects))
+                GroupAnswer::Heartbeat(self.heartbeat(at, &heartbeat, effects))
             }
-            GroupRequest::Leave(leave) => GroupAnswer::Leave(self.leave(now, leave, effects)),
+            GroupRequest::Leave(leave) => GroupAnswer::Leave(self.leave(at, leave, effects)),
+            GroupRequest::ConsumerHeartbeat(heartbeat) => {
+                let answer = self.consumer_heartbeat(at, &heartbeat, effects);
+                GroupAnswer::ConsumerHeartbeat(answer)
+            }
+            GroupRequest::ConsumerDescribe(groups) => {
+                let described = |id| (self.describe_consumer_group(at, &id), id);
+                let all = groups.into_iter().map(described);
+                GroupAnswer::ConsumerDescribe(all.map(|(result, id)| (id, result)).collect())
+            }
             GroupRequest::CommitOffsets(commit) => {
                 GroupAnswer::CommitOffsets(self.commit_offsets(now, commit, effects))
             }
@@ -59,8 +70,14 @@ impl GroupShard {
         effects.answer(ticket, answer);
     }
 
-    fn join(&mut self, now: Now, ticket: Ticket, join: JoinGroup, effects: &mut Effects) {
+    fn join(&mut self, at: Moment<'_>, ticket: Ticket, join: JoinGroup, effects: &mut Effects) {
+        let now = at.now;
         let refused = self.check_join(&join);
+        let consumers = self.consumer_group(&join.group).filter(|group| !group.is_empty());
+        if refused.is_none() && consumers.is_some() {
+            let answer = self.join_consumer_group(at, &join, effects);
+            return effects.answer(ticket, GroupAnswer::Join(answer));
+        }
         if refused.is_none() && matches!(self.groups.get(&join.group), Some(Group::Consumer(_))) {
             // Empty, or it would have been refused: whoever comes first says which protocol it is.
             self.remove_group(now, &join.group, effects);
@@ -89,9 +106,7 @@ impl GroupShard {
             return Some(why);
         }
         match self.groups.get(&request.group) {
-            Some(Group::Consumer(group)) if !group.is_empty() => {
-                Some(JoinError::InconsistentGroupProtocol)
-            }
+            Some(Group::Consumer(group)) if !group.is_empty() => None,
             Some(Group::Consumer(_)) | None if request.member.is_some() => {
                 Some(JoinError::UnknownMember)
             }
@@ -105,14 +120,18 @@ impl GroupShard {
         }
     }
 
-    fn sync(&mut self, now: Now, ticket: Ticket, sync: SyncGroup, effects: &mut Effects) {
+    fn sync(&mut self, at: Moment<'_>, ticket: Ticket, sync: SyncGroup, effects: &mut Effects) {
         let id = sync.group.clone();
+        if self.consumer_group(&id).is_some() {
+            let answer = self.sync_consumer_group(at, &sync);
+            return effects.answer(ticket, GroupAnswer::Sync(answer));
+        }
         let refused = match id.as_str() {
             "" => SyncError::InvalidGroupId,
             _ => SyncError::UnknownMember,
         };
         let synced =
-            self.with_classic(now, &id, effects, |group, desk| group.sync(desk, ticket, sync));
+            self.with_classic(at.now, &id, effects, |group, desk| group.sync(desk, ticket, sync));
         if synced.is_none() {
             effects.answer(ticket, GroupAnswer::Sync(Err(refused)));
         }
@@ -120,7 +139,7 @@ impl GroupShard {
 
     fn heartbeat(
         &mut self,
-        now: Now,
+        at: Moment<'_>,
         heartbeat: &Heartbeat,
         effects: &mut Effects,
     ) -> Result<(), HeartbeatError> {
@@ -128,22 +147,29 @@ impl GroupShard {
         if id.as_str().is_empty() {
             return Err(HeartbeatError::InvalidGroupId);
         }
-        self.with_classic(now, id, effects, |group, desk| group.heartbeat(desk, heartbeat))
+        if self.consumer_group(id).is_some() {
+            return self.heartbeat_in_consumer_group(at, heartbeat);
+        }
+        self.with_classic(at.now, id, effects, |group, desk| group.heartbeat(desk, heartbeat))
             .unwrap_or(Err(HeartbeatError::UnknownMember))
     }
 
     fn leave(
         &mut self,
-        now: Now,
+        at: Moment<'_>,
         leave: LeaveGroup,
         effects: &mut Effects,
     ) -> Result<Vec<LeftMember>, InvalidGroupId> {
+        if self.consumer_group(&leave.group).is_some() {
+            return Ok(self.leave_consumer_group(at, &leave, effects));
+        }
         let LeaveGroup { group, members } = leave;
         match self.groups.get(&group) {
             _ if group.as_str().is_empty() => Err(InvalidGroupId),
             Some(Group::Classic(_)) => {
-                let left = self
-                    .with_classic(now, &group, effects, |group, desk| group.leave(desk, members));
+                let left = self.with_classic(at.now, &group, effects, |group, desk| {
+                    group.leave(desk, members)
+                });
                 Ok(left.expect("a classic group"))
             }
             Some(Group::Consumer(_)) | None => Ok(members.into_iter().map(not_there).collect()),

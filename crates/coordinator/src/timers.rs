@@ -24,8 +24,6 @@ pub(crate) enum Timer {
     ConsumerJoin(GroupId, MemberId),
     /// A classic member of a consumer group has not asked for its assignment.
     ConsumerSync(GroupId, MemberId),
-    /// A consumer group may make its next target assignment, or looks at its topics again.
-    ConsumerRefresh(GroupId),
 }
 
 /// Deadlines, of which the next is always known. One entry a member and a few a group: memory is

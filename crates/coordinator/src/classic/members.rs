@@ -23,7 +23,7 @@ pub(crate) struct Member {
     /// It was never told a generation: it goes if that takes too long, though it waits.
     pub(crate) is_new: bool,
     /// Best first, each name once.
-    protocols: Vec<Protocol>,
+    pub(crate) protocols: Vec<Protocol>,
     join: Option<Ticket>,
     sync: Option<Ticket>,
 }

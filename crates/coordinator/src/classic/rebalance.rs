@@ -29,7 +29,7 @@ impl ClassicGroup {
     }
 
     /// Something changed: a rebalance begins, or the one that runs may be over.
-    pub(super) fn rebalance_or_go_on(&mut self, desk: &mut Desk<'_>) {
+    pub(crate) fn rebalance_or_go_on(&mut self, desk: &mut Desk<'_>) {
         match self.state {
             State::Empty | State::Completing | State::Stable => self.prepare_rebalance(desk),
             State::Preparing(Preparation::Rejoin) => self.complete_join_if_all_joined(desk),
@@ -147,6 +147,18 @@ impl ClassicGroup {
         }
         let timeout = self.members.rebalance_timeout();
         desk.arm(Timer::ClassicSync(self.group.clone()), timeout);
+    }
+
+    /// The group goes on under the other protocol: whoever waits is to join that.
+    pub(crate) fn retire(&mut self, desk: &mut Desk<'_>) {
+        let all: Vec<_> = self.members.iter().map(|member| member.id.clone()).collect();
+        for id in all {
+            if let Some(join) = self.members.take_join(&id) {
+                super::join::refuse(desk, join, Some(id), JoinError::RebalanceInProgress);
+            }
+        }
+        self.refuse_syncs(desk);
+        self.cancel_timers(desk);
     }
 
     /// Members that joined and never asked for their assignment have died in between.

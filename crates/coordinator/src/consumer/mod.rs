@@ -1,61 +1,55 @@
-//! Consumer groups (KIP-848): the coordinator assigns.
+//! Consumer groups (KIP-848): the members say what they want, the coordinator assigns.
+//!
+//! Three epochs follow each other. The *group epoch* grows when members, subscriptions or topics
+//! change. The *target assignment* is made anew for it: what each member is to have in the end. And
+//! each *member's epoch* follows when the member has given up what it is not to have. A partition
+//! is free once the member that had it says so, and only then the next one gets it.
+//!
+//! A decision changes the group by its records only: each is replayed at once, and the next step
+//! of the same decision builds on it. So what a restart replays is what was decided.
 
-use crate::answer::{CommitError, FetchOffsetsError};
-use crate::ids::GroupId;
-use crate::record::GroupRecord;
-use crate::request::{CommitOffsets, FetchOffsets};
+mod admit;
+mod answer;
+mod assignor;
+mod change;
+mod classic_members;
+mod describe;
+mod group;
+mod heartbeat;
+mod member;
+mod migration;
+mod partitions;
+mod protocol;
+mod reconcile;
+mod regex;
+mod request;
+mod settle;
+mod target;
+mod timing;
+mod topic_hash;
+mod xxh3;
 
-/// A group whose members say what they want, and are told what they have. Until this coordinator
-/// serves the protocol, such a group is one that another coordinator left: its offsets are told,
-/// and its members have to find each other anew.
-#[derive(Debug)]
-pub(crate) struct ConsumerGroup {
-    group: GroupId,
-}
+#[cfg(test)]
+mod tests;
 
-impl ConsumerGroup {
-    /// A group without members.
-    pub(crate) const fn new(group: GroupId) -> Self {
-        Self { group }
-    }
+use ottla_metadata::MetadataImage;
 
-    /// Takes a record of this group.
-    pub(crate) fn replay(&mut self, record: &GroupRecord) {
-        assert_eq!(record.group(), &self.group, "a record goes to its own group");
-    }
+use crate::clock::Now;
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        true
-    }
+pub use answer::{
+    ConsumerHeartbeatAnswer, ConsumerHeartbeatError, DescribedConsumerGroup,
+    DescribedConsumerMember, DescribedPartitions, NoConsumerGroup,
+};
+pub use assignor::Assignor;
+pub use regex::InvalidRegex;
+pub use request::{ConsumerHeartbeat, InvalidHeartbeat, MemberEpoch};
+pub use timing::MigrationPolicy;
 
-    pub(crate) const fn check_commit(&self, commit: &CommitOffsets) -> Result<(), CommitError> {
-        match commit.epoch {
-            None => Ok(()),
-            Some(_) => Err(CommitError::UnknownMember),
-        }
-    }
+pub(crate) use group::ConsumerGroup;
 
-    pub(crate) const fn check_fetch(&self, fetch: &FetchOffsets) -> Result<(), FetchOffsetsError> {
-        match (&fetch.member, fetch.epoch) {
-            (None, None) => Ok(()),
-            (Some(_), _) | (None, Some(_)) => Err(FetchOffsetsError::UnknownMember),
-        }
-    }
-
-    pub(crate) const fn is_subscribed_to(&self, _topic: &str) -> bool {
-        false
-    }
-
-    pub(crate) const fn state_name(&self) -> &'static str {
-        "Empty"
-    }
-
-    pub(crate) fn tombstones(&self) -> Vec<GroupRecord> {
-        let group = self.group.clone();
-        vec![
-            GroupRecord::ConsumerTargetEpoch { group: group.clone(), value: None },
-            GroupRecord::ConsumerTopics { group: group.clone() },
-            GroupRecord::ConsumerEpoch { group, value: None },
-        ]
-    }
+/// When something happens, and what the cluster looks like then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment<'a> {
+    pub(crate) now: Now,
+    pub(crate) image: &'a MetadataImage,
 }

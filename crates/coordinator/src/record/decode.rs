@@ -100,7 +100,10 @@ impl GroupRecord {
             }
             4 => {
                 let key = key!(ConsumerGroupPartitionMetadataKey, key, kind);
-                Self::ConsumerTopics { group: GroupId::new(&key.group_id) }
+                Self::ConsumerTopics {
+                    group: GroupId::new(&key.group_id),
+                    present: value.is_some(),
+                }
             }
             5 => {
                 let key = key!(ConsumerGroupMemberMetadataKey, key, kind);

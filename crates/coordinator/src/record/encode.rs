@@ -61,7 +61,7 @@ impl GroupRecord {
             Self::ConsumerEpoch { group, .. } => {
                 written(3, |w| ConsumerGroupMetadataKey { group_id: name(group) }.encode(w, 0))
             }
-            Self::ConsumerTopics { group } => written(4, |w| {
+            Self::ConsumerTopics { group, .. } => written(4, |w| {
                 ConsumerGroupPartitionMetadataKey { group_id: name(group) }.encode(w, 0)
             }),
             Self::ConsumerMember { group, member, .. } => written(5, |w| {

@@ -30,7 +30,11 @@ pub enum GroupRecord {
     /// The epoch of a consumer group, and the hash of what its topics looked like. Type 3.
     ConsumerEpoch { group: GroupId, value: Option<ConsumerEpochValue> },
     /// What a consumer group knew of its topics before 4.1: not read, and only taken away. Type 4.
-    ConsumerTopics { group: GroupId },
+    ConsumerTopics {
+        group: GroupId,
+        /// Whether Kafka's record is there; we write its tombstone and nothing else.
+        present: bool,
+    },
     /// A member of a consumer group and what it wants. Type 5.
     ConsumerMember { group: GroupId, member: MemberId, value: Option<ConsumerMemberValue> },
     /// The group epoch that the target assignment was made for. Type 6.
@@ -51,12 +55,28 @@ impl GroupRecord {
             Self::Offset { group, .. }
             | Self::Classic { group, .. }
             | Self::ConsumerEpoch { group, .. }
-            | Self::ConsumerTopics { group }
+            | Self::ConsumerTopics { group, .. }
             | Self::ConsumerMember { group, .. }
             | Self::ConsumerTargetEpoch { group, .. }
             | Self::ConsumerTarget { group, .. }
             | Self::ConsumerCurrent { group, .. }
             | Self::ConsumerRegex { group, .. } => group,
+        }
+    }
+
+    /// Whether it takes something away.
+    #[must_use]
+    pub const fn is_tombstone(&self) -> bool {
+        match self {
+            Self::Offset { value, .. } => value.is_none(),
+            Self::Classic { value, .. } => value.is_none(),
+            Self::ConsumerEpoch { value, .. } => value.is_none(),
+            Self::ConsumerTopics { present, .. } => !*present,
+            Self::ConsumerMember { value, .. } => value.is_none(),
+            Self::ConsumerTargetEpoch { value, .. } => value.is_none(),
+            Self::ConsumerTarget { value, .. } => value.is_none(),
+            Self::ConsumerCurrent { value, .. } => value.is_none(),
+            Self::ConsumerRegex { value, .. } => value.is_none(),
         }
     }
 }
