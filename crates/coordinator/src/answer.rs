@@ -144,6 +144,9 @@ pub enum SyncError {
     InconsistentGroupProtocol,
     #[error("the group rebalances: the member should join again")]
     RebalanceInProgress,
+    /// UNKNOWN_SERVER_ERROR, as Kafka says where the group's record is too large.
+    #[error("the assignment is larger than the group's record may be")]
+    AssignmentTooLarge,
 }
 
 /// Why a member cannot just go on.

@@ -51,6 +51,7 @@ pub(super) fn sync_code(error: SyncError) -> ErrorCode {
         SyncError::IllegalGeneration => ErrorCode::IllegalGeneration,
         SyncError::InconsistentGroupProtocol => ErrorCode::InconsistentGroupProtocol,
         SyncError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        SyncError::AssignmentTooLarge => ErrorCode::UnknownServerError,
     }
 }
 
