@@ -359,8 +359,6 @@ pub struct ListedGroup {
 /// Why a group is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeleteGroupError {
-    #[error("the group id is empty")]
-    InvalidGroupId,
     #[error("no such group")]
     GroupNotFound,
     #[error("the group has members")]

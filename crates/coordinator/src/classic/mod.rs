@@ -225,7 +225,6 @@ impl ClassicGroup {
         self.protocol_name.as_ref()
     }
 
-
     pub(crate) const fn members(&self) -> &Members {
         &self.members
     }
