@@ -16,10 +16,13 @@ mod topic_config;
 
 pub use codec::RecordError;
 pub use controller::{
-    AllocateProducerIdsError, Assignment, BrokerRegistrationRequest, Controller, ControllerConfig,
-    ControllerRegistrationRequest, CreateTopicError, CreateTopics, CreatedTopic, DeleteTopicError,
-    DeleteTopics, DeletedTopic, NewTopic, Outcome, PlacementError, ProducerIdBlock,
-    RegisterBrokerError, TopicOutcome, TopicSelector, UnsupportedFeature,
+    AllocateProducerIdsError, Assignment, AssignmentError, BrokerRegistrationRequest, Controller,
+    ControllerConfig, ControllerRegistrationRequest, CreatePartitions, CreatePartitionsError,
+    CreateTopicError, CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, DeletedTopic,
+    ElectLeaderError, ElectLeaders, Elected, Election, FeatureUpdate, InvalidUpdate, Member,
+    MorePartitions, MorePartitionsOutcome, NewTopic, Outcome, PlacementError, ProducerIdBlock,
+    RefusedDowngrade, RegisterBrokerError, TopicOutcome, TopicSelector, UnsupportedFeature,
+    UpdateFeatures, UpdateFeaturesError, UpgradeType,
 };
 pub use delta::{MetadataDelta, ReplayError, TopicDelta};
 pub use features::{

@@ -4,6 +4,7 @@ mod cold;
 mod configs;
 mod descriptors;
 mod full_disk;
+mod operations;
 mod retention;
 mod sessions;
 mod start;

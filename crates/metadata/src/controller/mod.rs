@@ -1,25 +1,38 @@
 //! Who may change the cluster: a request becomes records and a response.
 
 mod activation;
+mod assignment;
+mod create_partitions;
 mod create_topics;
 mod delete_topics;
+mod elect_leaders;
 mod election;
 mod placement;
 mod producer_ids;
 mod registration;
+mod update_features;
 
 use crate::record::Record;
 use crate::topic_config::TopicConfig;
 
+pub use assignment::AssignmentError;
+pub use create_partitions::{
+    CreatePartitions, CreatePartitionsError, MorePartitions, MorePartitionsOutcome,
+};
 pub use create_topics::{
     Assignment, CreateTopicError, CreateTopics, CreatedTopic, NewTopic, TopicOutcome,
 };
 pub use delete_topics::{DeleteTopicError, DeleteTopics, DeletedTopic, TopicSelector};
+pub use elect_leaders::{ElectLeaderError, ElectLeaders, Elected, Election};
 pub use placement::PlacementError;
 pub use producer_ids::{AllocateProducerIdsError, ProducerIdBlock};
 pub use registration::{
     BrokerRegistrationRequest, ControllerRegistrationRequest, RegisterBrokerError,
     UnsupportedFeature,
+};
+pub use update_features::{
+    FeatureUpdate, InvalidUpdate, Member, RefusedDowngrade, UpdateFeatures, UpdateFeaturesError,
+    UpgradeType,
 };
 
 /// `max.records.per.batch` of Kafka's controller: what one request may change at most.
