@@ -304,9 +304,30 @@ fn features_that_cannot_change_do_not() {
             ("metadata.version", 30, 4, INVALID_UPDATE_VERSION),
             ("kraft.version", 1, 1, OK),
             ("nothing.version", 1, 1, INVALID_UPDATE_VERSION),
+            ("group.version", 2, 1, INVALID_UPDATE_VERSION),
+            ("group.version", 0, 1, INVALID_UPDATE_VERSION),
         ] {
             assert_eq!(client.update_feature(feature, level, kind).await, error, "{feature}");
         }
         assert_eq!(client.finalized("metadata.version").await, Some(30));
+        assert_eq!(client.finalized("group.version").await, Some(1));
+    });
+}
+
+#[test]
+fn a_feature_goes_down_and_up_and_a_restart_knows_its_level() {
+    let mut world = World::new(57);
+    world.live(async |life| {
+        let _node = life.node(&[]).await;
+        let mut client = life.client().await;
+        assert_eq!(client.update_feature("group.version", 0, 2).await, OK);
+        assert_eq!(client.finalized("group.version").await, None);
+    });
+    world.live(async |life| {
+        let _node = life.node(&[]).await;
+        let mut client = life.client().await;
+        assert_eq!(client.finalized("group.version").await, None);
+        assert_eq!(client.update_feature("group.version", 1, 1).await, OK);
+        assert_eq!(client.finalized("group.version").await, Some(1));
     });
 }
