@@ -23,7 +23,8 @@ pub use controller::{
 };
 pub use delta::{MetadataDelta, ReplayError, TopicDelta};
 pub use features::{
-    FeatureRange, KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES,
+    FeatureRange, GROUP_VERSION, KRAFT_VERSION, METADATA_VERSION, MetadataVersion,
+    SUPPORTED_FEATURES,
 };
 pub use image::{
     BrokerImage, ControllerImage, Endpoint, LeaderRecovery, MetadataImage, PartitionImage,

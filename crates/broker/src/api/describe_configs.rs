@@ -199,6 +199,7 @@ fn kind_to_wire(kind: Kind) -> i8 {
     match kind {
         Kind::Boolean => 1,
         Kind::String => 2,
+        Kind::Short => 4,
         Kind::Int => 3,
         Kind::Long => 5,
         Kind::List => 7,

@@ -1,6 +1,7 @@
 //! A node's configuration: Kafka's properties, as far as this node enforces them.
 
 mod file;
+mod groups;
 mod listener;
 mod log;
 mod property;
@@ -14,6 +15,8 @@ use ottla_types::BrokerId;
 
 pub(crate) use file::escape;
 pub use file::parse_properties;
+pub use groups::GroupsConfig;
+pub(crate) use groups::REPLICATION_FACTOR_DEFAULT;
 pub use listener::Listener;
 pub(crate) use log::CheckpointPace;
 pub use log::LogSettings;
@@ -47,6 +50,8 @@ pub struct NodeConfig {
     pub metadata_segment_bytes: u32,
     /// How long a producer may be silent before a partition forgets what it wrote last.
     pub producer_expiration: Duration,
+    /// What holds for groups, and for the topic that they are kept in.
+    pub groups: GroupsConfig,
     /// How many fetch sessions there may be; 0: none.
     pub fetch_session_slots: usize,
     /// For an empty folder: the cluster's id, random where absent.
@@ -264,6 +269,7 @@ impl NodeConfig {
         let metadata_segment_bytes = reader.read(&METADATA_SEGMENT_BYTES);
         let internal_metadata_segment = reader.read(&INTERNAL_METADATA_SEGMENT_BYTES);
         let producer_expiration = reader.read(&PRODUCER_ID_EXPIRATION);
+        let groups = GroupsConfig::read(reader);
         let fetch_session_slots = reader.read(&FETCH_SESSION_SLOTS);
         let (ignored, effective) = (reader.unknown(), reader.effective());
         let ((), listeners) = (roles?, listeners?);
@@ -284,6 +290,7 @@ impl NodeConfig {
             logs: logs?,
             metadata_segment_bytes: internal_metadata_segment.or(metadata_segment_bytes)?,
             producer_expiration: producer_expiration?,
+            groups: groups?,
             fetch_session_slots: fetch_session_slots?,
             cluster_id,
             ignored,

@@ -25,6 +25,7 @@ pub struct Property<T: 'static> {
 pub enum Kind {
     Boolean,
     String,
+    Short,
     Int,
     Long,
     List,
@@ -94,6 +95,11 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// Whether somebody set the property of this name.
+    pub(crate) fn is_given(&self, name: &str) -> bool {
+        self.properties.contains_key(name)
     }
 
     /// Remembers a mistake that only several properties together show.

@@ -174,6 +174,7 @@ impl Opener {
         }
         let lack = topics.iter().filter(|topic| lacking.contains(&topic.id));
         self.lacking.extend(lack.map(Arc::clone));
+        self.partitions.set_lack_some(!self.lacking.is_empty());
         if closed_again {
             self.make_all_durable().await;
         }

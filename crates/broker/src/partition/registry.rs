@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -140,11 +141,23 @@ impl Topics {
 pub(crate) struct Partitions {
     topics: ArcSwap<Topics>,
     directory: Arc<LogDirectory>,
+    /// Some are not open for want of space or descriptors.
+    lacks: AtomicBool,
 }
 
 impl Partitions {
     pub(crate) fn new(directory: Arc<LogDirectory>) -> Self {
-        Self { topics: ArcSwap::default(), directory }
+        Self { topics: ArcSwap::default(), directory, lacks: AtomicBool::new(false) }
+    }
+
+    /// Whether there are partitions that were not opened for want of space or descriptors: nobody
+    /// has looked at what the last process left of them.
+    pub(super) fn lack_some(&self) -> bool {
+        self.lacks.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_lack_some(&self, lacks: bool) {
+        self.lacks.store(lacks, Ordering::Release);
     }
 
     /// The log directory that all of them lie in.
