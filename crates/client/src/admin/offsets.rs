@@ -160,29 +160,24 @@ impl Admin {
         group: &str,
         partitions: &[TopicPartition],
     ) -> Result<(), AdminError> {
-        let partition = |(partition_index, ())| OffsetDeleteRequestPartition {
-            partition_index,
-            ..OffsetDeleteRequestPartition::default()
-        };
+        let partition = |(partition_index, ())| OffsetDeleteRequestPartition { partition_index };
         let topic = |(name, partitions): (&TopicName, Vec<(i32, ())>)| OffsetDeleteRequestTopic {
             name: name.to_string().into(),
             partitions: partitions.into_iter().map(partition).collect(),
-            ..OffsetDeleteRequestTopic::default()
         };
         let topics = offsets::by_topic(partitions.iter().map(|each| (each, ())));
         let request = OffsetDeleteRequest {
             group_id: group.into(),
             topics: topics.into_iter().map(topic).collect(),
-            ..OffsetDeleteRequest::default()
         };
         let what = format_args!("delete offsets of group {group}");
         self.ask_coordinator(what, (Repeat::Always, group), &request, |answer| {
             let answer = answer.get();
             BrokerError::check(answer.error_code)?;
-            let partitions = answer.topics.iter().flat_map(|topic| {
+            let mut partitions = answer.topics.iter().flat_map(|topic| {
                 topic.partitions.iter().map(|each| each.error_code).collect::<Vec<_>>()
             });
-            partitions.map(BrokerError::check).collect()
+            partitions.try_for_each(BrokerError::check)
         })
         .await
     }

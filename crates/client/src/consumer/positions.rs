@@ -163,7 +163,7 @@ impl Positions {
             while taken.len() < count {
                 let Some(record) = state.records.pop_front() else { break };
                 let behind = state.records.front().map(|next| next.offset).or(state.next);
-                state.position = Place::At(behind.unwrap_or(record.offset.next()));
+                state.position = Place::At(behind.unwrap_or_else(|| record.offset.next()));
                 state.last_epoch = record.leader_epoch;
                 taken.push(record);
             }

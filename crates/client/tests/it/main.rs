@@ -4,5 +4,6 @@
 
 mod admin;
 mod consumer;
+mod groups;
 mod node;
 mod producer;

@@ -79,10 +79,7 @@ impl Classic<'_> {
             self.group.put(Change::Revoke(owned));
             self.changed_while_alive().await?;
         }
-        let joined = match self.join().await? {
-            Some(joined) => joined,
-            None => return Ok(Ended::Again),
-        };
+        let Some(joined) = self.join().await? else { return Ok(Ended::Again) };
         let Some((assigned, watched)) = self.sync(&joined).await? else { return Ok(Ended::Again) };
         self.tries = 0;
         self.generation = Some(joined.generation);
@@ -122,7 +119,7 @@ impl Classic<'_> {
                 Ended::Again => {
                     let pause = self.group.settings.heartbeat_interval;
                     let sleep = self.group.cluster.env.clock.sleep(pause);
-                    drop(wait::first(self.group.changed(), sleep).await);
+                    let _ = wait::first(self.group.changed(), sleep).await;
                 }
                 ended => return Err(ended),
             }
@@ -290,7 +287,7 @@ impl Classic<'_> {
         loop {
             let pause = self.group.settings.heartbeat_interval;
             let pause = if tries > 0 { pause / 4 } else { pause };
-            drop(wait::first(self.group.until(|| false), clock.sleep(pause)).await);
+            let _ = wait::first(self.group.until(|| false), clock.sleep(pause)).await;
             if self.group.is_closing() {
                 return Ended::Closing;
             }

@@ -298,7 +298,7 @@ impl Group {
 
     /// A pause before another try; ends at once if the consumer wants to leave.
     async fn back_off(&self, tries: u32) {
-        drop(wait::first(self.until(|| false), self.cluster.back_off(tries)).await);
+        let _ = wait::first(self.until(|| false), self.cluster.back_off(tries)).await;
     }
 
     async fn coordinator(&self) -> Result<i32, RequestError> {

@@ -213,7 +213,7 @@ impl Modern<'_> {
         let news =
             || self.group.is_changed() && self.reported.as_ref() != Some(&self.group.owned());
         let sleep = self.group.cluster.env.clock.sleep(self.interval);
-        drop(wait::first(self.group.until(news), sleep).await);
+        let _ = wait::first(self.group.until(news), sleep).await;
     }
 
     async fn on_refused(&mut self, error: RequestError) -> Ended {
