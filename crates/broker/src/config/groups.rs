@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use ottla_coordinator::GroupSettings;
+use ottla_metadata::{ConfigRule, GroupConfigLimits};
 
-use super::property::{Kind, Property, Reader, number};
+use super::property::{Described, Property, Reader, Update, int, long, whole};
 
 /// What a node's properties say of groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,36 +28,40 @@ static MIN_SESSION_TIMEOUT: Property<Duration> = Property {
     name: "group.min.session.timeout.ms",
     synonym: None,
     default: Some("6000"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "The shortest session timeout in milliseconds that a member of a classic group may have.",
-    parse: |text| number(text, 0, i32::MAX.cast_unsigned()).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static MAX_SESSION_TIMEOUT: Property<Duration> = Property {
     name: "group.max.session.timeout.ms",
     synonym: None,
     default: Some("1800000"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "The longest session timeout in milliseconds that a member of a classic group may have.",
-    parse: |text| number(text, 0, i32::MAX.cast_unsigned()).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static INITIAL_REBALANCE_DELAY: Property<Duration> = Property {
     name: "group.initial.rebalance.delay.ms",
     synonym: None,
     default: Some("3000"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "How long in milliseconds the first member of an empty classic group waits for others.",
-    parse: |text| number(text, 0, i32::MAX.cast_unsigned()).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static MAX_SIZE: Property<usize> = Property {
     name: "group.max.size",
     synonym: None,
     default: Some("2147483647"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "How many members a classic group may have.",
-    parse: |text| number(text, 1, i32::MAX as usize),
+    parse: whole,
 };
 
 static CONSUMER_SESSION_TIMEOUT: Property<Duration> = positive(
@@ -105,86 +110,118 @@ static CONSUMER_MAX_SIZE: Property<usize> = Property {
     name: "group.consumer.max.size",
     synonym: None,
     default: Some("2147483647"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "How many members a consumer group may have.",
-    parse: |text| number(text, 1, i32::MAX as usize),
+    parse: whole,
 };
 
 static CONSUMER_REGEX_REFRESH: Property<Duration> = Property {
     name: "group.consumer.regex.refresh.interval.ms",
     synonym: None,
     default: Some("600000"),
-    kind: Kind::Int,
+    rule: int(10_000),
+    update: Update::ReadOnly,
     doc: "How often in milliseconds the regular expressions of a consumer group are matched with \
           all topics again.",
-    parse: |text| number(text, 10_000, i32::MAX.cast_unsigned()).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static CONSUMER_ASSIGNMENT_INTERVAL: Property<Duration> = Property {
     name: "group.consumer.assignment.interval.ms",
     synonym: None,
     default: Some("1000"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "How long in milliseconds at the least from one assignment of a consumer group to the \
           next.",
-    parse: |text| number(text, 0, i32::MAX.cast_unsigned()).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static OFFSET_METADATA_MAX: Property<usize> = Property {
     name: "offset.metadata.max.bytes",
     synonym: None,
     default: Some("4096"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "How long the words may be that a client leaves with an offset.",
-    parse: |text| number(text, 0, i32::MAX as usize),
+    parse: whole,
 };
 
 static OFFSETS_RETENTION: Property<Duration> = Property {
     name: "offsets.retention.minutes",
     synonym: None,
     default: Some("10080"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "How long in minutes the offsets of a group are kept that has no members any more.",
-    parse: |text| number(text, 1, i32::MAX.cast_unsigned()).map(|minutes| millis(minutes) * 60_000),
+    parse: |text| whole(text).map(|minutes| millis(minutes) * 60_000),
 };
 
 static OFFSETS_RETENTION_CHECK: Property<Duration> = Property {
     name: "offsets.retention.check.interval.ms",
     synonym: None,
     default: Some("600000"),
-    kind: Kind::Long,
+    rule: long(1),
+    update: Update::ReadOnly,
     doc: "How often in milliseconds offsets are looked for that need not be kept any longer.",
-    parse: |text| number(text, 1, i64::MAX.cast_unsigned()).map(Duration::from_millis),
+    parse: |text| whole(text).map(Duration::from_millis),
 };
 
 static TOPIC_PARTITIONS: Property<i32> = Property {
     name: "offsets.topic.num.partitions",
     synonym: None,
     default: Some("50"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "Partitions of the topic that groups are kept in, when it is made.",
-    parse: |text| number(text, 1, i32::MAX),
+    parse: whole,
 };
 
 static TOPIC_REPLICATION_FACTOR: Property<i16> = Property {
     name: "offsets.topic.replication.factor",
     synonym: None,
     default: Some("3"),
-    kind: Kind::Short,
+    rule: ConfigRule::Short { min: 1 },
+    update: Update::ReadOnly,
     doc: "Replicas of the topic that groups are kept in, when it is made. Where nobody sets it, no \
           more than there are brokers.",
-    parse: |text| number(text, 1, i16::MAX),
+    parse: whole,
 };
 
 static TOPIC_SEGMENT_BYTES: Property<u32> = Property {
     name: "offsets.topic.segment.bytes",
     synonym: None,
     default: Some("104857600"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "The size in bytes at which a segment file is full of the topic that groups are kept in, \
           when it is made.",
-    parse: |text| number(text, 1, i32::MAX.cast_unsigned()),
+    parse: whole,
 };
+
+/// What this file has of the registry.
+pub(super) static PROPERTIES: &[&dyn Described] = &[
+    &MIN_SESSION_TIMEOUT,
+    &MAX_SESSION_TIMEOUT,
+    &INITIAL_REBALANCE_DELAY,
+    &MAX_SIZE,
+    &CONSUMER_SESSION_TIMEOUT,
+    &CONSUMER_MIN_SESSION_TIMEOUT,
+    &CONSUMER_MAX_SESSION_TIMEOUT,
+    &CONSUMER_HEARTBEAT_INTERVAL,
+    &CONSUMER_MIN_HEARTBEAT_INTERVAL,
+    &CONSUMER_MAX_HEARTBEAT_INTERVAL,
+    &CONSUMER_MAX_SIZE,
+    &CONSUMER_REGEX_REFRESH,
+    &CONSUMER_ASSIGNMENT_INTERVAL,
+    &OFFSET_METADATA_MAX,
+    &OFFSETS_RETENTION,
+    &OFFSETS_RETENTION_CHECK,
+    &TOPIC_PARTITIONS,
+    &TOPIC_REPLICATION_FACTOR,
+    &TOPIC_SEGMENT_BYTES,
+];
 
 const fn positive(
     name: &'static str,
@@ -195,9 +232,10 @@ const fn positive(
         name,
         synonym: None,
         default: Some(default),
-        kind: Kind::Int,
+        rule: int(1),
+        update: Update::ReadOnly,
         doc,
-        parse: |text| number(text, 1, i32::MAX.cast_unsigned()).map(millis),
+        parse: |text| whole(text).map(millis),
     }
 }
 
@@ -206,6 +244,20 @@ fn millis(count: u32) -> Duration {
 }
 
 impl GroupsConfig {
+    /// What groups may say themselves.
+    pub(crate) fn limits(&self) -> GroupConfigLimits {
+        // A property of 32 bits gave each of them.
+        let millis = |span: Duration| i32::try_from(span.as_millis()).unwrap_or(i32::MAX);
+        let it = &self.settings;
+        GroupConfigLimits {
+            session_timeout_ms: millis(it.consumer_session_timeout_min)
+                ..=millis(it.consumer_session_timeout_max),
+            heartbeat_interval_ms: millis(it.consumer_heartbeat_interval_min)
+                ..=millis(it.consumer_heartbeat_interval_max),
+            ..GroupConfigLimits::KAFKA
+        }
+    }
+
     /// `None` where a value is wrong, which the reader tells.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let settings = read_settings(reader);
@@ -256,6 +308,7 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
         consumer_members_max: consumer_members_max?,
         consumer_regex_refresh_interval: consumer_regex_refresh_interval?,
         consumer_assignment_interval: consumer_assignment_interval?,
+        ..GroupSettings::default()
     };
     check_bounds(reader, &settings);
     Some(settings)
@@ -317,6 +370,6 @@ mod tests {
 
     fn refused(name: &str, value: &str) {
         let errors = parse(&[(name, value)]).unwrap_err();
-        assert!(errors.0.iter().any(|error| error.name == name), "{name}: {errors}");
+        assert!(errors.mistakes.iter().any(|error| error.name == name), "{name}: {errors}");
     }
 }
