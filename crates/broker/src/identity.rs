@@ -222,6 +222,8 @@ async fn format(env: &Env, config: &NodeConfig) -> io::Result<MetaProperties> {
     }
     env.disk.sync_files(written).await?;
     env.disk.sync_names(&quorum).await?;
+    // The name of the quorum's directory, too: a power cut must not keep meta.properties alone.
+    env.disk.sync_names(folder).await?;
     let path = folder.join(META_PROPERTIES);
     env.disk.replace_file(&path, properties.to_text().as_bytes()).await?;
     tracing::info!(folder = %folder.display(), cluster = %properties.cluster_id, "formatted");

@@ -11,6 +11,7 @@ mod node;
 mod partition;
 mod producer_ids;
 mod publisher;
+mod stopping;
 
 pub use config::{
     ConfigError, ConfigErrors, Effective, Kind, Listener, LogSettings, NodeConfig, Properties,

@@ -6,12 +6,10 @@ mod tests;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Poll;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ottla_env::{Env, Listener as Accepting, LoopId, Socket};
-use tokio::sync::Notify;
 
 use crate::broker::{Broker, Listening, Role};
 use crate::config::{Listener, NodeConfig};
@@ -24,6 +22,7 @@ use crate::partition::{
     run_checkpoints, run_space_watch, run_syncer,
 };
 use crate::producer_ids::ProducerIds;
+use crate::stopping::{Running, Stopping};
 
 /// How long to wait before accepting again when the system refused: it has run out of something
 /// that the end of other connections gives back.
@@ -79,65 +78,6 @@ pub struct Node {
     host: ControllerHost,
     /// Held as long as the node runs: another process must not open its folder.
     _identity: Identity,
-}
-
-/// Tells every task that serves clients to end, and waits until they have.
-#[derive(Debug, Default)]
-struct Stopping {
-    begun: AtomicBool,
-    told: Notify,
-    /// Tasks that have not ended.
-    running: AtomicUsize,
-    ended: Notify,
-}
-
-/// One task that serves clients, until it is dropped.
-#[derive(Debug)]
-struct Running(Arc<Stopping>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.ended.notify_waiters();
-        }
-    }
-}
-
-impl Stopping {
-    fn begin(&self) {
-        self.begun.store(true, Ordering::Release);
-        self.told.notify_waiters();
-    }
-
-    /// Counts a task in.
-    fn enter(self: &Arc<Self>) -> Running {
-        self.running.fetch_add(1, Ordering::AcqRel);
-        Running(Arc::clone(self))
-    }
-
-    /// Waits until no task is left.
-    async fn all_ended(&self) {
-        loop {
-            // Made before the look: it hears of whoever ends after that.
-            let ended = self.ended.notified();
-            if self.running.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            ended.await;
-        }
-    }
-
-    /// Runs `task` until it ends or the node stops.
-    async fn or<T>(&self, task: impl Future<Output = T>) -> Option<T> {
-        let (mut told, mut task) = (Box::pin(self.told.notified()), Box::pin(task));
-        std::future::poll_fn(|cx| {
-            if told.as_mut().poll(cx).is_ready() || self.begun.load(Ordering::Acquire) {
-                return Poll::Ready(None);
-            }
-            task.as_mut().poll(cx).map(Some)
-        })
-        .await
-    }
 }
 
 impl Node {
@@ -228,8 +168,8 @@ impl Node {
 async fn retain(broker: Arc<Broker>, running: Running) {
     let (env, logs) = (&broker.env, &broker.config.logs);
     let mut pause = logs.initial_task_delay;
-    while running.0.or(env.clock.sleep(pause)).await.is_some() {
-        let goes_on = || !running.0.begun.load(Ordering::Acquire);
+    while running.or(env.clock.sleep(pause)).await.is_some() {
+        let goes_on = || !running.is_over();
         enforce_retention(env, &broker.partitions, goes_on).await;
         pause = logs.retention_check_interval;
     }
@@ -241,7 +181,7 @@ async fn expire_producers(broker: Arc<Broker>, running: Running) {
     let (clock, idle) = (&broker.env.clock, broker.config.producer_expiration);
     loop {
         broker.partitions.expire_producers(clock.wall(), idle);
-        if running.0.or(clock.sleep(PRODUCERS_EXPIRE_EVERY)).await.is_none() {
+        if running.or(clock.sleep(PRODUCERS_EXPIRE_EVERY)).await.is_none() {
             return;
         }
     }
@@ -308,13 +248,13 @@ struct Accept {
 
 impl Accept {
     async fn run(self, mut accepting: Box<dyn Accepting>) {
-        while let Some(accepted) = self.running.0.or(accepting.accept()).await {
+        while let Some(accepted) = self.running.or(accepting.accept()).await {
             match accepted {
                 Ok(socket) => self.hand_over(socket),
                 Err(error) => {
                     tracing::warn!(listener = %self.listening.name, %error, "accept failed");
                     let pause = self.broker.env.clock.sleep(ACCEPT_RETRY);
-                    let _stopped = self.running.0.or(pause).await;
+                    let _stopped = self.running.or(pause).await;
                 }
             }
         }
@@ -324,7 +264,7 @@ impl Accept {
         let load = self.loads.admit();
         let on = load.on;
         let (broker, listening) = (Arc::clone(&self.broker), Arc::clone(&self.listening));
-        let running = self.running.0.enter();
+        let running = self.running.again();
         let make = move || -> ottla_env::Task {
             Box::pin(serve(broker, listening, running, socket, load))
         };
@@ -353,7 +293,7 @@ async fn serve(
         }
     };
     let connection = Connection::new(broker, listening, LANE.with(Rc::clone), stream);
-    match running.0.or(connection.run()).await {
+    match running.or(connection.run()).await {
         None | Some(Closed::ByPeer) => {}
         Some(Closed::Broken(error)) => tracing::debug!(%peer, %error, "connection broken"),
         Some(closed @ (Closed::FrameLength(_) | Closed::Refused(_))) => {

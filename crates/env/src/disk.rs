@@ -13,7 +13,7 @@
 use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::reply::{Abandoned, Answer, Reply, reply};
@@ -54,6 +54,15 @@ pub struct DirEntry {
     pub is_dir: bool,
     /// The length of a file in bytes; 0 for a directory.
     pub len: u64,
+}
+
+/// A folder as [`Disk::glance`] finds it.
+#[derive(Debug)]
+pub struct Glance {
+    /// As [`Disk::read_dir`] answers.
+    pub entries: io::Result<Vec<DirEntry>>,
+    /// As [`Disk::read_file`] answers for the file that was asked for.
+    pub note: io::Result<Vec<u8>>,
 }
 
 /// An open file; closed when the last reference goes. It stays readable after its name is removed.
@@ -127,6 +136,10 @@ pub trait Disk: Send + Sync {
     /// The names in a directory, sorted.
     fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>);
 
+    /// The names in each folder, and the bytes of the small file `note` in it, in the order of the
+    /// folders. A start looks at thousands: to hand over each look would cost more than the look.
+    fn glance(&self, folders: Vec<PathBuf>, note: &'static str, to: Reply<io::Result<Vec<Glance>>>);
+
     /// Renames a file or directory, replacing a file of that name.
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>);
 
@@ -155,6 +168,7 @@ pub trait DiskExt {
     async fn space_of(&self, directory: &Path) -> io::Result<Space>;
     async fn make_dir(&self, path: &Path) -> io::Result<()>;
     async fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
+    async fn look_at(&self, folders: Vec<PathBuf>, note: &'static str) -> io::Result<Vec<Glance>>;
     async fn move_to(&self, from: &Path, onto: &Path) -> io::Result<()>;
     async fn unlink(&self, path: &Path) -> io::Result<()>;
     async fn remove_tree(&self, path: &Path) -> io::Result<()>;
@@ -236,6 +250,12 @@ impl DiskExt for dyn Disk {
     async fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         let (to, answer) = reply();
         self.read_dir(path, to);
+        settle(answer).await
+    }
+
+    async fn look_at(&self, folders: Vec<PathBuf>, note: &'static str) -> io::Result<Vec<Glance>> {
+        let (to, answer) = reply();
+        self.glance(folders, note, to);
         settle(answer).await
     }
 

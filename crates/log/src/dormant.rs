@@ -1,10 +1,11 @@
 //! A log of which no file is open. Most partitions of most nodes are idle: a start looks at their
 //! names, and opens what somebody asks for.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_env::Disk;
+use ottla_env::{DirEntry, Disk, DiskExt};
 use ottla_types::Offset;
 
 use crate::listing::Listing;
@@ -60,7 +61,20 @@ impl DormantLog {
         config: LogConfig,
         known: Checkpointed,
     ) -> Result<Self, OpenLogError> {
-        let listing = Listing::read_if_any(disk, directory).await?;
+        Self::of(disk.list(directory).await, directory, config, known)
+    }
+
+    /// As [`Self::survey`], of names that were read before.
+    ///
+    /// # Errors
+    /// As [`Self::survey`].
+    pub fn of(
+        listed: io::Result<Vec<DirEntry>>,
+        directory: &Path,
+        config: LogConfig,
+        known: Checkpointed,
+    ) -> Result<Self, OpenLogError> {
+        let listing = Listing::of(listed)?;
         if let Some(file) = listing.swap() {
             return Err(OpenLogError::InterruptedCompaction { file: file.to_owned() });
         }

@@ -18,9 +18,9 @@ impl Listing {
         disk.list(directory).await.map(Self)
     }
 
-    /// As [`Self::read`]; a directory that is missing is empty.
-    pub(crate) async fn read_if_any(disk: &Arc<dyn Disk>, directory: &Path) -> io::Result<Self> {
-        match disk.list(directory).await {
+    /// What somebody found in a directory; one that is missing is empty.
+    pub(crate) fn of(listed: io::Result<Vec<DirEntry>>) -> io::Result<Self> {
+        match listed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self(Vec::new())),
             listed => listed.map(Self),
         }

@@ -22,6 +22,8 @@ pub struct MetadataDelta {
     image: MetadataImage,
     touched: BTreeMap<TopicId, Touched>,
     removed: BTreeMap<TopicId, Arc<TopicImage>>,
+    /// Whose properties changed; topics are touched instead.
+    configured: BTreeSet<ConfigResource>,
     brokers_changed: bool,
     features_changed: bool,
 }
@@ -126,6 +128,7 @@ impl MetadataDelta {
             image: base.clone(),
             touched: BTreeMap::new(),
             removed: BTreeMap::new(),
+            configured: BTreeSet::new(),
             brokers_changed: false,
             features_changed: false,
         }
@@ -143,6 +146,7 @@ impl MetadataDelta {
             image: image.clone(),
             touched: image.topics().map(|topic| (topic.id, all(topic))).collect(),
             removed: BTreeMap::new(),
+            configured: image.all_configs().map(|(resource, _)| resource.clone()).collect(),
             brokers_changed: true,
             features_changed: true,
         }
@@ -161,6 +165,17 @@ impl MetadataDelta {
     /// The topics that are gone, as they were.
     pub fn removed_topics(&self) -> impl Iterator<Item = &Arc<TopicImage>> {
         self.removed.values()
+    }
+
+    /// Whose properties changed: brokers, groups and whatever is no topic.
+    pub fn configured(&self) -> impl Iterator<Item = &ConfigResource> {
+        self.configured.iter()
+    }
+
+    /// Whether the properties of a broker, or of all, changed.
+    #[must_use]
+    pub fn broker_configs_changed(&self) -> bool {
+        self.configured().any(|resource| matches!(resource, ConfigResource::Broker(_)))
     }
 
     /// Whether the registration of a broker changed.
@@ -339,21 +354,24 @@ impl MetadataDelta {
         name: &str,
         value: Option<&String>,
     ) -> Result<(), ReplayError> {
-        let properties = match resource {
+        match resource {
             ConfigResource::Topic(topic) => {
                 let id = self.topic_id(topic)?;
                 let (topic, touched) = self.topic(id)?;
                 touched.configs = true;
-                &mut topic.configs
+                set(&mut topic.configs, name, value);
             }
-            ConfigResource::Broker(_) | ConfigResource::Other { .. } => {
-                Arc::make_mut(&mut self.image.configs).entry(resource.clone()).or_default()
+            ConfigResource::Broker(_) | ConfigResource::Group(_) | ConfigResource::Other { .. } => {
+                let configs = Arc::make_mut(&mut self.image.configs);
+                let properties = configs.entry(resource.clone()).or_default();
+                set(properties, name, value);
+                // A resource exists as long as it has properties.
+                if properties.is_empty() {
+                    configs.remove(resource);
+                }
+                self.configured.insert(resource.clone());
             }
-        };
-        match value {
-            Some(value) => properties.insert(name.to_owned(), value.clone()),
-            None => properties.remove(name),
-        };
+        }
         Ok(())
     }
 
@@ -409,6 +427,13 @@ impl MetadataDelta {
         }
         Ok(())
     }
+}
+
+fn set(properties: &mut BTreeMap<String, String>, name: &str, value: Option<&String>) {
+    match value {
+        Some(value) => properties.insert(name.to_owned(), value.clone()),
+        None => properties.remove(name),
+    };
 }
 
 /// A record may name replicas without directories: they are unknown then, as in Kafka.

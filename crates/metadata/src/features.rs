@@ -4,6 +4,8 @@
 pub const METADATA_VERSION: &str = "metadata.version";
 /// The feature that governs the quorum; finalized by a control record, never by a feature record.
 pub const KRAFT_VERSION: &str = "kraft.version";
+/// The feature that governs the protocols of groups: 1 adds that of KIP-848.
+pub const GROUP_VERSION: &str = "group.version";
 
 /// A feature and the levels of it that a node supports, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +19,8 @@ pub struct FeatureRange {
 }
 
 /// What this build supports, by name: advertised means served.
-pub const SUPPORTED_FEATURES: [(&str, i16, i16); 2] = [
+pub const SUPPORTED_FEATURES: [(&str, i16, i16); 3] = [
+    (GROUP_VERSION, 0, 1),
     (KRAFT_VERSION, 0, 1),
     (METADATA_VERSION, MetadataVersion::MIN.level(), MetadataVersion::LATEST.level()),
 ];

@@ -6,24 +6,34 @@
 //! host appends the records, and they take effect when they are replayed.
 
 mod codec;
+mod config_rule;
 mod controller;
 mod delta;
 mod features;
+mod group_config;
 mod image;
 mod record;
 mod replay;
 mod topic_config;
 
 pub use codec::RecordError;
+pub use config_rule::{ConfigRule, ConfigType, InvalidValue, Mismatch};
 pub use controller::{
-    AllocateProducerIdsError, Assignment, BrokerRegistrationRequest, Controller, ControllerConfig,
-    ControllerRegistrationRequest, CreateTopicError, CreateTopics, CreatedTopic, DeleteTopicError,
-    DeleteTopics, DeletedTopic, NewTopic, Outcome, PlacementError, ProducerIdBlock,
-    RegisterBrokerError, TopicOutcome, TopicSelector, UnsupportedFeature,
+    AllocateProducerIdsError, AlterConfigError, AlterConfigs, AlterOutcome, Alteration,
+    AlteredConfigs, Assignment, BrokerConfigError, BrokerConfigs, BrokerRegistrationRequest,
+    ConfigChange, Controller, ControllerConfig, ControllerRegistrationRequest, CreateTopicError,
+    CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, DeletedTopic, NewTopic, Outcome,
+    PlacementError, ProducerIdBlock, RegisterBrokerError, TopicOutcome, TopicSelector,
+    UnsupportedFeature,
 };
 pub use delta::{MetadataDelta, ReplayError, TopicDelta};
 pub use features::{
-    FeatureRange, KRAFT_VERSION, METADATA_VERSION, MetadataVersion, SUPPORTED_FEATURES,
+    FeatureRange, GROUP_VERSION, KRAFT_VERSION, METADATA_VERSION, MetadataVersion,
+    SUPPORTED_FEATURES,
+};
+pub use group_config::{
+    GROUP_CONFIGS, GroupConfig, GroupConfigError, GroupConfigLimits, GroupConfigProperty,
+    UNSUPPORTED_GROUP_CONFIGS,
 };
 pub use image::{
     BrokerImage, ControllerImage, Endpoint, LeaderRecovery, MetadataImage, PartitionImage,
@@ -33,5 +43,5 @@ pub use record::{ConfigResource, NewPartition, PartitionChange, Record, Registra
 pub use replay::MetadataReplay;
 pub use topic_config::{
     CleanupPolicy, ConfigSource, EffectiveTopicConfig, TOPIC_CONFIGS, TopicConfig,
-    TopicConfigError, TopicConfigProperty, TopicConfigType, UNSUPPORTED_TOPIC_CONFIGS,
+    TopicConfigError, TopicConfigProperty, UNSUPPORTED_TOPIC_CONFIGS,
 };

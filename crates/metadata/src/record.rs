@@ -91,9 +91,11 @@ pub enum ConfigResource {
     Topic(TopicName),
     /// One broker, or with `None` the default of all.
     Broker(Option<BrokerId>),
+    /// A group, which need not exist.
+    Group(String),
     /// Another kind of resource, which nothing here acts on yet: kept as it came.
     Other {
-        /// Kafka's number of the kind: 16 client metrics, 32 group.
+        /// Kafka's number of the kind: 16 client metrics.
         kind: i8,
         /// Its name.
         name: String,

@@ -9,9 +9,10 @@ use std::time::Duration;
 use ottla_types::{Timestamp, TimestampType};
 
 pub use property::{
-    TOPIC_CONFIGS, TopicConfigError, TopicConfigProperty, TopicConfigType,
-    UNSUPPORTED_TOPIC_CONFIGS,
+    TOPIC_CONFIGS, TopicConfigError, TopicConfigProperty, UNSUPPORTED_TOPIC_CONFIGS,
 };
+
+use crate::config_rule::Mismatch;
 
 use property::{
     CLEANUP_POLICY, COMPACT, COMPRESSION_TYPE, DELETE, FILE_DELETE_DELAY_MS, INDEX_INTERVAL_BYTES,
@@ -80,11 +81,17 @@ pub struct EffectiveTopicConfig {
 }
 
 /// Where the value of a property comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConfigSource {
     /// The topic's own properties.
     Topic,
-    /// The broker's properties.
+    /// The group's own properties.
+    Group,
+    /// What was set for the broker while it ran.
+    DynamicBroker,
+    /// What was set for all brokers while they ran.
+    DynamicDefault,
+    /// The properties that the broker was started with.
     Broker,
     /// Nobody set it.
     Default,
@@ -204,6 +211,12 @@ impl TopicConfig {
         all.into_iter().map(told).collect()
     }
 
+    /// What a topic has where it says nothing itself; `None` if no topic has the property.
+    #[must_use]
+    pub fn value_named(&self, name: &str) -> Option<String> {
+        TopicConfigProperty::named(name).map(|property| self.value_of(property))
+    }
+
     fn default_of(&self, property: &TopicConfigProperty) -> (String, ConfigSource) {
         let value = self.value_of(property);
         let is_kafkas = value == Self::KAFKA.value_of(property);
@@ -245,9 +258,9 @@ impl<'a> Own<'a> {
     fn text(&self, name: &str) -> Option<&'a str> {
         let property = TopicConfigProperty::named(name).expect("only served properties are read");
         let value = self.0.get(name)?.trim();
-        match property.check(value) {
+        match property.rule.check(value) {
             // What is not done yet is no mistake.
-            Ok(()) | Err(TopicConfigError::UnsupportedValue { .. }) => Some(value),
+            Ok(()) | Err(Mismatch::Unserved) => Some(value),
             Err(_) => None,
         }
     }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Glance, Open, Reply, Space};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
 
@@ -215,12 +215,23 @@ impl Disk for RealDisk {
     }
 
     fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {
-        self.on_path(path, to, |path| {
-            let mut entries =
-                fs::read_dir(or_here(path))?.map(dir_entry).collect::<io::Result<Vec<_>>>()?;
-            entries.sort();
-            Ok(entries)
-        });
+        self.on_path(path, to, entries);
+    }
+
+    fn glance(
+        &self,
+        folders: Vec<PathBuf>,
+        note: &'static str,
+        to: Reply<io::Result<Vec<Glance>>>,
+    ) {
+        let look = move |folder: PathBuf| {
+            let note = folder.join(note);
+            Glance {
+                entries: entries(&folder).map_err(|error| about(&folder, error)),
+                note: fs::read(&note).map_err(|error| about(&note, error)),
+            }
+        };
+        later(&self.names, to, move || Ok(folders.into_iter().map(look).collect()));
     }
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {
@@ -257,6 +268,13 @@ impl Disk for RealDisk {
 /// The parent of a bare name is spelled `""` by `Path`, which no system call takes.
 fn or_here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
+}
+
+fn entries(path: &Path) -> io::Result<Vec<DirEntry>> {
+    let mut entries =
+        fs::read_dir(or_here(path))?.map(dir_entry).collect::<io::Result<Vec<_>>>()?;
+    entries.sort();
+    Ok(entries)
 }
 
 fn dir_entry(found: io::Result<fs::DirEntry>) -> io::Result<DirEntry> {

@@ -122,7 +122,10 @@ fn config(config: &EffectiveTopicConfig) -> CreatableTopicConfigs<'_> {
 pub(super) fn source_to_wire(source: ConfigSource) -> i8 {
     match source {
         ConfigSource::Topic => 1,
+        ConfigSource::DynamicBroker => 2,
+        ConfigSource::DynamicDefault => 3,
         ConfigSource::Broker => 4,
         ConfigSource::Default => 5,
+        ConfigSource::Group => 8,
     }
 }

@@ -1,6 +1,6 @@
 //! DescribeConfigs: the settings of topics and of this broker, as far as they are enforced.
 
-use ottla_metadata::{ConfigSource, EffectiveTopicConfig, TopicConfigProperty, TopicConfigType};
+use ottla_metadata::{ConfigSource, ConfigType, EffectiveTopicConfig, TopicConfigProperty};
 use ottla_types::TopicName;
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::describe_configs_request::DescribeConfigsResource;
@@ -96,11 +96,11 @@ fn topic_setting(config: &NodeConfig, setting: EffectiveTopicConfig) -> Setting 
     // Where several properties of the broker may say it, only the first of them is looked at.
     let inherited = property.and_then(|property| property.synonyms.first());
     origins.extend(inherited.into_iter().flat_map(|name| origins_of(config, name)));
-    let kind = match property.map(TopicConfigProperty::value_type) {
-        Some(TopicConfigType::Int) => Kind::Int,
-        Some(TopicConfigType::Long) => Kind::Long,
-        Some(TopicConfigType::List) => Kind::List,
-        Some(TopicConfigType::String) | None => Kind::String,
+    let kind = match property.map(|property| property.rule.value_type()) {
+        Some(ConfigType::Int) => Kind::Int,
+        Some(ConfigType::Long) => Kind::Long,
+        Some(ConfigType::List) => Kind::List,
+        _ => Kind::String,
     };
     Setting { name, value: Some(value), origins, kind, doc: None, read_only: false }
 }

@@ -10,7 +10,7 @@ use ottla_log::{
 };
 use ottla_metadata::{
     BrokerRegistrationRequest, Controller, ControllerConfig, ControllerRegistrationRequest,
-    Endpoint, MetadataReplay, Record, UnsupportedFeature,
+    Endpoint, GroupConfigLimits, MetadataReplay, Record, UnsupportedFeature,
 };
 use ottla_raft::{self as raft, LogEnd, QuorumState, RaftNode, SnapshotId, Voters};
 use ottla_types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, Uuid};
@@ -60,6 +60,7 @@ pub(super) async fn lead(
         partitions: config.partitions_default,
         replication_factor: REPLICATION_FACTOR,
         topic_defaults: config.logs.topics,
+        group_limits: GroupConfigLimits::KAFKA,
     });
     Ok(Leading { quorum, controller, node: config.node_id, broker_epoch })
 }

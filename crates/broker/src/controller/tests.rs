@@ -158,10 +158,10 @@ fn kind(record: &impl std::fmt::Debug) -> String {
 
 const FIRST_START: [&str; 5] = [
     "0-2 @1 LeaderChange Version Voters",
-    "3-5 @1 BeginTransaction FeatureLevel EndTransaction",
-    "6-6 @1 RegisterController",
-    "7-7 @1 RegisterBroker",
-    "8-8 @1 BrokerRegistrationChange",
+    "3-6 @1 BeginTransaction FeatureLevel FeatureLevel EndTransaction",
+    "7-7 @1 RegisterController",
+    "8-8 @1 RegisterBroker",
+    "9-9 @1 BrokerRegistrationChange",
 ];
 
 #[test]
@@ -174,12 +174,12 @@ fn the_first_start_writes_kafkas_batches_in_kafkas_order() {
         })
         .unwrap();
     assert_eq!(written, FIRST_START);
-    assert_eq!((image.cluster_id(), image.end().get()), ("the-cluster", 9));
+    assert_eq!((image.cluster_id(), image.end().get()), ("the-cluster", 10));
     assert_eq!(image.controller(), Some(NodeId::new(1)));
     let broker = image.broker(NodeId::new(1)).unwrap();
-    assert_eq!((broker.epoch.get(), broker.fenced), (7, false));
+    assert_eq!((broker.epoch.get(), broker.fenced), (8, false));
     let features: Vec<_> = image.finalized_features().collect();
-    assert_eq!(features, [("kraft.version", 1), ("metadata.version", 30)]);
+    assert_eq!(features, [("group.version", 1), ("kraft.version", 1), ("metadata.version", 30)]);
 }
 
 #[test]
@@ -221,12 +221,12 @@ fn a_restart_writes_one_batch_for_each_of_its_roles() {
     assert_eq!(
         written[5..],
         [
-            "9-10 @1 Topic Partition",
-            "11-12 @1 Topic Partition",
-            "13-13 @2 LeaderChange",
-            "14-14 @2 RegisterController",
-            "15-15 @2 RegisterBroker",
-            "16-18 @2 BrokerRegistrationChange PartitionChange PartitionChange",
+            "10-11 @1 Topic Partition",
+            "12-13 @1 Topic Partition",
+            "14-14 @2 LeaderChange",
+            "15-15 @2 RegisterController",
+            "16-16 @2 RegisterBroker",
+            "17-19 @2 BrokerRegistrationChange PartitionChange PartitionChange",
         ]
     );
     let orders = image.topic("orders").unwrap();
@@ -245,7 +245,7 @@ fn a_clean_stop_sees_the_node_off() {
             (batches(&env).await, epochs.unwrap(), handle.create_topics(topic("late")).await)
         })
         .unwrap();
-    assert_eq!(written[5..], ["9-9 @1 BrokerRegistrationChange"]);
+    assert_eq!(written[5..], ["10-10 @1 BrokerRegistrationChange"]);
     assert_eq!(epochs, b"0\n1\n1 0\n");
     assert_eq!(refused, Ok(Err(Unavailable::Ended)));
 }
@@ -309,7 +309,7 @@ fn an_answer_waits_until_the_change_is_served() {
         again.await.unwrap().unwrap();
         held.told.borrow().clone()
     });
-    assert_eq!(told.unwrap(), ["9 ", "11 +orders", "12 -orders", "14 +orders"]);
+    assert_eq!(told.unwrap(), ["10 ", "12 +orders", "13 -orders", "15 +orders"]);
 }
 
 #[test]

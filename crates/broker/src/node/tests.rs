@@ -3,6 +3,7 @@
 mod cold;
 mod configs;
 mod descriptors;
+mod formatting;
 mod full_disk;
 mod retention;
 mod sessions;

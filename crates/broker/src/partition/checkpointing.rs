@@ -220,7 +220,7 @@ impl LogDirectory {
     ) -> Result<LogsClosed, CheckpointError> {
         let _turn = self.checkpoint_turn().await;
         self.checkpoints_due().clear();
-        let all = all.all();
+        let (all, lack_some) = (all.all(), all.lack_some());
         // A roll that waits for the end of a sync begins with it.
         self.sync(env).await.map_err(CheckpointError::Sync)?;
         for partition in &all {
@@ -235,7 +235,9 @@ impl LogDirectory {
         });
         let remembered = self.remember(env, &points.collect::<Vec<_>>()).await?;
         // A directory that is taken for cleanly closed is believed without a look at its batches.
-        let whole = remembered == Remembered::Yes && all.iter().all(|it| it.is_checkpointed());
+        let whole = remembered == Remembered::Yes
+            && !lack_some
+            && all.iter().all(|it| it.is_checkpointed());
         Ok(if whole { LogsClosed::Whole } else { LogsClosed::InPart })
     }
 }

@@ -418,6 +418,7 @@ mod tests {
             log: LogConfig::default(),
             settings: TopicConfig::KAFKA,
         };
-        Partitions::new(Arc::clone(directory)).open(env, it).await.unwrap().partition
+        let opened = Partitions::new(Arc::clone(directory)).open_some(env, vec![it]).await;
+        opened.into_iter().next().unwrap().1.unwrap().partition
     }
 }

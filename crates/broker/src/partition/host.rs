@@ -24,6 +24,10 @@ use crate::publisher::MetadataPublisher;
 /// hold a chunk of 1 MiB that is read again after a kill.
 const OPENING_MAX: usize = 32;
 
+/// Partitions whose folders are looked at in one go: to hand each to the disk's threads costs more
+/// than to look.
+const LOOKED_AT_TOGETHER_MAX: usize = 64;
+
 /// How long after a partition found no space for its directory it is tried again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -150,14 +154,16 @@ impl Opener {
     async fn open(&mut self, topics: &[Arc<TopicImage>]) {
         let to_open: Vec<ToOpen> = topics.iter().flat_map(|topic| self.to_open(topic)).collect();
         let (env, partitions) = (self.env.clone(), Arc::clone(&self.partitions));
-        let open = move |it: ToOpen| {
+        let open = move |some: Vec<ToOpen>| {
             let (env, partitions) = (env.clone(), Arc::clone(&partitions));
-            async move { (it.clone(), partitions.open(&env, it).await) }
+            async move { partitions.open_some(&env, some).await }
         };
+        let together = (to_open.len() / (2 * OPENING_MAX)).clamp(1, LOOKED_AT_TOGETHER_MAX);
+        let to_open = to_open.chunks(together).map(<[ToOpen]>::to_vec).collect();
         let opened = spread(&self.env, OPENING_MAX, to_open, open).await;
         let mut hosted: BTreeMap<TopicId, Vec<(PartitionId, Hosted)>> = BTreeMap::new();
         let (mut lacking, mut closed_again) = (BTreeSet::new(), false);
-        for (it, outcome) in opened {
+        for (it, outcome) in opened.into_iter().flatten() {
             closed_again |= outcome.as_ref().is_ok_and(|found| found.closed_again);
             match self.hosted(&it, outcome).await {
                 Some(there) => {
@@ -168,6 +174,7 @@ impl Opener {
         }
         let lack = topics.iter().filter(|topic| lacking.contains(&topic.id));
         self.lacking.extend(lack.map(Arc::clone));
+        self.partitions.set_lack_some(!self.lacking.is_empty());
         if closed_again {
             self.make_all_durable().await;
         }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ottla_env::{Answer, DiskExt, Env, File, Open, reply};
+use ottla_env::{DiskExt, Env, File, Glance, Open};
 use ottla_log::{
     Checkpointed, DormantLog, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata,
 };
@@ -140,11 +141,23 @@ impl Topics {
 pub(crate) struct Partitions {
     topics: ArcSwap<Topics>,
     directory: Arc<LogDirectory>,
+    /// Some are not open for want of space or descriptors.
+    lacks: AtomicBool,
 }
 
 impl Partitions {
     pub(crate) fn new(directory: Arc<LogDirectory>) -> Self {
-        Self { topics: ArcSwap::default(), directory }
+        Self { topics: ArcSwap::default(), directory, lacks: AtomicBool::new(false) }
+    }
+
+    /// Whether there are partitions that were not opened for want of space or descriptors: nobody
+    /// has looked at what the last process left of them.
+    pub(super) fn lack_some(&self) -> bool {
+        self.lacks.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_lack_some(&self, lacks: bool) {
+        self.lacks.store(lacks, Ordering::Release);
     }
 
     /// The log directory that all of them lie in.
@@ -169,16 +182,37 @@ impl Partitions {
         self.topics.load().by_id.get(&id).cloned()
     }
 
+    fn place_of(&self, name: &TopicPartition) -> PathBuf {
+        self.directory.place().join(name.to_string())
+    }
+
+    /// Finds the logs of partitions, or makes them, one after the other.
+    pub(super) async fn open_some(
+        &self,
+        env: &Env,
+        some: Vec<ToOpen>,
+    ) -> Vec<(ToOpen, Result<Found, OpenLogError>)> {
+        let folders = some.iter().map(|it| self.place_of(&it.name)).collect();
+        let seen = match env.disk.look_at(folders, PARTITION_METADATA).await {
+            Ok(seen) => seen,
+            // The disk's host has ended, and the node with it.
+            Err(_) => std::future::pending().await,
+        };
+        let mut opened = Vec::with_capacity(some.len());
+        for (it, seen) in some.into_iter().zip(seen) {
+            let outcome = self.open(env, it.clone(), seen).await;
+            opened.push((it, outcome));
+        }
+        opened
+    }
+
     /// Finds a partition's log, or makes it. Nothing is synced: neither what a killed process has
     /// left, nor the names of what is new.
-    pub(super) async fn open(&self, env: &Env, it: ToOpen) -> Result<Found, OpenLogError> {
-        let path = self.directory.place().join(it.name.to_string());
-        // Both at once: a start does nothing else for most of thousands of partitions.
-        let (to, identity) = reply();
-        env.disk.read_file(&path.join(PARTITION_METADATA), to);
+    async fn open(&self, env: &Env, it: ToOpen, seen: Glance) -> Result<Found, OpenLogError> {
+        let path = self.place_of(&it.name);
         let mut checkpointed = self.directory.checkpointed(&it.name);
-        let mut log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
-        let known = identity_of(identity).await?;
+        let mut log = DormantLog::of(seen.entries, &path, it.log, checkpointed)?;
+        let known = identity_of(seen.note)?;
         if let Some(other) = known.filter(|known| *known != it.topic_id) {
             // What the checkpoints say is of the other one.
             let forgotten = self.checkpoints().forget(env, std::slice::from_ref(&it.name));
@@ -298,12 +332,11 @@ fn name_aside(name: &TopicPartition, suffix: &str) -> String {
 
 /// Whose directory this is; `None` if it is not there, or nobody's yet. A file that does not parse
 /// does not exist: it is not synced before something in its directory is.
-async fn identity_of(read: Answer<io::Result<Vec<u8>>>) -> io::Result<Option<TopicId>> {
-    let text = match read.await {
-        Ok(Ok(text)) => text,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Ok(Err(error)) => return Err(error),
-        Err(_) => return Err(io::Error::other("the disk's host ended")),
+fn identity_of(read: io::Result<Vec<u8>>) -> io::Result<Option<TopicId>> {
+    let text = match read {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     };
     let parsed = PartitionMetadata::parse(&String::from_utf8_lossy(&text));
     Ok(parsed.ok().map(|metadata| metadata.topic_id))

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Glance, Open, Reply, Space, reply};
+
+use crate::support::now;
 
 /// The disk. A clone is the same disk.
 #[derive(Clone, Debug, Default)]
@@ -338,6 +340,22 @@ impl Disk for MemoryDisk {
     fn create_dir(&self, path: &Path, to: Reply<io::Result<()>>) {
         self.0.names.lock().unwrap().directories.insert(path.to_owned());
         to.send(Ok(()));
+    }
+
+    fn glance(
+        &self,
+        folders: Vec<PathBuf>,
+        note: &'static str,
+        to: Reply<io::Result<Vec<Glance>>>,
+    ) {
+        let look = |folder: PathBuf| {
+            let (entries, listed) = reply();
+            self.read_dir(&folder, entries);
+            let (bytes, note_read) = reply();
+            self.read_file(&folder.join(note), bytes);
+            Glance { entries: now(listed).unwrap(), note: now(note_read).unwrap() }
+        };
+        to.send(Ok(folders.into_iter().map(look).collect()));
     }
 
     fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {

@@ -256,6 +256,7 @@ fn config(it: &ConfigRecord<'_>) -> Read<Record> {
             let id = id.parse().ok().and_then(BrokerId::from_wire);
             ConfigResource::Broker(Some(id.ok_or(field("ResourceName"))?))
         }
+        (32, name) => ConfigResource::Group(name.to_owned()),
         (kind, name) => ConfigResource::Other { kind, name: name.to_owned() },
     };
     let value = it.value.clone().map(Cow::into_owned);

@@ -261,6 +261,7 @@ fn config<'a>(
         ConfigResource::Topic(name) => (2, Cow::Borrowed(name.as_str())),
         ConfigResource::Broker(None) => (4, Cow::Borrowed("")),
         ConfigResource::Broker(Some(id)) => (4, Cow::Owned(id.to_string())),
+        ConfigResource::Group(name) => (32, Cow::Borrowed(name.as_str())),
         ConfigResource::Other { kind, name } => (*kind, Cow::Borrowed(name.as_str())),
     };
     ConfigRecord {

@@ -2,7 +2,7 @@
 
 use ottla_types::Offset;
 
-use crate::features::{METADATA_VERSION, MetadataVersion};
+use crate::features::{GROUP_VERSION, METADATA_VERSION, MetadataVersion};
 use crate::image::MetadataImage;
 use crate::record::Record;
 
@@ -12,12 +12,14 @@ use super::Controller;
 const BOOTSTRAP: &str = "Bootstrap records";
 
 impl Controller {
-    /// The features that formatting a new cluster finalizes: `metadata.version` and nothing more,
-    /// because no other feature is served yet.
+    /// The features that formatting a new cluster finalizes: `metadata.version` first, as Kafka
+    /// does, and every other one that is served.
     #[must_use]
     pub fn bootstrap_records() -> Vec<Record> {
-        let level = MetadataVersion::LATEST.level();
-        vec![Record::FeatureLevel { name: METADATA_VERSION.to_owned(), level }]
+        let levels = [(METADATA_VERSION, MetadataVersion::LATEST.level()), (GROUP_VERSION, 1)];
+        let feature =
+            |(name, level): (&str, i16)| Record::FeatureLevel { name: name.to_owned(), level };
+        levels.map(feature).to_vec()
     }
 
     /// The records that make the log usable: the `bootstrap` records if there are none yet, and the

@@ -13,6 +13,8 @@ use super::{Controller, Outcome, RECORDS_PER_REQUEST_MAX};
 
 /// The topic that is the metadata log itself.
 const CLUSTER_METADATA: &str = "__cluster_metadata";
+/// The topic in which groups are kept.
+const GROUP_METADATA: &str = "__consumer_offsets";
 /// Partitions that one request may ask for, manual ones included.
 const PARTITIONS_PER_REQUEST_MAX: i64 = 10_000;
 
@@ -225,7 +227,7 @@ impl Controller {
         records: &mut Vec<Record>,
     ) -> Result<CreatedTopic, CreateTopicError> {
         let name = check_name(image, &topic.name)?;
-        let configs = check_configs(&topic.configs)?;
+        let configs = check_configs(&name, &topic.configs)?;
         let id = draw();
         let states = if topic.assignments.is_empty() {
             self.place(image, topic, id)?
@@ -318,6 +320,7 @@ fn check_name(image: &MetadataImage, text: &str) -> Result<TopicName, CreateTopi
 }
 
 fn check_configs(
+    topic: &TopicName,
     configs: &[(String, Option<String>)],
 ) -> Result<BTreeMap<String, String>, CreateTopicError> {
     let missing: Vec<_> =
@@ -327,7 +330,13 @@ fn check_configs(
     }
     let given = configs.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
     let properties: BTreeMap<_, _> = given.collect();
-    TopicConfig::check(&properties)?;
+    let mut judged = properties.clone();
+    // Apache Kafka must find the topic of groups so, and would compact it. Nothing is lost in it
+    // while that is not done: whoever loads groups takes the last record of a key.
+    if topic.as_str() == GROUP_METADATA {
+        judged.retain(|name, value| name != "cleanup.policy" || value.trim() != "compact");
+    }
+    TopicConfig::check(&judged)?;
     Ok(properties)
 }
 

@@ -1,6 +1,7 @@
 //! Who may change the cluster: a request becomes records and a response.
 
 mod activation;
+mod alter_configs;
 mod create_topics;
 mod delete_topics;
 mod election;
@@ -8,9 +9,14 @@ mod placement;
 mod producer_ids;
 mod registration;
 
+use crate::group_config::GroupConfigLimits;
 use crate::record::Record;
 use crate::topic_config::TopicConfig;
 
+pub use alter_configs::{
+    AlterConfigError, AlterConfigs, AlterOutcome, Alteration, AlteredConfigs, BrokerConfigError,
+    BrokerConfigs, ConfigChange,
+};
 pub use create_topics::{
     Assignment, CreateTopicError, CreateTopics, CreatedTopic, NewTopic, TopicOutcome,
 };
@@ -34,6 +40,8 @@ pub struct ControllerConfig {
     pub replication_factor: i16,
     /// The settings that the broker's properties give.
     pub topic_defaults: TopicConfig,
+    /// What they allow groups to say themselves.
+    pub group_limits: GroupConfigLimits,
 }
 
 /// What a request leads to. Nothing has changed yet: the host appends the records, which must stay
@@ -64,5 +72,10 @@ impl Controller {
         assert!(config.partitions > 0, "num.partitions is positive");
         assert!(config.replication_factor > 0, "default.replication.factor is positive");
         Self { config }
+    }
+
+    /// From here on the broker's properties say something else: a change of them was appended.
+    pub const fn on_topic_defaults(&mut self, topic_defaults: TopicConfig) {
+        self.config.topic_defaults = topic_defaults;
     }
 }

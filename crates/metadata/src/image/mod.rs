@@ -12,6 +12,7 @@ pub use cluster::{BrokerImage, ControllerImage, Endpoint};
 pub use topic::{LeaderRecovery, PartitionImage, ReplicaAssignment, TopicImage};
 
 use crate::features::{KRAFT_VERSION, METADATA_VERSION, MetadataVersion};
+use crate::group_config::{GroupConfig, GroupConfigLimits};
 use crate::record::ConfigResource;
 
 /// The cluster at one offset of the metadata log. Immutable; a clone shares everything.
@@ -132,11 +133,26 @@ impl MetadataImage {
         self.controllers.values()
     }
 
-    /// The properties of a broker, of all brokers, or of another resource; a topic's are in its
-    /// own image.
+    /// The properties of a broker, of all brokers, of a group, or of another resource; a topic's
+    /// are in its own image.
     #[must_use]
     pub fn configs(&self, of: &ConfigResource) -> Option<&BTreeMap<String, String>> {
         self.configs.get(of)
+    }
+
+    /// Every resource that has properties, in a fixed order; topics have theirs in their own
+    /// images.
+    pub fn all_configs(
+        &self,
+    ) -> impl ExactSizeIterator<Item = (&ConfigResource, &BTreeMap<String, String>)> {
+        self.configs.iter()
+    }
+
+    /// What a group says itself, within what the broker allows.
+    #[must_use]
+    pub fn group_config(&self, group: &str, limits: &GroupConfigLimits) -> GroupConfig {
+        let own = self.configs(&ConfigResource::Group(group.to_owned()));
+        own.map_or_else(GroupConfig::default, |own| GroupConfig::of(own, limits))
     }
 
     /// The first producer id that nobody was given yet.

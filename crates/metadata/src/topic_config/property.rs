@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::TopicConfig;
+use crate::config_rule::{ConfigRule, InvalidValue};
 
 /// A property that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,48 +11,13 @@ pub struct TopicConfigProperty {
     /// Kafka's name.
     pub name: &'static str,
     /// What its value may be.
-    kind: Kind,
+    pub rule: ConfigRule,
     /// The broker properties that a topic inherits it from, the one that counts most first.
     pub synonyms: &'static [&'static str],
     /// Kafka has it for tests: it is never listed.
     pub internal: bool,
-}
-
-/// The type of a property's values, as DescribeConfigs names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TopicConfigType {
-    /// A whole number of 32 bits.
-    Int,
-    /// A whole number of 64 bits.
-    Long,
-    /// A word.
-    String,
-    /// Words, parted by commas.
-    List,
-}
-
-impl TopicConfigType {
-    /// Kafka's name.
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Int => "INT",
-            Self::Long => "LONG",
-            Self::String => "STRING",
-            Self::List => "LIST",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// A whole number of 32 bits, not less than `min`.
-    Int { min: i32 },
-    /// A whole number of 64 bits, not less than `min`.
-    Long { min: i64 },
-    /// One of `words`, of which only `served` are accepted yet.
-    Word { words: &'static [&'static str], served: &'static [&'static str] },
-    /// A list of `words`, perhaps an empty one; only `served` is accepted in it yet.
-    List { words: &'static [&'static str], served: &'static str },
+    /// What it does, in a sentence, with its unit.
+    pub doc: &'static str,
 }
 
 pub(super) const CLEANUP_POLICY: &str = "cleanup.policy";
@@ -79,37 +45,48 @@ pub(super) const DELETE: &str = "delete";
 /// Every property that a topic may set, by name. What is not enforced is not accepted.
 #[rustfmt::skip]
 pub const TOPIC_CONFIGS: [TopicConfigProperty; 16] = [
-    property(CLEANUP_POLICY, Kind::List { words: &[COMPACT, DELETE], served: DELETE },
-        &["log.cleanup.policy"]),
-    property(COMPRESSION_TYPE, Kind::Word {
+    property(CLEANUP_POLICY, ConfigRule::List { words: &[COMPACT, DELETE], served: &[DELETE] },
+        &["log.cleanup.policy"],
+        "What becomes of old records: `delete`, or nothing at all where the list is empty."),
+    property(COMPRESSION_TYPE, ConfigRule::Word {
         words: &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"],
         served: &["producer"],
-    }, &["compression.type"]),
-    property(FILE_DELETE_DELAY_MS, Kind::Long { min: 0 }, &["log.segment.delete.delay.ms"]),
-    property(INDEX_INTERVAL_BYTES, Kind::Int { min: 0 }, &["log.index.interval.bytes"]),
-    TopicConfigProperty {
-        name: INTERNAL_SEGMENT_BYTES,
-        kind: Kind::Int { min: 256 },
-        synonyms: &[],
-        internal: true,
-    },
-    property(MAX_MESSAGE_BYTES, Kind::Int { min: 0 }, &["message.max.bytes"]),
-    property(TIMESTAMP_AFTER_MAX_MS, Kind::Long { min: 0 }, &["log.message.timestamp.after.max.ms"]),
-    property(TIMESTAMP_BEFORE_MAX_MS, Kind::Long { min: 0 }, &["log.message.timestamp.before.max.ms"]),
-    property(TIMESTAMP_TYPE, Kind::Word {
+    }, &["compression.type"],
+        "How records are compressed in the log: `producer`, as their producer sent them."),
+    property(FILE_DELETE_DELAY_MS, long(0), &["log.segment.delete.delay.ms"],
+        "How long in milliseconds the files of what was deleted stay."),
+    property(INDEX_INTERVAL_BYTES, int(0), &["log.index.interval.bytes"],
+        "Bytes of log between two entries of the offset index."),
+    TopicConfigProperty { internal: true, ..property(INTERNAL_SEGMENT_BYTES, int(256), &[],
+        "For tests: `segment.bytes` without its lower bound.") },
+    property(MAX_MESSAGE_BYTES, int(0), &["message.max.bytes"],
+        "The largest record batch in bytes, after compression."),
+    property(TIMESTAMP_AFTER_MAX_MS, long(0), &["log.message.timestamp.after.max.ms"],
+        "How far in milliseconds a record's time may be ahead of the broker's."),
+    property(TIMESTAMP_BEFORE_MAX_MS, long(0), &["log.message.timestamp.before.max.ms"],
+        "How far in milliseconds a record's time may be behind the broker's."),
+    property(TIMESTAMP_TYPE, ConfigRule::Word {
         words: &["CreateTime", "LogAppendTime"],
         served: &["CreateTime", "LogAppendTime"],
-    }, &["log.message.timestamp.type"]),
+    }, &["log.message.timestamp.type"],
+        "Whose time records have: `CreateTime` the producer's, `LogAppendTime` the broker's."),
     // Of one replica, one is always in sync: Kafka asks for no more than there are, either.
-    property(MIN_INSYNC_REPLICAS, Kind::Int { min: 1 }, &["min.insync.replicas"]),
-    property(RETENTION_BYTES, Kind::Long { min: i64::MIN }, &["log.retention.bytes"]),
-    property(RETENTION_MS, Kind::Long { min: -1 },
-        &["log.retention.ms", "log.retention.minutes", "log.retention.hours"]),
-    property(SEGMENT_BYTES, Kind::Int { min: 1 << 20 }, &["log.segment.bytes"]),
-    property(SEGMENT_INDEX_BYTES, Kind::Int { min: 4 }, &["log.index.size.max.bytes"]),
-    property(SEGMENT_JITTER_MS, Kind::Long { min: 0 },
-        &["log.roll.jitter.ms", "log.roll.jitter.hours"]),
-    property(SEGMENT_MS, Kind::Long { min: 1 }, &["log.roll.ms", "log.roll.hours"]),
+    property(MIN_INSYNC_REPLICAS, int(1), &["min.insync.replicas"],
+        "How many replicas must be in sync for an append with acks=all; no more than there are."),
+    property(RETENTION_BYTES, long(i64::MIN), &["log.retention.bytes"],
+        "The size in bytes that a partition is kept down to, -1 for any."),
+    property(RETENTION_MS, long(-1),
+        &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
+        "How long in milliseconds a record is kept, -1 for ever."),
+    property(SEGMENT_BYTES, int(1 << 20), &["log.segment.bytes"],
+        "The size in bytes at which a segment file is full."),
+    property(SEGMENT_INDEX_BYTES, int(4), &["log.index.size.max.bytes"],
+        "The size in bytes at which the index of a segment file is full, and so is the file."),
+    property(SEGMENT_JITTER_MS, long(0), &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+        "How much earlier in milliseconds a segment file may be rolled, so that not all are \
+         rolled at once."),
+    property(SEGMENT_MS, long(1), &["log.roll.ms", "log.roll.hours"],
+        "The time of records in milliseconds that a segment file may span."),
 ];
 
 /// Every other property that Kafka 4.3 has for topics: known, refused, one step each away.
@@ -136,10 +113,19 @@ pub const UNSUPPORTED_TOPIC_CONFIGS: [&str; 18] = [
 
 const fn property(
     name: &'static str,
-    kind: Kind,
+    rule: ConfigRule,
     synonyms: &'static [&'static str],
+    doc: &'static str,
 ) -> TopicConfigProperty {
-    TopicConfigProperty { name, kind, synonyms, internal: false }
+    TopicConfigProperty { name, rule, synonyms, internal: false, doc }
+}
+
+const fn int(min: i32) -> ConfigRule {
+    ConfigRule::Int { min, max: i32::MAX }
+}
+
+const fn long(min: i64) -> ConfigRule {
+    ConfigRule::Long { min }
 }
 
 /// Why a property is refused. The words are Kafka's, where Kafka refuses too.
@@ -157,52 +143,9 @@ pub enum TopicConfigError {
         /// The name.
         name: String,
     },
-    /// Kafka has the value, Ottla does not yet.
-    #[error("Topic config {name}={value} is not supported by this version of Ottla")]
-    UnsupportedValue {
-        /// The name.
-        name: &'static str,
-        /// The value.
-        value: String,
-    },
-    /// The value is not of the property's type.
-    #[error("Invalid value {value} for configuration {name}: Not a number of type {word}",
-        word = .of.word())]
-    NotANumber {
-        /// The name.
-        name: &'static str,
-        /// The value.
-        value: String,
-        /// What it should be.
-        of: TopicConfigType,
-    },
-    /// The number is too small.
-    #[error("Invalid value {value} for configuration {name}: Value must be at least {min}")]
-    TooSmall {
-        /// The name.
-        name: &'static str,
-        /// The number.
-        value: i64,
-        /// The smallest that is legal.
-        min: i64,
-    },
-    /// The word is none of the legal ones.
-    #[error("Invalid value {value} for configuration {name}: String must be one of: {}",
-        words.join(", "))]
-    NotOneOf {
-        /// The name.
-        name: &'static str,
-        /// The word.
-        value: String,
-        /// The legal ones.
-        words: &'static [&'static str],
-    },
-    /// There is nothing between two commas of a list.
-    #[error("Configuration '{name}' values must not be empty.")]
-    EmptyItem {
-        /// The name.
-        name: &'static str,
-    },
+    /// A topic cannot have the value.
+    #[error(transparent)]
+    Value(#[from] InvalidValue),
     /// The values of properties are text.
     #[error("Null value not supported for topic configs: {names}")]
     Null {
@@ -224,7 +167,7 @@ impl TopicConfig {
         if let Some((_, error)) = refused.min_by_key(|(unsupported, _)| *unsupported) {
             return Err(error);
         }
-        properties.iter().try_for_each(|(name, value)| find(name)?.check(value))
+        properties.iter().try_for_each(|(name, value)| Ok(find(name)?.check(value)?))
     }
 }
 
@@ -250,80 +193,14 @@ impl TopicConfigProperty {
         TOPIC_CONFIGS.iter().find(|property| property.name == name)
     }
 
-    /// The type of its values.
-    #[must_use]
-    pub const fn value_type(&self) -> TopicConfigType {
-        match self.kind {
-            Kind::Int { .. } => TopicConfigType::Int,
-            Kind::Long { .. } => TopicConfigType::Long,
-            Kind::Word { .. } => TopicConfigType::String,
-            Kind::List { .. } => TopicConfigType::List,
-        }
-    }
-
-    /// Kafka trims a value before it looks at it.
+    /// Whether a topic can have the value.
     ///
     /// # Errors
-    /// When a topic cannot have the value.
-    pub fn check(&self, value: &str) -> Result<(), TopicConfigError> {
-        let (name, value) = (self.name, value.trim());
-        match self.kind {
-            Kind::Int { min } => {
-                let number = value.parse::<i32>().map(i64::from).ok();
-                check_number(name, value, number, i64::from(min), TopicConfigType::Int)
-            }
-            Kind::Long { min } => {
-                let number = value.parse().ok();
-                check_number(name, value, number, min, TopicConfigType::Long)
-            }
-            Kind::Word { words, served } => {
-                check_word(name, value, words)?;
-                accept(served.contains(&value), name, value)
-            }
-            // An empty list is a list; one of an empty item is a mistake.
-            Kind::List { .. } if value.is_empty() => Ok(()),
-            Kind::List { words, served } => {
-                let items = || value.split(',').map(str::trim);
-                if items().any(str::is_empty) {
-                    return Err(TopicConfigError::EmptyItem { name });
-                }
-                items().try_for_each(|item| check_word(name, item, words))?;
-                accept(items().all(|item| item == served), name, value)
-            }
-        }
+    /// When it cannot.
+    pub fn check(&self, value: &str) -> Result<(), InvalidValue> {
+        let told = |why| InvalidValue { name: self.name, value: value.trim().to_owned(), why };
+        self.rule.check(value).map_err(told)
     }
-}
-
-fn check_number(
-    name: &'static str,
-    value: &str,
-    number: Option<i64>,
-    min: i64,
-    of: TopicConfigType,
-) -> Result<(), TopicConfigError> {
-    match number {
-        Some(number) if number >= min => Ok(()),
-        Some(value) => Err(TopicConfigError::TooSmall { name, value, min }),
-        None => Err(TopicConfigError::NotANumber { name, value: value.to_owned(), of }),
-    }
-}
-
-fn check_word(
-    name: &'static str,
-    value: &str,
-    words: &'static [&'static str],
-) -> Result<(), TopicConfigError> {
-    if words.contains(&value) {
-        return Ok(());
-    }
-    Err(TopicConfigError::NotOneOf { name, value: value.to_owned(), words })
-}
-
-fn accept(served: bool, name: &'static str, value: &str) -> Result<(), TopicConfigError> {
-    if served {
-        return Ok(());
-    }
-    Err(TopicConfigError::UnsupportedValue { name, value: value.to_owned() })
 }
 
 #[cfg(test)]
@@ -353,10 +230,10 @@ mod tests {
         check("cleanup.policy=delete,", "Configuration 'cleanup.policy' values must not be empty.");
         check("cleanup.policy=delete,foo", &format!("Invalid value foo for configuration cleanup.policy: {policy}"));
         check("cleanup.policy=Delete", &format!("Invalid value Delete for configuration cleanup.policy: {policy}"));
-        check("cleanup.policy=compact", "Topic config cleanup.policy=compact is not supported by this version of Ottla");
-        check("cleanup.policy=compact,delete", "Topic config cleanup.policy=compact,delete is not supported by this version of Ottla");
+        check("cleanup.policy=compact", "cleanup.policy=compact is not supported by this version of Ottla");
+        check("cleanup.policy=compact,delete", "cleanup.policy=compact,delete is not supported by this version of Ottla");
         check("compression.type=producer", "");
-        check("compression.type=zstd", "Topic config compression.type=zstd is not supported by this version of Ottla");
+        check("compression.type=zstd", "compression.type=zstd is not supported by this version of Ottla");
         check("compression.type=foo", "Invalid value foo for configuration compression.type: String must be one of: uncompressed, zstd, lz4, snappy, gzip, producer");
         check("retention.ms=-1", "");
         check("retention.ms=-2", "Invalid value -2 for configuration retention.ms: Value must be at least -1");

@@ -43,6 +43,11 @@ fn topics_are_created_or_refused_as_kafka_does() {
 }
 
 #[test]
+fn properties_are_altered_or_refused_as_kafka_does() {
+    script("alter_configs");
+}
+
+#[test]
 fn manual_assignments_are_checked_as_kafka_does() {
     script("assignments");
 }

@@ -37,10 +37,11 @@ pub(crate) fn of_record(record: &Record) -> String {
     }
 }
 
-fn of_resource(resource: &ConfigResource) -> String {
+pub(crate) fn of_resource(resource: &ConfigResource) -> String {
     match resource {
         ConfigResource::Topic(name) => format!("topic {name}"),
         ConfigResource::Broker(id) => format!("broker {id:?}"),
+        ConfigResource::Group(name) => format!("group {name}"),
         ConfigResource::Other { kind, name } => format!("kind {kind} {name}"),
     }
 }
@@ -112,6 +113,9 @@ pub(crate) fn of_image(image: &MetadataImage) -> String {
     );
     for broker in image.brokers() {
         writeln!(text, "broker {}", of_broker(broker)).unwrap();
+    }
+    for (resource, properties) in image.all_configs() {
+        writeln!(text, "{} {properties:?}", of_resource(resource)).unwrap();
     }
     for topic in image.topics() {
         writeln!(text, "topic {} {} {:?}", topic.name, topic.id, topic.configs).unwrap();

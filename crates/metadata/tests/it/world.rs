@@ -1,12 +1,15 @@
 //! A controller, its log and the words of the scripts.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use ottla_metadata::{
-    Assignment, BrokerRegistrationRequest, ConfigSource, Controller, ControllerConfig,
-    ControllerRegistrationRequest, CreateTopics, CreatedTopic, DeleteTopics, Endpoint,
-    MetadataDelta, MetadataReplay, NewTopic, Outcome, Record, TopicConfig, TopicSelector,
+    AlterConfigs, Alteration, Assignment, BrokerConfigError, BrokerConfigs,
+    BrokerRegistrationRequest, ConfigChange, ConfigResource, ConfigRule, ConfigSource, Controller,
+    ControllerConfig, ControllerRegistrationRequest, CreateTopics, CreatedTopic, DeleteTopics,
+    Endpoint, GroupConfigLimits, MetadataDelta, MetadataReplay, NewTopic, Outcome, Record,
+    TopicConfig, TopicSelector,
 };
 use ottla_testkit::trace::argument;
 use ottla_types::{LeaderEpoch, NodeId, Offset, PartitionId, TopicId, TopicName, Uuid};
@@ -26,6 +29,7 @@ impl World {
             partitions: 1,
             replication_factor: 1,
             topic_defaults: TopicConfig { max_message_bytes: 2_000_000, ..TopicConfig::KAFKA },
+            group_limits: GroupConfigLimits::KAFKA,
         };
         Self {
             controller: Controller::new(config),
@@ -47,6 +51,7 @@ impl World {
             }
             "create" => self.create(rest),
             "delete" => self.delete(rest),
+            "alter" => self.alter(rest),
             "producer-ids" => self.producer_ids(rest),
             "image" => text::of_image(self.image()),
             "apache" => self.apache(rest.parse().unwrap()),
@@ -153,6 +158,25 @@ impl World {
         said
     }
 
+    /// `alter KIND:NAME CHANGE...`, resources parted by ` + `; a change is `=name=value`,
+    /// `-name`, `+name=items` or `~name=items`; without a sign, the properties are replaced.
+    fn alter(&mut self, request: &str) -> String {
+        let validate_only = request.split(' ').any(|word| word == "validate");
+        let resources = request.split(" + ").map(altered).collect();
+        let request = AlterConfigs { resources, validate_only };
+        let Outcome { records, response } =
+            self.controller.alter_configs(self.replay.image(), &request, &Brokers);
+        let mut said = self.append(&records);
+        for ((resource, _), outcome) in request.resources.iter().zip(response) {
+            let resource = text::of_resource(resource);
+            match outcome {
+                Ok(()) => writeln!(said, "{resource} altered").unwrap(),
+                Err(refused) => writeln!(said, "{resource} refused: {refused}").unwrap(),
+            }
+        }
+        said
+    }
+
     fn producer_ids(&mut self, command: &str) -> String {
         let epoch = self.image().broker(NodeId::new(1)).map(|broker| broker.epoch.get());
         let epoch = argument(command, "epoch").map(|e| e.parse().unwrap()).or(epoch).unwrap_or(0);
@@ -204,6 +228,13 @@ impl World {
                 broker: NodeId::new(1),
                 epoch: ottla_types::BrokerEpoch::new(rest.parse().unwrap()),
             },
+            "config" => Record::Config {
+                resource: ConfigResource::Topic(
+                    TopicName::parse(argument(rest, "topic").unwrap()).unwrap(),
+                ),
+                name: argument(rest, "name").unwrap().into(),
+                value: argument(rest, "value").map(str::to_owned),
+            },
             "clear-elr" => Record::ClearElr { topic: TopicName::parse(rest).ok() },
             other => panic!("no record `{other}`"),
         }])
@@ -222,6 +253,9 @@ fn of_delta(delta: &MetadataDelta) -> String {
         let configs = if topic.configs_changed { " configs" } else { "" };
         let name = &topic.topic.name;
         writeln!(said, "-> {name}{created}{configs} {:?}", topic.partitions).unwrap();
+    }
+    for resource in delta.configured() {
+        writeln!(said, "-> {} configs", text::of_resource(resource)).unwrap();
     }
     for topic in delta.removed_topics() {
         writeln!(said, "-> {} removed", topic.name).unwrap();
@@ -260,6 +294,64 @@ fn new_topic(text: &str) -> NewTopic {
         }
     }
     topic
+}
+
+/// The properties of brokers, as far as the scripts need some.
+struct Brokers;
+
+impl BrokerConfigs for Brokers {
+    fn property(&self, name: &str) -> Option<(ConfigRule, Option<&'static str>)> {
+        const POLICIES: &[&str] = &["compact", "delete"];
+        match name {
+            "log.cleanup.policy" => {
+                Some((ConfigRule::List { words: POLICIES, served: POLICIES }, Some("delete")))
+            }
+            "min.insync.replicas" => Some((ConfigRule::Int { min: 1, max: i32::MAX }, Some("1"))),
+            _ => None,
+        }
+    }
+
+    fn check(
+        &self,
+        _: Option<NodeId>,
+        changed: &BTreeMap<String, String>,
+    ) -> Result<(), BrokerConfigError> {
+        let unknown = changed.keys().find(|name| self.property(name).is_none());
+        unknown.map_or(Ok(()), |name| Err(BrokerConfigError::Unknown { name: name.clone() }))
+    }
+}
+
+fn altered(text: &str) -> (ConfigResource, Alteration) {
+    let mut words = text.split(' ').filter(|word| *word != "validate");
+    let (kind, name) = words.next().unwrap().split_once(':').unwrap();
+    let resource = match kind {
+        "topic" => ConfigResource::Topic(TopicName::parse(name).unwrap()),
+        "broker" => ConfigResource::Broker((!name.is_empty()).then(|| node(name))),
+        "group" => ConfigResource::Group(name.to_owned()),
+        other => panic!("no kind `{other}`"),
+    };
+    let words: Vec<&str> = words.collect();
+    let pair = |text: &str| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    let change = |word: &&str| {
+        let (name, value) = pair(&word[1..]);
+        let change = match &word[..1] {
+            "=" => ConfigChange::Set(value),
+            "-" => ConfigChange::Delete,
+            "+" => ConfigChange::Append(value),
+            "~" => ConfigChange::Subtract(value),
+            other => panic!("no sign `{other}`"),
+        };
+        (name, change)
+    };
+    let alteration = if words.iter().all(|word| word.starts_with(char::is_alphabetic)) {
+        Alteration::Replace(words.iter().map(|word| pair(word)).collect())
+    } else {
+        Alteration::Change(words.iter().map(change).collect())
+    };
+    (resource, alteration)
 }
 
 fn selector(word: &str) -> TopicSelector {

@@ -13,10 +13,10 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Open, Reply, Space};
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Glance, Open, Reply, Space};
 
 use crate::draws::Draws;
 use crate::host::{Death, HostId, Life};
@@ -328,6 +328,13 @@ impl State {
         Ok(bytes)
     }
 
+    /// All bytes of a file.
+    fn whole(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        self.faults.descriptor()?;
+        let inode = self.tree.find_file(path)?;
+        self.read(inode, 0, usize::MAX)
+    }
+
     fn mend(&mut self, inode: Inode, at: u64, len: usize) {
         for page in at / PAGE..(at + len as u64).div_ceil(PAGE) {
             self.unreadable.remove(&(inode, page));
@@ -396,11 +403,7 @@ impl Disk for SimDisk {
     }
 
     fn read_file(&self, path: &Path, to: Reply<io::Result<Vec<u8>>>) {
-        self.on_path("read_file", path, to, move |_, state, path| {
-            state.faults.descriptor()?;
-            let inode = state.tree.find_file(path)?;
-            state.read(inode, 0, usize::MAX)
-        });
+        self.on_path("read_file", path, to, move |_, state, path| state.whole(path));
     }
 
     fn read_ahead(&self, file: &Arc<dyn File>, at: u64, len: u64, to: Reply<io::Result<()>>) {
@@ -474,6 +477,21 @@ impl Disk for SimDisk {
 
     fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {
         self.on_path("read_dir", path, to, move |_, state, path| state.tree.list(path));
+    }
+
+    fn glance(
+        &self,
+        folders: Vec<PathBuf>,
+        note: &'static str,
+        to: Reply<io::Result<Vec<Glance>>>,
+    ) {
+        self.later("glance", to, move |_, state| {
+            let look = |folder: &PathBuf| Glance {
+                entries: state.tree.list(folder),
+                note: state.whole(&folder.join(note)),
+            };
+            Ok(folders.iter().map(look).collect())
+        });
     }
 
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>) {

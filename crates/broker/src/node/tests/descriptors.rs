@@ -114,3 +114,43 @@ fn what_cannot_be_opened_at_a_start_is_not_taken_for_a_stray() {
         });
     }
 }
+
+const QUORUM_STATE: &str = "data/__cluster_metadata-0/quorum-state";
+
+#[test]
+fn a_stop_in_order_before_all_was_opened_proves_nothing() {
+    let mut lacked = 0;
+    for seed in 0..40 {
+        let mut world = World::new(110 + seed);
+        world.live(async |life| {
+            let _killed = life.node(&[]).await;
+            let mut client = life.client().await;
+            client.create(&[("retention.ms", "-1")]).await;
+            assert_eq!(client.produce(-1, &batch(10)).await.base_offset, 0);
+            // The next one lies behind the recovery point.
+            life.pause(200_000).await;
+            assert_eq!(client.produce(-1, &batch(10)).await.base_offset, 1);
+        });
+        lacked += world.live(async |life| {
+            // Partitions are opened once the quorum has a leader.
+            let (env, machine) = (life.env.clone(), life.machine.clone());
+            let before = env.disk.read_whole(Path::new(QUORUM_STATE)).await.unwrap();
+            let watch = async move {
+                while env.disk.read_whole(Path::new(QUORUM_STATE)).await.unwrap() == before {}
+                machine.disk_fault(DiskFault::NoDescriptors(true));
+            };
+            life.env.spawn.spawn("watch", Box::pin(watch));
+            let node = life.node(&[]).await;
+            let lacks = node.broker.partitions.topic("t").unwrap().partition(0).is_err();
+            life.descriptors(true);
+            node.stop().await;
+            u32::from(lacks)
+        });
+        world.live(async |life| {
+            life.descriptors(true);
+            let _node = life.node(&[]).await;
+            assert_eq!(life.client().await.produce(-1, &batch(10)).await.base_offset, 2);
+        });
+    }
+    assert!(lacked > 0, "the disk was too fast every time");
+}

@@ -1,0 +1,268 @@
+//! From one protocol to the other while members are there. The first member of the new protocol
+//! takes a classic group with it; when the last one goes, those that are left are a classic group
+//! again. Nobody loses a partition by the change itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Moment;
+use super::answer::NoConsumerGroup;
+use super::group::ConsumerGroup;
+use super::member::Member;
+use super::partitions::{OwnedPartitions, Partitions};
+use super::protocol::{self, ForeignAssignment};
+use super::reconcile::{CurrentAssignment, MemberState};
+use crate::classic::ClassicGroup;
+use crate::classic::subscription::CONSUMER;
+use crate::group::Group;
+use crate::ids::{Epoch, GroupId, MemberId};
+use crate::record::{
+    ClassicGroupValue, ClassicMemberFacet, ClassicMemberValue, ConsumerMemberValue,
+    ConsumerTargetEpochValue, GroupRecord,
+};
+use crate::shard::{Effects, GroupShard};
+
+impl GroupShard {
+    /// Takes away a classic group without members, in favour of a consumer group.
+    pub(super) fn delete_classic_group(
+        &mut self,
+        at: Moment<'_>,
+        name: &GroupId,
+        effects: &mut Effects,
+    ) {
+        self.retire_classic_group(at, name, effects);
+        self.append(GroupRecord::Classic { group: name.clone(), value: None }, effects);
+    }
+
+    /// Whoever waits in a classic group is told that it goes on differently.
+    fn retire_classic_group(&mut self, at: Moment<'_>, name: &GroupId, effects: &mut Effects) {
+        if let Some(Group::Classic(group)) = self.groups.get_mut(name) {
+            let mut desk = crate::desk::Desk {
+                now: at.now,
+                settings: &self.settings,
+                timers: &mut self.timers,
+                effects,
+            };
+            group.retire(&mut desk);
+        }
+    }
+
+    /// Makes a consumer group of a classic one with members.
+    pub(super) fn upgrade(
+        &mut self,
+        at: Moment<'_>,
+        name: &GroupId,
+        effects: &mut Effects,
+    ) -> Result<(), NoConsumerGroup> {
+        let Some(Group::Classic(classic)) = self.groups.get(name) else {
+            return Err(NoConsumerGroup::Unknown(name.clone()));
+        };
+        if !self.settings.consumer_migration.upgrades() {
+            return Err(NoConsumerGroup::UpgradeDisabled(name.clone()));
+        }
+        if !classic.is_of_consumers() {
+            return Err(NoConsumerGroup::NoConsumerProtocol(name.clone()));
+        }
+        if classic.members().len() > self.settings.consumer_members_max {
+            return Err(NoConsumerGroup::TooLarge(name.clone()));
+        }
+        let epoch = classic.generation();
+        let members = upgraded(classic, at).map_err(|why| match why {
+            ForeignAssignment::Malformed => NoConsumerGroup::Malformed(name.clone()),
+            ForeignAssignment::UserData => NoConsumerGroup::CustomAssignor(name.clone()),
+        })?;
+        self.delete_classic_group(at, name, effects);
+        self.append_upgraded(at, name, epoch, members, effects);
+        Ok(())
+    }
+
+    fn append_upgraded(
+        &mut self,
+        at: Moment<'_>,
+        name: &GroupId,
+        epoch: Epoch,
+        members: Vec<(MemberId, Member)>,
+        effects: &mut Effects,
+    ) {
+        let group = || name.clone();
+        for (id, member) in &members {
+            let (member, value) = (id.clone(), Some(member.wants.clone()));
+            self.append(GroupRecord::ConsumerMember { group: group(), member, value }, effects);
+        }
+        let made = self.consumer_group(name).expect("it has members");
+        let hash = made.hash_of_topics(at.image);
+        self.append_epoch(name, epoch, hash, effects);
+        for (id, member) in &members {
+            let value = Some(member.has.assigned.partitions().to_record());
+            let record = GroupRecord::ConsumerTarget { group: group(), member: id.clone(), value };
+            self.append(record, effects);
+        }
+        // Nobody knows when the leader made it, so the next one need not wait.
+        let value = Some(ConsumerTargetEpochValue { epoch, made_at: None });
+        self.append(GroupRecord::ConsumerTargetEpoch { group: group(), value }, effects);
+        for (id, member) in &members {
+            self.append_current(name, id, &member.has, effects);
+            self.arm_session(at, name, id);
+        }
+    }
+
+    /// Whether all but these members are classic ones that may go on as a classic group; `coming`
+    /// classic members take their place.
+    pub(super) fn may_downgrade_without(
+        &self,
+        name: &GroupId,
+        leaving: &BTreeSet<MemberId>,
+        coming: usize,
+    ) -> bool {
+        let group = self.consumer_group(name).expect("its members were found in it");
+        let staying = || group.members().iter().filter(|(id, _)| !leaving.contains(*id));
+        let left = staying().count() + coming;
+        left > 0
+            && staying().all(|(_, member)| member.is_classic())
+            && self.settings.consumer_migration.downgrades()
+            && left <= self.settings.classic_members_max
+    }
+
+    /// Makes a classic group of those who stay, if that can be; whether it did.
+    pub(super) fn downgrade_without(
+        &mut self,
+        at: Moment<'_>,
+        name: &GroupId,
+        leaving: &BTreeSet<MemberId>,
+        effects: &mut Effects,
+    ) -> bool {
+        let may = self.may_downgrade_without(name, leaving, 0);
+        if may {
+            self.downgrade(at, name, leaving, true, effects);
+        }
+        may
+    }
+
+    /// Makes a classic group of all members but these, which rebalances if it has to.
+    pub(super) fn downgrade(
+        &mut self,
+        at: Moment<'_>,
+        name: &GroupId,
+        leaving: &BTreeSet<MemberId>,
+        rebalance: bool,
+        effects: &mut Effects,
+    ) {
+        let group = self.consumer_group(name).expect("its members were found in it");
+        let value = Some(downgraded(group, at, leaving));
+        self.delete_consumer_group(name, effects);
+        self.append(GroupRecord::Classic { group: name.clone(), value }, effects);
+        let Some(Group::Classic(group)) = self.groups.get_mut(name) else {
+            unreachable!("the record has just made it");
+        };
+        let mut desk = crate::desk::Desk {
+            now: at.now,
+            settings: &self.settings,
+            timers: &mut self.timers,
+            effects,
+        };
+        group.on_loaded(&mut desk);
+        if rebalance {
+            group.rebalance_or_go_on(&mut desk);
+        }
+    }
+}
+
+/// The members of a classic group as those of a consumer group. They have what their leader gave
+/// them, and are asked to join again if that is not all they are to have.
+fn upgraded(
+    classic: &ClassicGroup,
+    at: Moment<'_>,
+) -> Result<Vec<(MemberId, Member)>, ForeignAssignment> {
+    let epoch = classic.generation();
+    let mut taken = Partitions::default();
+    let mut members = Vec::new();
+    for each in classic.members().iter() {
+        let chosen = classic.protocol_name().map(AsRef::as_ref);
+        let chosen = chosen.or_else(|| Some(each.protocols.first()?.name.as_ref()));
+        let metadata = each.metadata(chosen);
+        let subscription =
+            protocol::subscription(&metadata, at.image).ok_or(ForeignAssignment::Malformed)?;
+        let assigned = protocol::assignment(&each.assignment, at.image)?;
+        // What a leader gave to two members stays with the first.
+        let assigned: Partitions =
+            assigned.iter().filter(|(topic, number)| taken.insert(*topic, *number)).collect();
+        let wants = ConsumerMemberValue {
+            instance: each.instance.clone(),
+            rack: subscription.rack,
+            client: each.client.clone(),
+            topics: subscription.topics,
+            regex: None,
+            rebalance_timeout: Some(each.rebalance_timeout),
+            assignor: None,
+            classic: Some(ClassicMemberFacet {
+                session_timeout: each.session_timeout,
+                protocols: each.protocols.clone(),
+            }),
+        };
+        let has = CurrentAssignment {
+            epoch: Some(epoch),
+            previous_epoch: Some(epoch),
+            state: MemberState::Stable,
+            assigned: OwnedPartitions::all_since(&assigned, epoch),
+            revoking: OwnedPartitions::default(),
+        };
+        members.push((each.id.clone(), Member { wants: Member::normalised(&wants), has }));
+    }
+    Ok(members)
+}
+
+/// The classic group that those who stay make. Each has what it was to have.
+fn downgraded(
+    group: &ConsumerGroup,
+    at: Moment<'_>,
+    leaving: &BTreeSet<MemberId>,
+) -> ClassicGroupValue {
+    let staying: Vec<_> = group
+        .members()
+        .iter()
+        .filter(|(id, _)| !leaving.contains(*id))
+        .filter_map(|(id, member)| Some((id, member, member.wants.classic.as_ref()?)))
+        .collect();
+    let protocol = elected(staying.iter().map(|(_, _, facet)| *facet));
+    let none = Partitions::default();
+    let member = |(id, member, facet): &(&MemberId, &Member, &ClassicMemberFacet)| {
+        let chosen = facet.protocols.iter().find(|each| Some(&each.name) == protocol.as_ref());
+        let target = group.target(id).unwrap_or(&none);
+        ClassicMemberValue {
+            member: (*id).clone(),
+            instance: member.wants.instance.clone(),
+            client: member.wants.client.clone(),
+            rebalance_timeout: member.wants.rebalance_timeout.unwrap_or(facet.session_timeout),
+            session_timeout: facet.session_timeout,
+            subscription: chosen.map_or_else(Bytes::new, |each| each.metadata.clone()),
+            assignment: member.assignment_bytes(target, at.image),
+        }
+    };
+    let members = staying.iter().map(member).collect();
+    ClassicGroupValue {
+        protocol_type: CONSUMER.into(),
+        generation: group.epoch(),
+        protocol,
+        leader: None,
+        state_since: Some(at.now.wall),
+        members,
+    }
+}
+
+/// The protocol with the most votes among those that all support; of equals the first by name.
+fn elected<'a>(members: impl Iterator<Item = &'a ClassicMemberFacet> + Clone) -> Option<Arc<str>> {
+    let all_support = |name: &Arc<str>| {
+        members.clone().all(|facet| facet.protocols.iter().any(|each| each.name == *name))
+    };
+    let mut votes: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+    for facet in members.clone() {
+        let names = || facet.protocols.iter().map(|each| &each.name);
+        if let Some(name) = names().find(|name| all_support(name)) {
+            *votes.entry(name).or_default() += 1;
+        }
+    }
+    let most = votes.values().copied().max()?;
+    votes.into_iter().find(|(_, count)| *count == most).map(|(name, _)| Arc::clone(name))
+}

@@ -1,0 +1,199 @@
+//! What happens when nothing happens: sessions end, and members that do not give up what they
+//! must are out. And how long that takes, which a group may have settings of its own for.
+
+use std::time::Duration;
+
+use ottla_metadata::{ConfigResource, MetadataImage};
+use ottla_types::TopicName;
+
+use super::Moment;
+use super::reconcile::MemberState;
+use crate::group::Group;
+use crate::ids::{GroupId, MemberId};
+use crate::shard::{Effects, GroupShard, TopicChanges};
+use crate::timers::Timer;
+
+/// Kafka's number for the settings of a group.
+const GROUP_RESOURCE: i8 = 32;
+
+/// `group.consumer.migration.policy`: which groups with members change their protocol when the
+/// first consumer member comes, or the last one goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    /// Both ways.
+    Bidirectional,
+    /// From the classic protocol only.
+    Upgrade,
+    /// To the classic protocol only.
+    Downgrade,
+    /// Neither; classic members cannot join a consumer group either.
+    Disabled,
+}
+
+impl MigrationPolicy {
+    /// The policy of that name, in any case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::Bidirectional, Self::Upgrade, Self::Downgrade, Self::Disabled];
+        all.into_iter().find(|policy| policy.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Kafka's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bidirectional => "bidirectional",
+            Self::Upgrade => "upgrade",
+            Self::Downgrade => "downgrade",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// Whether classic groups may become consumer groups.
+    #[must_use]
+    pub const fn upgrades(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Upgrade)
+    }
+
+    /// Whether consumer groups may become classic groups.
+    #[must_use]
+    pub const fn downgrades(self) -> bool {
+        matches!(self, Self::Bidirectional | Self::Downgrade)
+    }
+}
+
+/// A setting of one group in milliseconds, kept within the node's bounds: these may have moved
+/// since it was set.
+fn of_group(
+    image: &MetadataImage,
+    group: &GroupId,
+    name: &str,
+    (least, most): (Duration, Duration),
+) -> Option<Duration> {
+    let resource = ConfigResource::Other { kind: GROUP_RESOURCE, name: group.as_str().to_owned() };
+    let millis = image.configs(&resource)?.get(name)?.parse().ok()?;
+    Some(Duration::from_millis(millis).max(least).min(most))
+}
+
+impl GroupShard {
+    pub(super) fn heartbeat_interval(&self, at: Moment<'_>, group: &GroupId) -> Duration {
+        let settings = &self.settings;
+        let bounds =
+            (settings.consumer_heartbeat_interval_min, settings.consumer_heartbeat_interval_max);
+        of_group(at.image, group, "consumer.heartbeat.interval.ms", bounds)
+            .unwrap_or(settings.consumer_heartbeat_interval)
+    }
+
+    pub(super) fn session_timeout(&self, at: Moment<'_>, group: &GroupId) -> Duration {
+        let settings = &self.settings;
+        let bounds = (settings.consumer_session_timeout_min, settings.consumer_session_timeout_max);
+        of_group(at.image, group, "consumer.session.timeout.ms", bounds)
+            .unwrap_or(settings.consumer_session_timeout)
+    }
+
+    pub(super) fn assignment_interval(&self, at: Moment<'_>, group: &GroupId) -> Duration {
+        let settings = &self.settings;
+        let bounds =
+            (settings.consumer_assignment_interval_min, settings.consumer_assignment_interval_max);
+        of_group(at.image, group, "consumer.assignment.interval.ms", bounds)
+            .unwrap_or(settings.consumer_assignment_interval)
+    }
+
+    /// The member's session begins anew.
+    pub(super) fn arm_session(&mut self, at: Moment<'_>, group: &GroupId, id: &MemberId) {
+        let member = self.consumer_member(group, id);
+        let own = member.and_then(|member| member.wants.classic.as_ref());
+        let timeout = match own {
+            Some(classic) => classic.session_timeout,
+            None => self.session_timeout(at, group),
+        };
+        self.arm(at, Timer::ConsumerSession(group.clone(), id.clone()), timeout);
+    }
+
+    /// The member has that long to give up its partitions.
+    pub(super) fn arm_rebalance(
+        &mut self,
+        at: Moment<'_>,
+        group: &GroupId,
+        id: &MemberId,
+        timeout: Option<Duration>,
+    ) {
+        // A record without a timeout is of no client that we know.
+        let timeout = timeout.unwrap_or_else(|| self.session_timeout(at, group));
+        self.arm(at, Timer::ConsumerRebalance(group.clone(), id.clone()), timeout);
+    }
+
+    pub(super) fn arm(&mut self, at: Moment<'_>, timer: Timer, after: Duration) {
+        self.timers.arm(timer, at.now.mono.saturating_add(after));
+    }
+
+    pub(super) fn cancel_rebalance(&mut self, group: &GroupId, id: &MemberId) {
+        self.timers.cancel(&Timer::ConsumerRebalance(group.clone(), id.clone()));
+    }
+
+    pub(super) fn cancel_member_timers(&mut self, group: &GroupId, id: &MemberId) {
+        let (group, id) = (|| group.clone(), || id.clone());
+        self.timers.cancel(&Timer::ConsumerSession(group(), id()));
+        self.timers.cancel(&Timer::ConsumerRebalance(group(), id()));
+        self.timers.cancel(&Timer::ConsumerJoin(group(), id()));
+        self.timers.cancel(&Timer::ConsumerSync(group(), id()));
+    }
+
+    /// A deadline of a member has come: it is out.
+    pub(crate) fn on_consumer_timer(
+        &mut self,
+        at: Moment<'_>,
+        group: &GroupId,
+        id: &MemberId,
+        effects: &mut Effects,
+    ) {
+        if self.consumer_member(group, id).is_some() {
+            self.fence_members(at, group, &[id.clone()].into(), effects);
+        }
+    }
+
+    /// The log is loaded: every member has a whole session to come back, and a whole rebalance
+    /// timeout to give up what it has to.
+    pub(crate) fn on_consumers_loaded(&mut self, at: Moment<'_>) {
+        // What was created while nobody looked counts as new.
+        self.topics_grew_at = Some(at.image.end());
+        let all: Vec<_> = self
+            .groups
+            .iter()
+            .filter_map(|(name, group)| match group {
+                Group::Consumer(group) => Some((name, group)),
+                Group::Classic(_) => None,
+            })
+            .flat_map(|(name, group)| {
+                group.members().iter().map(|(id, member)| {
+                    let revokes = member.has.state == MemberState::UnrevokedPartitions;
+                    let waits =
+                        (revokes && !member.is_classic()).then_some(member.wants.rebalance_timeout);
+                    (name.clone(), id.clone(), waits)
+                })
+            })
+            .collect();
+        for (group, id, waits) in all {
+            self.arm_session(at, &group, &id);
+            if let Some(timeout) = waits {
+                self.arm_rebalance(at, &group, &id, timeout);
+            }
+        }
+    }
+
+    /// Topics changed: the next heartbeat of each group that reads them looks at them.
+    pub(crate) fn on_consumer_topics(&mut self, at: Moment<'_>, changes: &TopicChanges) {
+        if !changes.changed.is_empty() {
+            self.topics_grew_at = Some(at.image.end());
+        }
+        let deleted = changes.deleted.iter().map(|(name, _)| name);
+        let all: Vec<&TopicName> = changes.changed.iter().chain(deleted).collect();
+        for group in self.groups.values_mut() {
+            if let Group::Consumer(group) = group
+                && all.iter().any(|topic| group.subscribes_to(topic.as_str()))
+            {
+                group.look_at_topics(true);
+            }
+        }
+    }
+}

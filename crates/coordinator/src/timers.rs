@@ -1,0 +1,95 @@
+//! What is due when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::ids::{GroupId, MemberId};
+
+/// What a deadline is for; each has at most one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// Old offsets and empty groups are looked for.
+    Expiry,
+    /// A classic group has waited long enough for its members to join.
+    ClassicJoin(GroupId),
+    /// A classic group has waited long enough for its members to ask for their assignments.
+    ClassicSync(GroupId),
+    /// A member of a classic group was silent for its session timeout.
+    ClassicSession(GroupId, MemberId),
+    /// A member of a consumer group was silent for its session timeout.
+    ConsumerSession(GroupId, MemberId),
+    /// A member of a consumer group has not given up its partitions in its rebalance timeout.
+    ConsumerRebalance(GroupId, MemberId),
+    /// A classic member of a consumer group has not joined again.
+    ConsumerJoin(GroupId, MemberId),
+    /// A classic member of a consumer group has not asked for its assignment.
+    ConsumerSync(GroupId, MemberId),
+}
+
+/// Deadlines, of which the next is always known. One entry a member and a few a group: memory is
+/// bounded by what the groups hold.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    by_time: BTreeSet<(Duration, Timer)>,
+    by_name: BTreeMap<Timer, Duration>,
+}
+
+impl Timers {
+    /// Sets the deadline, in place of the one it had.
+    pub(crate) fn arm(&mut self, timer: Timer, at: Duration) {
+        if let Some(before) = self.by_name.insert(timer.clone(), at) {
+            self.by_time.remove(&(before, timer.clone()));
+        }
+        self.by_time.insert((at, timer));
+    }
+
+    /// Forgets the deadline, if there is one.
+    pub(crate) fn cancel(&mut self, timer: &Timer) {
+        if let Some(at) = self.by_name.remove(timer) {
+            self.by_time.remove(&(at, timer.clone()));
+        }
+    }
+
+    /// The deadline that was set.
+    pub(crate) fn deadline(&self, timer: &Timer) -> Option<Duration> {
+        self.by_name.get(timer).copied()
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn next(&self) -> Option<Duration> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the earliest deadline that has come.
+    pub(crate) fn take_due(&mut self, now: Duration) -> Option<Timer> {
+        if self.next()? > now {
+            return None;
+        }
+        let (_, timer) = self.by_time.pop_first()?;
+        self.by_name.remove(&timer);
+        Some(timer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_timer_is_due_once_and_in_order() {
+        let session = |member| Timer::ClassicSession("g".into(), MemberId::new(member));
+        let mut timers = Timers::default();
+        timers.arm(session("a"), Duration::from_secs(3));
+        timers.arm(session("b"), Duration::from_secs(1));
+        timers.arm(session("b"), Duration::from_secs(2));
+        timers.arm(session("c"), Duration::from_secs(1));
+        timers.cancel(&session("c"));
+        assert_eq!(timers.next(), Some(Duration::from_secs(2)));
+        assert_eq!(timers.take_due(Duration::from_secs(1)), None);
+        assert_eq!(timers.take_due(Duration::from_secs(9)), Some(session("b")));
+        assert_eq!(timers.deadline(&session("b")), None);
+        assert_eq!(timers.take_due(Duration::from_secs(9)), Some(session("a")));
+        assert_eq!(timers.take_due(Duration::from_secs(9)), None);
+        assert_eq!(timers.next(), None);
+    }
+}
