@@ -62,6 +62,8 @@ def tasks(setting, options):
             found.append((name, lambda s=scenario: s(setting)))
     for name, run in ALONE:
         for variant in known.values():
+            if name == "static" and not variant.static:
+                continue
             found.append((f"{name}/{variant.name}", lambda r=run, v=variant: r(setting, v)))
     last = restarts(setting, known, options.short) if setting.node.command else []
     if options.scenario:

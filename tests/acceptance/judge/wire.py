@@ -5,7 +5,7 @@ import struct
 import time
 
 CREATE_TOPICS, LIST_OFFSETS, OFFSET_FETCH, FIND_COORDINATOR = 19, 2, 9, 10
-# A topic is answered before all know who leads its partitions.
+# A topic is answered, and a node serves, before it is known who leads each partition.
 LED_SECONDS_MAX = 30
 
 
@@ -71,15 +71,7 @@ class Broker:
         code = answer.take("h")
         if code:
             raise AssertionError(f"topic {name} was not created: error {code}, {answer.text()}")
-        deadline = time.monotonic() + LED_SECONDS_MAX
-        while True:
-            try:
-                self.ends(name, partitions)
-                return
-            except AssertionError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
+        self.ends(name, partitions)
 
     def has_coordinator(self, group):
         """Whether the group has one, and that one has loaded it; version 0."""
@@ -92,7 +84,18 @@ class Broker:
         return True
 
     def ends(self, topic, partitions):
-        """How far each partition reaches; version 1."""
+        """How far each partition reaches, when all are led."""
+        deadline = time.monotonic() + LED_SECONDS_MAX
+        while True:
+            try:
+                return self._ends(topic, partitions)
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def _ends(self, topic, partitions):
+        """Version 1."""
         wanted = b"".join(struct.pack(">iq", partition, -1) for partition in range(partitions))
         body = struct.pack(">ii", -1, 1) + _text(topic) + struct.pack(">i", partitions) + wanted
         answer = self.ask(LIST_OFFSETS, 1, body)
