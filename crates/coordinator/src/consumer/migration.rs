@@ -187,7 +187,12 @@ fn upgraded_members(
         let metadata = each.metadata(chosen);
         let subscription =
             protocol::subscription(&metadata, at.image).ok_or(ForeignAssignment::Malformed)?;
-        let assigned = protocol::assignment(&each.assignment, at.image)?;
+        // A rebalance that was given up has taken the assignment away, but not what the member
+        // said it had when it joined, and still reads.
+        let assigned = match each.assignment.is_empty() {
+            true => subscription.owned,
+            false => protocol::assignment(&each.assignment, at.image)?,
+        };
         // What a leader gave to two members stays with the first.
         let assigned: Partitions =
             assigned.iter().filter(|(topic, number)| taken.insert(*topic, *number)).collect();
@@ -216,7 +221,9 @@ fn upgraded_members(
     Ok(members)
 }
 
-/// The classic group that those who stay make. Each has what it was to have.
+/// The classic group that those who stay make. Each has what it reads now: what it was to have it
+/// may not have yet, and if the group changes again before the member has joined, nobody else
+/// must get what it reads.
 fn downgraded(
     group: &ConsumerGroup,
     at: Moment<'_>,
@@ -229,10 +236,9 @@ fn downgraded(
         .filter_map(|(id, member)| Some((id, member, member.wants.classic.as_ref()?)))
         .collect();
     let protocol = elected(&staying.iter().map(|(_, _, facet)| *facet));
-    let none = Partitions::default();
     let member = |(id, member, facet): &(&MemberId, &Member, &ClassicMemberFacet)| {
         let chosen = facet.protocols.iter().find(|each| Some(&each.name) == protocol.as_ref());
-        let target = group.target(id).unwrap_or(&none);
+        let held: Partitions = member.has.held().collect();
         ClassicMemberValue {
             member: (*id).clone(),
             instance: member.wants.instance.clone(),
@@ -240,7 +246,7 @@ fn downgraded(
             rebalance_timeout: member.wants.rebalance_timeout.unwrap_or(facet.session_timeout),
             session_timeout: facet.session_timeout,
             subscription: chosen.map_or_else(Bytes::new, |each| each.metadata.clone()),
-            assignment: member.assignment_bytes(target, at.image),
+            assignment: member.assignment_bytes(&held, at.image),
         }
     };
     let members = staying.iter().map(member).collect();
