@@ -261,6 +261,7 @@ impl History {
             48 => self.classics[classic].leave(&mut self.world),
             49 if self.random.below(3) == 0 => self.classics[classic].lose(),
             50 if self.random.below(3) == 0 => self.consumers[consumer].stop(),
+            52 if self.random.below(4) == 0 => self.restart(),
             51 if self.random.below(4) == 0 => self.world.pass(Duration::from_secs(35)),
             _ => {
                 let millis = self.random.below(1_500);
@@ -274,6 +275,18 @@ impl History {
         self.world.ask(GroupRequest::ConsumerHeartbeat(request));
         self.consumers[at].stop();
         self.consumers[at].incarnation += 1;
+    }
+
+    /// The node starts anew: nobody is told what it waited for, and asks again.
+    fn restart(&mut self) {
+        self.world.load();
+        self.world.late.clear();
+        for classic in &mut self.classics {
+            match classic.phase {
+                Phase::Joining(_) | Phase::Syncing(..) => classic.phase = Phase::Out,
+                Phase::Out | Phase::In(_) => {}
+            }
+        }
     }
 
     fn is_member(&self, id: &MemberId) -> bool {
