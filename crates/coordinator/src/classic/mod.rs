@@ -11,8 +11,6 @@ mod members;
 mod rebalance;
 pub(crate) mod subscription;
 mod sync;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
