@@ -93,6 +93,7 @@ pub(super) fn commit_partition_code(error: CommitPartitionError) -> ErrorCode {
 pub(super) fn fetch_offsets_code(error: FetchOffsetsError) -> ErrorCode {
     match error {
         FetchOffsetsError::UnknownMember => ErrorCode::UnknownMemberId,
+        FetchOffsetsError::IllegalGeneration => ErrorCode::IllegalGeneration,
         FetchOffsetsError::StaleMemberEpoch => ErrorCode::StaleMemberEpoch,
     }
 }

@@ -13,9 +13,6 @@ use crate::ids::{GroupId, MemberId};
 use crate::shard::{Effects, GroupShard, TopicChanges};
 use crate::timers::Timer;
 
-/// Kafka's number for the settings of a group.
-const GROUP_RESOURCE: i8 = 32;
-
 /// `group.consumer.migration.policy`: which groups with members change their protocol when the
 /// first consumer member comes, or the last one goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +67,8 @@ fn of_group(
     name: &str,
     (least, most): (Duration, Duration),
 ) -> Option<Duration> {
-    let resource = ConfigResource::Other { kind: GROUP_RESOURCE, name: group.as_str().to_owned() };
-    let millis = image.configs(&resource)?.get(name)?.parse().ok()?;
+    let resource = ConfigResource::Group(group.as_str().to_owned());
+    let millis = image.configs(&resource)?.get(name)?.trim().parse().ok()?;
     Some(Duration::from_millis(millis).max(least).min(most))
 }
 
