@@ -1,8 +1,9 @@
 //! From what groups refuse to Kafka's error codes: here, and nowhere else.
 
 use ottla_coordinator::{
-    CommitError, CommitPartitionError, DeleteGroupError, DeleteOffsetsError, DeletePartitionError,
-    FetchOffsetsError, HeartbeatError, JoinError, LeaveError, SyncError,
+    CommitError, CommitPartitionError, ConsumerHeartbeatError, DeleteGroupError,
+    DeleteOffsetsError, DeletePartitionError, FetchOffsetsError, HeartbeatError, JoinError,
+    LeaveError, SyncError,
 };
 use ottla_wire::ErrorCode;
 
@@ -60,6 +61,23 @@ pub(super) fn heartbeat_code(error: HeartbeatError) -> ErrorCode {
         HeartbeatError::FencedInstance => ErrorCode::FencedInstanceId,
         HeartbeatError::IllegalGeneration => ErrorCode::IllegalGeneration,
         HeartbeatError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+    }
+}
+
+pub(super) fn consumer_heartbeat_code(error: &ConsumerHeartbeatError) -> ErrorCode {
+    match error {
+        ConsumerHeartbeatError::Invalid(_) => ErrorCode::InvalidRequest,
+        ConsumerHeartbeatError::UnsupportedAssignor { .. } => ErrorCode::UnsupportedAssignor,
+        ConsumerHeartbeatError::InvalidRegex(_) => ErrorCode::InvalidRegularExpression,
+        ConsumerHeartbeatError::GroupNotFound(_) => ErrorCode::GroupIdNotFound,
+        ConsumerHeartbeatError::GroupMaxSizeReached { .. } => ErrorCode::GroupMaxSizeReached,
+        ConsumerHeartbeatError::UnknownMember { .. }
+        | ConsumerHeartbeatError::UnknownInstance(_) => ErrorCode::UnknownMemberId,
+        ConsumerHeartbeatError::FencedInstance { .. } => ErrorCode::FencedInstanceId,
+        ConsumerHeartbeatError::UnreleasedInstance { .. } => ErrorCode::UnreleasedInstanceId,
+        ConsumerHeartbeatError::EpochTooLarge { .. }
+        | ConsumerHeartbeatError::EpochTooSmall { .. }
+        | ConsumerHeartbeatError::UnknownState => ErrorCode::FencedMemberEpoch,
     }
 }
 

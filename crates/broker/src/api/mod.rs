@@ -3,6 +3,8 @@
 mod alter_configs;
 mod api_versions;
 mod config_resource;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
@@ -144,6 +146,8 @@ pub(crate) static TABLE: &[Api] = &[
         handler: Handler::Plain(describe_quorum::handle),
     },
     api(ApiKey::DescribeCluster, 0..=2, Handler::Plain(describe_cluster::handle)),
+    api(ApiKey::ConsumerGroupHeartbeat, 0..=1, Handler::Plain(consumer_group_heartbeat::handle)),
+    api(ApiKey::ConsumerGroupDescribe, 0..=1, Handler::Plain(consumer_group_describe::handle)),
     api(ApiKey::ListConfigResources, 0..=1, Handler::Plain(list_config_resources::handle)),
     api(ApiKey::DescribeTopicPartitions, 0..=0, Handler::Plain(describe_topic_partitions::handle)),
 ];

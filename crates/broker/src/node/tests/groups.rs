@@ -1,6 +1,8 @@
 //! Groups on a node: their requests on the wire, and their log under kills and full disks.
 
 use ottla_records::{Compression, ControlType, EndTransactionMarker};
+use ottla_types::TopicId;
+use ottla_wire::messages::consumer_group_heartbeat_request::TopicPartitions;
 use ottla_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use ottla_wire::messages::leave_group_request::MemberIdentity;
 use ottla_wire::messages::offset_commit_request::{
@@ -11,8 +13,9 @@ use ottla_wire::messages::offset_fetch_request::{
 };
 use ottla_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use ottla_wire::messages::{
-    FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
-    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, FindCoordinatorRequest,
+    FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
+    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
     ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
     OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
 };
@@ -30,6 +33,7 @@ const LEAVE: i16 = 5;
 const COMMIT: i16 = 9;
 const OFFSET_FETCH: i16 = 9;
 const LIST_GROUPS: i16 = 5;
+const CONSUMER_HEARTBEAT: i16 = 1;
 
 /// Kafka's error codes, as they stand in an answer.
 const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
@@ -55,7 +59,51 @@ struct Joined {
     members: Vec<String>,
 }
 
+/// What a member of a consumer group is told.
+#[derive(Clone, Debug, PartialEq)]
+struct Beaten {
+    error: i16,
+    epoch: i32,
+    /// Partitions of the only topic.
+    assigned: Option<Vec<i32>>,
+}
+
 impl Client {
+    /// A heartbeat in a consumer group; with 0 as epoch the member enters, and wants the topic.
+    async fn consume(
+        &mut self,
+        member: &str,
+        epoch: i32,
+        owned: Option<(TopicId, &[i32])>,
+    ) -> Beaten {
+        let owned = owned.map(|(topic_id, partitions)| TopicPartitions {
+            topic_id,
+            partitions: partitions.to_vec().into(),
+            ..Default::default()
+        });
+        let request = ConsumerGroupHeartbeatRequest {
+            group_id: GROUP.into(),
+            member_id: member.into(),
+            member_epoch: epoch,
+            rebalance_timeout_ms: if epoch == 0 { 60_000 } else { -1 },
+            subscribed_topic_names: (epoch == 0).then(|| vec![TOPIC.into()].into()),
+            topic_partitions: match epoch {
+                0 => Some(vec![].into()),
+                _ => owned.map(|topic| vec![topic].into()),
+            },
+            ..Default::default()
+        };
+        let (key, version) = (ApiKey::ConsumerGroupHeartbeat, CONSUMER_HEARTBEAT);
+        self.send(key, version, |writer| request.encode(writer, version)).await;
+        let answer = self.answer(key, version).await;
+        let response = ConsumerGroupHeartbeatResponse::decode(&mut answer.body(), version).unwrap();
+        let assigned = response.assignment.map(|assignment| {
+            let topics = assignment.topic_partitions.iter();
+            topics.flat_map(|topic| topic.partitions.iter().collect::<Vec<_>>()).collect()
+        });
+        Beaten { error: response.error_code, epoch: response.member_epoch, assigned }
+    }
+
     /// Error code and node of a group's coordinator.
     async fn find(&mut self, key_type: i8, group: &str) -> (i16, i32) {
         let request = FindCoordinatorRequest {
@@ -215,6 +263,22 @@ impl Client {
             topic.partitions.first().map_or(-1, |partition| partition.committed_offset)
         });
         (group.error_code, offset)
+    }
+
+    async fn create_with_partitions(&mut self, num_partitions: i32) {
+        let topic = CreatableTopic {
+            name: TOPIC.into(),
+            num_partitions,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest {
+            topics: vec![topic].into(),
+            timeout_ms: 10_000,
+            ..Default::default()
+        };
+        self.send(ApiKey::CreateTopics, 7, |writer| request.encode(writer, 7)).await;
+        self.answer(ApiKey::CreateTopics, 7).await;
     }
 
     /// Produces to a topic of the node's own.
@@ -543,5 +607,67 @@ fn groups_of_a_deleted_topic_are_gone_and_may_come_again() {
         life.pause(1_000).await;
         assert_eq!(client.committed().await, (OK, -1));
         assert_eq!(client.commit(8).await, OK);
+    });
+}
+
+#[test]
+fn members_of_a_consumer_group_are_assigned_across_a_kill() {
+    let mut world = World::new(71);
+    world.live(async |life| {
+        let node = life.node(FEW).await;
+        let (mut one, mut two) = (life.client().await, life.client().await);
+        one.create_with_partitions(4).await;
+        one.find(0, GROUP).await;
+        let id = node.broker.metadata.image().topic(TOPIC).unwrap().id;
+        let alone = one.consume("one", 0, None).await;
+        let all = Some(vec![0, 1, 2, 3]);
+        assert_eq!(alone, Beaten { error: OK, epoch: 2, assigned: all });
+        // The second waits for what the first gives up.
+        life.pause(2_000).await;
+        let waits = two.consume("two", 0, None).await;
+        assert_eq!(waits, Beaten { error: OK, epoch: 3, assigned: Some(vec![]) });
+        let half = one.consume("one", 2, None).await;
+        assert_eq!(half.assigned.as_ref().map(Vec::len), Some(2), "{half:?}");
+        let kept = half.assigned.unwrap();
+        let gave = one.consume("one", half.epoch, Some((id, &kept))).await;
+        assert_eq!((gave.error, gave.epoch), (OK, 3));
+        let rest = two.consume("two", 3, None).await;
+        assert_eq!(rest.assigned.as_ref().map(Vec::len), Some(2), "{rest:?}");
+        assert_eq!(one.groups().await, [(GROUP.to_owned(), "Stable".to_owned())]);
+    });
+    world.live(async |life| {
+        let _node = life.node(FEW).await;
+        let mut client = life.client().await;
+        assert_eq!(client.groups().await, [(GROUP.to_owned(), "Stable".to_owned())]);
+        let same = client.consume("one", 3, None).await;
+        assert_eq!((same.error, same.epoch), (OK, 3));
+        let stranger = client.consume("three", 3, None).await;
+        assert_eq!(stranger.error, UNKNOWN_MEMBER_ID);
+        // When the other one leaves, nothing is in the way.
+        assert_eq!(client.consume("two", -1, None).await.epoch, -1);
+        life.pause(2_000).await;
+        let all = client.consume("one", 3, None).await;
+        assert_eq!((all.epoch, all.assigned.map(|all| all.len())), (4, Some(4)));
+    });
+}
+
+#[test]
+fn a_topic_that_comes_later_is_assigned_and_one_that_goes_takes_its_offsets() {
+    World::new(72).live(async |life| {
+        let _node = life.node(FEW).await;
+        let mut client = life.client().await;
+        client.find(0, GROUP).await;
+        let early = client.consume("one", 0, None).await;
+        assert_eq!(early, Beaten { error: OK, epoch: 2, assigned: Some(vec![]) });
+        life.pause(2_000).await;
+        client.create_with_partitions(2).await;
+        life.pause(2_000).await;
+        let late = client.consume("one", 2, None).await;
+        assert_eq!((late.epoch, late.assigned), (3, Some(vec![0, 1])));
+        assert_eq!(client.consume("one", -1, None).await.error, OK);
+        assert_eq!(client.commit(7).await, OK);
+        client.delete().await;
+        client.create(&[]).await;
+        assert_eq!(client.committed().await, (OK, -1));
     });
 }
