@@ -7,9 +7,10 @@ use ottla_env::Env;
 use ottla_metadata::{CreateTopics, NewTopic};
 use ottla_types::TopicName;
 
-use crate::config::NodeConfig;
+use crate::config::{LiveConfig, NodeConfig};
 use crate::controller::{ControllerHandle, Metadata};
 use crate::fetch_session::FetchSessions;
+use crate::groups::{GROUP_METADATA, Groups, make_group_metadata};
 use crate::partition::Partitions;
 use crate::producer_ids::ProducerIds;
 
@@ -33,12 +34,16 @@ pub(crate) struct Listening {
 #[derive(Debug)]
 pub(crate) struct Broker {
     pub(crate) env: Env,
+    /// What the node was started with.
     pub(crate) config: NodeConfig,
+    /// The same, and what was set since over it.
+    pub(crate) live: Arc<LiveConfig>,
     pub(crate) metadata: Arc<Metadata>,
     pub(crate) controller: ControllerHandle,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) groups: Arc<Groups>,
 }
 
 impl Broker {
@@ -48,8 +53,12 @@ impl Broker {
             // Said in the log when the directory became full.
             return;
         }
+        if names.iter().any(|name| name.as_str() == GROUP_METADATA) {
+            make_group_metadata(self).await;
+        }
         let topics = names
             .into_iter()
+            .filter(|name| name.as_str() != GROUP_METADATA)
             .map(|name| NewTopic { name: name.as_str().to_owned(), ..NewTopic::default() });
         let request = CreateTopics { topics: topics.collect(), validate_only: false };
         let refused = self.controller.create_topics(request).await;

@@ -6,6 +6,7 @@ mod config;
 mod connection;
 mod controller;
 mod fetch_session;
+mod groups;
 mod identity;
 mod node;
 mod partition;
@@ -14,8 +15,9 @@ mod publisher;
 mod stopping;
 
 pub use config::{
-    ConfigError, ConfigErrors, Effective, Kind, Listener, LogSettings, NodeConfig, Properties,
-    Property, parse_properties,
+    ConfigError, ConfigErrors, Described, Effective, GroupsConfig, Ignored, Listener, LogSettings,
+    NodeConfig, PROFILE, Properties, Property, Update, from_environment, parse_properties,
+    reference, registry,
 };
 pub use node::{Node, StartError};
 pub use partition::{Durability, partition_lock_waits_total};

@@ -12,16 +12,18 @@ use std::time::Duration;
 use ottla_env::{Env, Listener as Accepting, LoopId, Socket};
 
 use crate::broker::{Broker, Listening, Role};
-use crate::config::{Listener, NodeConfig};
+use crate::config::{Listener, LiveConfig, NodeConfig};
 use crate::connection::{Closed, Connection, Lane};
 use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
+use crate::groups::{Groups, ShardKeeper};
 use crate::identity::{Identity, IdentityError};
 use crate::partition::{
     LogDirectory, LogsClosed, PartitionHost, Partitions, SpaceWatch, enforce_retention,
     run_checkpoints, run_space_watch, run_syncer,
 };
 use crate::producer_ids::ProducerIds;
+use crate::publisher::ConfigsFirst;
 use crate::stopping::{Running, Stopping};
 
 /// How long to wait before accepting again when the system refused: it has run out of something
@@ -101,7 +103,18 @@ impl Node {
         env.spawn.spawn("checkpoints", Box::pin(checkpoints));
         let watch = run_space_watch(env.clone(), Arc::clone(&directory), room);
         env.spawn.spawn("space", Box::pin(watch));
-        let publisher = PartitionHost::start(&env, &config, Arc::clone(&partitions));
+        let stopping = Arc::new(Stopping::default());
+        let groups = Groups::new(config.groups.settings.clone());
+        let keeper = ShardKeeper {
+            env: env.clone(),
+            partitions: Arc::clone(&partitions),
+            groups: Arc::clone(&groups),
+            stopping: Arc::clone(&stopping),
+        };
+        let live = Arc::new(LiveConfig::new(config.clone()));
+        let then = PartitionHost::start(&env, Arc::clone(&live), Arc::clone(&partitions));
+        let then = keeper.start(then);
+        let publisher = ConfigsFirst { config: Arc::clone(&live), then };
         let sync_failed = directory.last_stop().sync_has_failed();
         let publisher = Box::new(publisher);
         let host =
@@ -111,13 +124,14 @@ impl Node {
         let broker = Arc::new(Broker {
             env,
             config,
+            live,
             metadata,
             controller,
             partitions,
             producer_ids: ProducerIds::default(),
             fetch_sessions,
+            groups,
         });
-        let stopping = Arc::new(Stopping::default());
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("producers", Box::pin(expire));
         let retain = retain(Arc::clone(&broker), stopping.enter());
@@ -178,8 +192,9 @@ async fn retain(broker: Arc<Broker>, running: Running) {
 /// Forgets producers that have been silent, now and then; at first those that were read again at
 /// the start.
 async fn expire_producers(broker: Arc<Broker>, running: Running) {
-    let (clock, idle) = (&broker.env.clock, broker.config.producer_expiration);
+    let clock = &broker.env.clock;
     loop {
+        let idle = broker.live.load().producer_expiration;
         broker.partitions.expire_producers(clock.wall(), idle);
         if running.or(clock.sleep(PRODUCERS_EXPIRE_EVERY)).await.is_none() {
             return;
@@ -292,7 +307,7 @@ async fn serve(
             return;
         }
     };
-    let connection = Connection::new(broker, listening, LANE.with(Rc::clone), stream);
+    let connection = Connection::new(broker, listening, peer.ip(), LANE.with(Rc::clone), stream);
     match running.or(connection.run()).await {
         None | Some(Closed::ByPeer) => {}
         Some(Closed::Broken(error)) => tracing::debug!(%peer, %error, "connection broken"),

@@ -1,28 +1,55 @@
 //! What clients may ask: one file per API, listed once, with its versions.
 
+mod alter_configs;
 mod api_versions;
+mod config_resource;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
+mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
+mod describe_log_dirs;
+mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
+mod elect_leaders;
 mod errors;
 pub(crate) mod fetch;
 mod fetch_answer;
 mod fetch_incremental;
 mod fetch_read;
+mod find_coordinator;
+mod group_errors;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_config_resources;
+mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offline;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
+mod sync_group;
 mod timestamps;
 mod topic_cursor;
+mod update_features;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -45,6 +72,8 @@ pub(crate) enum Refused {
     Answer(#[from] EncodeError),
     #[error("a fetch names more than {max} partitions")]
     TooManyPartitions { max: usize },
+    #[error("a filter of access control entries has a number without a meaning")]
+    UnknownAclFilter,
     #[error("an append without acknowledgement failed")]
     SilentAppendFailed,
 }
@@ -63,6 +92,10 @@ pub(crate) struct Call<'a> {
     pub(crate) broker: &'a Arc<Broker>,
     pub(crate) listening: &'a Arc<Listening>,
     pub(crate) version: i16,
+    /// As in the request's header.
+    pub(crate) client_id: Option<&'a str>,
+    /// Where the client connects from.
+    pub(crate) peer: IpAddr,
     pub(crate) body: Reader<'a>,
 }
 
@@ -97,20 +130,53 @@ pub(crate) static TABLE: &[Api] = &[
         roles: &[Role::Broker, Role::Controller],
         handler: Handler::Plain(api_versions::handle),
     },
+    api(ApiKey::OffsetCommit, 2..=10, Handler::Plain(offset_commit::handle)),
+    api(ApiKey::OffsetFetch, 1..=10, Handler::Plain(offset_fetch::handle)),
+    api(ApiKey::FindCoordinator, 0..=6, Handler::Plain(find_coordinator::handle)),
+    api(ApiKey::JoinGroup, 0..=9, Handler::Plain(join_group::handle)),
+    api(ApiKey::Heartbeat, 0..=4, Handler::Plain(heartbeat::handle)),
+    api(ApiKey::LeaveGroup, 0..=5, Handler::Plain(leave_group::handle)),
+    api(ApiKey::SyncGroup, 0..=5, Handler::Plain(sync_group::handle)),
+    api(ApiKey::DescribeGroups, 0..=6, Handler::Plain(describe_groups::handle)),
+    api(ApiKey::ListGroups, 0..=5, Handler::Plain(list_groups::handle)),
+    api(ApiKey::DeleteGroups, 0..=3, Handler::Plain(delete_groups::handle)),
+    api(ApiKey::OffsetDelete, 0..=0, Handler::Plain(offset_delete::handle)),
     api(ApiKey::CreateTopics, 2..=7, Handler::Plain(create_topics::handle)),
     api(ApiKey::DeleteTopics, 1..=6, Handler::Plain(delete_topics::handle)),
     api(ApiKey::OffsetForLeaderEpoch, 2..=4, Handler::Plain(offset_for_leader_epoch::handle)),
     api(ApiKey::DeleteRecords, 0..=2, Handler::Plain(delete_records::handle)),
     // Version 6 is Kafka's two-phase commit, still marked unstable there.
     api(ApiKey::InitProducerId, 0..=5, Handler::Plain(init_producer_id::handle)),
+    api(ApiKey::DescribeAcls, 1..=3, Handler::Plain(describe_acls::handle)),
     api(ApiKey::DescribeConfigs, 1..=4, Handler::Plain(describe_configs::handle)),
+    api(ApiKey::AlterConfigs, 0..=2, Handler::Plain(alter_configs::handle)),
+    api(ApiKey::IncrementalAlterConfigs, 0..=1, Handler::Plain(alter_configs::handle_incremental)),
+    api(ApiKey::DescribeLogDirs, 1..=5, Handler::Plain(describe_log_dirs::handle)),
+    api(ApiKey::CreatePartitions, 0..=3, Handler::Plain(create_partitions::handle)),
+    api(ApiKey::ElectLeaders, 0..=2, Handler::Plain(elect_leaders::handle)),
+    api(
+        ApiKey::ListPartitionReassignments,
+        0..=0,
+        Handler::Plain(list_partition_reassignments::handle),
+    ),
+    api(ApiKey::DescribeClientQuotas, 0..=1, Handler::Plain(describe_client_quotas::handle)),
+    api(
+        ApiKey::DescribeUserScramCredentials,
+        0..=0,
+        Handler::Plain(describe_user_scram_credentials::handle),
+    ),
     Api {
         key: ApiKey::DescribeQuorum,
         versions: 0..=2,
         roles: &[Role::Broker, Role::Controller],
         handler: Handler::Plain(describe_quorum::handle),
     },
+    api(ApiKey::UpdateFeatures, 0..=2, Handler::Plain(update_features::handle)),
     api(ApiKey::DescribeCluster, 0..=2, Handler::Plain(describe_cluster::handle)),
+    api(ApiKey::ConsumerGroupHeartbeat, 0..=1, Handler::Plain(consumer_group_heartbeat::handle)),
+    api(ApiKey::ConsumerGroupDescribe, 0..=1, Handler::Plain(consumer_group_describe::handle)),
+    api(ApiKey::ListConfigResources, 0..=1, Handler::Plain(list_config_resources::handle)),
+    api(ApiKey::DescribeProducers, 0..=0, Handler::Plain(describe_producers::handle)),
     api(ApiKey::DescribeTopicPartitions, 0..=0, Handler::Plain(describe_topic_partitions::handle)),
 ];
 
@@ -130,6 +196,7 @@ pub(crate) fn handle(
     let mut reader = Reader::new(frame);
     let (key, header) = RequestHeader::decode_any(&mut reader)?;
     let (version, correlation_id) = (header.request_api_version, header.correlation_id);
+    let client_id = header.client_id;
     let role = channel.listening.role;
     let api = TABLE.iter().find(|api| api.key == key && api.roles.contains(&role));
     let Some(api) = api.filter(|api| api.versions.contains(&version)) else {
@@ -155,7 +222,14 @@ pub(crate) fn handle(
         Handler::Plain(handler) => {
             let broker = Arc::clone(&channel.broker);
             let listening = Arc::clone(&channel.listening);
-            let call = Call { broker: &broker, listening: &listening, version, body: reader };
+            let call = Call {
+                broker: &broker,
+                listening: &listening,
+                version,
+                client_id: client_id.as_deref(),
+                peer: channel.peer,
+                body: reader,
+            };
             Ok(match handler(call)? {
                 Answer::Now(body) => {
                     channel.answer_body(header, &body);

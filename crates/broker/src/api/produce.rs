@@ -16,6 +16,7 @@ use super::Refused;
 use super::errors::Refusal;
 use super::timestamps::check_timestamps;
 use super::topic_cursor::TopicCursor;
+use crate::broker::Broker;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled, ParkedProduce, Wait, WaitCodes};
 use crate::partition::{Admission, Partition, TopicEntry};
 
@@ -224,7 +225,12 @@ fn append(
     if acks.is_none() {
         return Err(ErrorCode::InvalidRequiredAcks.into());
     }
-    let partition = entry?.partition(data.index).map_err(ErrorCode::from)?;
+    let entry = entry?;
+    // What stands in them decides what groups are: only their coordinators write to them.
+    if Broker::is_internal(&entry.name) {
+        return Err(ErrorCode::InvalidTopicException.into());
+    }
+    let partition = entry.partition(data.index).map_err(ErrorCode::from)?;
     let settings = partition.settings();
     let limits = BatchLimits { size_max: settings.max_message_bytes, inside: Inside::Header };
     let records = data.records.unwrap_or_default();

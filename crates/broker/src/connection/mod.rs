@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -105,6 +106,8 @@ enum Slot {
 pub(crate) struct Channel {
     pub(crate) broker: Arc<Broker>,
     pub(crate) listening: Arc<Listening>,
+    /// Where the client connects from.
+    pub(crate) peer: IpAddr,
     pub(crate) fetch_waiter: Arc<FetchWaiter>,
     /// The fetch session that was used last.
     pub(crate) fetch_session: Option<Arc<FetchSession>>,
@@ -211,6 +214,7 @@ impl Connection {
     pub(crate) fn new(
         broker: Arc<Broker>,
         listening: Arc<Listening>,
+        peer: IpAddr,
         lane: Rc<Lane>,
         stream: Box<dyn Stream>,
     ) -> Self {
@@ -219,6 +223,7 @@ impl Connection {
         let channel = Channel {
             broker,
             listening,
+            peer,
             fetch_waiter: Arc::default(),
             fetch_session: None,
             outbox: Outbox::default(),

@@ -10,16 +10,18 @@ use std::task::{Context, Poll};
 use ottla_env::{Answer, Disk, Mailbox, Reply, reply};
 use ottla_log::LogPosition;
 use ottla_metadata::{
-    Controller, DeletedTopic, MetadataDelta, MetadataImage, Outcome, ProducerIdBlock, Record,
-    TopicOutcome,
+    AlteredConfigs, Controller, DeletedTopic, Elected, MetadataDelta, MetadataImage,
+    MorePartitionsOutcome, Outcome, ProducerIdBlock, Record, TopicOutcome, UpdateFeatures,
+    UpdateFeaturesError,
 };
-use ottla_types::{BrokerEpoch, NodeId, Offset};
+use ottla_types::{BrokerEpoch, Offset};
 
+use crate::config::{NodeConfig, Registry, as_set};
 use crate::partition::fail;
 use crate::publisher::MetadataPublisher;
 
 use super::quorum::{Quorum, storage};
-use super::start::Leading;
+use super::start::{Leading, Registered};
 use super::{AllocationRefused, Answered, HostError, Metadata, Request, Unavailable};
 
 /// Changes that may be under way at once: appended and not yet told to everybody. More requests
@@ -29,7 +31,9 @@ const UNDER_WAY_MAX: usize = 1_024;
 pub(super) struct Host {
     quorum: Quorum,
     controller: Controller,
-    node: NodeId,
+    /// What the node was started with.
+    started: NodeConfig,
+    registered: Registered,
     broker_epoch: BrokerEpoch,
     metadata: Arc<Metadata>,
     publisher: Box<dyn MetadataPublisher>,
@@ -61,8 +65,15 @@ struct Publishing {
 
 /// An answer that waits until what it says is true for everybody.
 enum Parked {
+    AlterConfigs(Reply<Answered<AlteredConfigs>>, AlteredConfigs),
     CreateTopics(Reply<Answered<Vec<TopicOutcome>>>, Vec<TopicOutcome>),
     DeleteTopics(Reply<Answered<Vec<DeletedTopic>>>, Vec<DeletedTopic>),
+    CreatePartitions(Reply<Answered<Vec<MorePartitionsOutcome>>>, Vec<MorePartitionsOutcome>),
+    ElectLeaders(Reply<Answered<Vec<Elected>>>, Vec<Elected>),
+    UpdateFeatures(
+        Reply<Answered<Result<(), UpdateFeaturesError>>>,
+        Result<(), UpdateFeaturesError>,
+    ),
     ProducerIds(Reply<Result<ProducerIdBlock, AllocationRefused>>, ProducerIdBlock),
     /// Nobody waits: the host itself changed something.
     Nobody,
@@ -71,8 +82,12 @@ enum Parked {
 impl Parked {
     fn send(self) {
         match self {
+            Self::AlterConfigs(to, response) => to.send(Ok(response)),
             Self::CreateTopics(to, response) => to.send(Ok(response)),
             Self::DeleteTopics(to, response) => to.send(Ok(response)),
+            Self::CreatePartitions(to, response) => to.send(Ok(response)),
+            Self::ElectLeaders(to, response) => to.send(Ok(response)),
+            Self::UpdateFeatures(to, response) => to.send(Ok(response)),
             Self::ProducerIds(to, response) => to.send(Ok(response)),
             Self::Nobody => {}
         }
@@ -80,8 +95,12 @@ impl Parked {
 
     fn refuse(self, why: Unavailable) {
         match self {
+            Self::AlterConfigs(to, _) => to.send(Err(why)),
             Self::CreateTopics(to, _) => to.send(Err(why)),
             Self::DeleteTopics(to, _) => to.send(Err(why)),
+            Self::CreatePartitions(to, _) => to.send(Err(why)),
+            Self::ElectLeaders(to, _) => to.send(Err(why)),
+            Self::UpdateFeatures(to, _) => to.send(Err(why)),
             Self::ProducerIds(to, _) => to.send(Err(why.into())),
             Self::Nobody => {}
         }
@@ -98,15 +117,17 @@ enum Happening {
 impl Host {
     pub(super) fn new(
         leading: Leading,
+        started: NodeConfig,
         metadata: Arc<Metadata>,
         publisher: Box<dyn MetadataPublisher>,
         mailbox: Mailbox<Request>,
     ) -> Self {
-        let Leading { quorum, controller, node, broker_epoch } = leading;
+        let Leading { quorum, controller, registered, broker_epoch } = leading;
         Self {
             quorum,
             controller,
-            node,
+            started,
+            registered,
             broker_epoch,
             metadata,
             publisher,
@@ -207,6 +228,11 @@ impl Host {
     async fn serve(&mut self, request: Request) -> Result<(), HostError> {
         let image = self.quorum.image();
         match request {
+            Request::AlterConfigs(request, to) => {
+                let Outcome { records, response } =
+                    self.controller.alter_configs(image, &request, &Registry);
+                self.append(&records, Parked::AlterConfigs(to, response)).await
+            }
             Request::CreateTopics(request, to) => {
                 let rng = Arc::clone(&self.quorum.env().rng);
                 let Outcome { records, response } =
@@ -217,8 +243,21 @@ impl Host {
                 let Outcome { records, response } = Controller::delete_topics(image, &request);
                 self.append(&records, Parked::DeleteTopics(to, response)).await
             }
+            Request::CreatePartitions(request, to) => {
+                let Outcome { records, response } = Controller::create_partitions(image, &request);
+                self.append(&records, Parked::CreatePartitions(to, response)).await
+            }
+            Request::ElectLeaders(request, to) => {
+                let Outcome { records, response } = Controller::elect_leaders(image, &request);
+                self.append(&records, Parked::ElectLeaders(to, response)).await
+            }
+            Request::UpdateFeatures(request, to) => self.update_features(&request, to).await,
             Request::AllocateProducerIds(to) => {
-                match Controller::allocate_producer_ids(image, self.node, self.broker_epoch) {
+                match Controller::allocate_producer_ids(
+                    image,
+                    self.registered.broker.id,
+                    self.broker_epoch,
+                ) {
                     Ok(Outcome { records, response }) => {
                         self.append(&records, Parked::ProducerIds(to, response)).await
                     }
@@ -231,13 +270,39 @@ impl Host {
         }
     }
 
+    async fn update_features(
+        &mut self,
+        request: &UpdateFeatures,
+        to: Reply<Answered<Result<(), UpdateFeaturesError>>>,
+    ) -> Result<(), HostError> {
+        let (image, me) = (self.quorum.image(), self.registered.broker.id);
+        let (version, end) = (image.metadata_version(), image.end());
+        let (records, response) = match Controller::update_features(image, me, request) {
+            Ok(Outcome { records, response }) => (records, Ok(response)),
+            Err(refused) => (Vec::new(), Err(refused)),
+        };
+        self.append(&records, Parked::UpdateFeatures(to, response)).await?;
+        let image = self.quorum.image();
+        if image.end() > end && image.metadata_version() > version {
+            // As Kafka's nodes do: records of the new version tell more of them.
+            let Registered { broker, controller } = &self.registered;
+            let again = Controller::register_again(image, broker, controller);
+            self.append(&again, Parked::Nobody).await?;
+        }
+        Ok(())
+    }
+
     async fn append(&mut self, records: &[Record], parked: Parked) -> Result<(), HostError> {
         let change = if records.is_empty() {
             None
         } else {
             let before = self.quorum.end();
             match self.quorum.append(records).await {
-                Ok(()) => Some(self.quorum.take_changes()),
+                Ok(()) => {
+                    let change = self.quorum.take_changes();
+                    self.on_appended(&change.0);
+                    Some(change)
+                }
                 Err(error) if error.is_no_space() && self.quorum.end() == before => {
                     // Others have taken even the reserve. The log directory's watcher says so.
                     tracing::debug!(%error, "request refused");
@@ -252,6 +317,14 @@ impl Host {
             self.commit(self.quorum.end());
         }
         Ok(())
+    }
+
+    /// Whoever asks next is answered over the state at the end of the log.
+    fn on_appended(&mut self, delta: &MetadataDelta) {
+        if delta.broker_configs_changed() {
+            let (config, _) = as_set(&self.started, self.quorum.image());
+            self.controller.on_topic_defaults(config.logs.topics);
+        }
     }
 
     fn start_sync(&mut self) {
@@ -306,7 +379,7 @@ impl Host {
 
     /// The last record of a clean stop.
     async fn see_off(&mut self) -> Result<(), HostError> {
-        let fence = Controller::fence_broker(self.quorum.image(), self.node);
+        let fence = Controller::fence_broker(self.quorum.image(), self.registered.broker.id);
         self.append(fence.as_slice(), Parked::Nobody).await?;
         self.sync_all().await?;
         if let Err(error) = self.quorum.close().await {

@@ -22,8 +22,10 @@ use arc_swap::ArcSwap;
 use ottla_env::{Answer, Env, Full, Reply, Sender, reply};
 use ottla_log::{AppendError, OpenLogError, ReadError, RollError};
 use ottla_metadata::{
-    AllocateProducerIdsError, CreateTopics, DeleteTopics, DeletedTopic, MetadataImage,
-    ProducerIdBlock, RegisterBrokerError, ReplayError, TopicOutcome,
+    AllocateProducerIdsError, AlterConfigs, AlteredConfigs, CreatePartitions, CreateTopics,
+    DeleteTopics, DeletedTopic, ElectLeaders, Elected, MetadataImage, MorePartitionsOutcome,
+    ProducerIdBlock, RegisterBrokerError, ReplayError, TopicOutcome, UpdateFeatures,
+    UpdateFeaturesError,
 };
 use ottla_raft::{NotElectable, QuorumStateError};
 use ottla_types::{BrokerEpoch, Offset};
@@ -87,8 +89,12 @@ type Answered<T> = Result<T, Unavailable>;
 
 #[derive(Debug)]
 enum Request {
+    AlterConfigs(AlterConfigs, Reply<Answered<AlteredConfigs>>),
     CreateTopics(CreateTopics, Reply<Answered<Vec<TopicOutcome>>>),
     DeleteTopics(DeleteTopics, Reply<Answered<Vec<DeletedTopic>>>),
+    CreatePartitions(CreatePartitions, Reply<Answered<Vec<MorePartitionsOutcome>>>),
+    ElectLeaders(ElectLeaders, Reply<Answered<Vec<Elected>>>),
+    UpdateFeatures(UpdateFeatures, Reply<Answered<Result<(), UpdateFeaturesError>>>),
     AllocateProducerIds(Reply<Result<ProducerIdBlock, AllocationRefused>>),
 }
 
@@ -112,6 +118,13 @@ impl ControllerHandle {
         answer
     }
 
+    /// Alters properties. The answer comes when they hold.
+    pub(crate) fn alter_configs(&self, request: AlterConfigs) -> Answer<Answered<AlteredConfigs>> {
+        let (to, answer) = reply();
+        self.ask(Request::AlterConfigs(request, to));
+        answer
+    }
+
     /// Deletes topics. The answer comes when they are gone for everybody.
     pub(crate) fn delete_topics(
         &self,
@@ -119,6 +132,33 @@ impl ControllerHandle {
     ) -> Answer<Answered<Vec<DeletedTopic>>> {
         let (to, answer) = reply();
         self.ask(Request::DeleteTopics(request, to));
+        answer
+    }
+
+    /// Gives topics more partitions. The answer comes when those can be used.
+    pub(crate) fn create_partitions(
+        &self,
+        request: CreatePartitions,
+    ) -> Answer<Answered<Vec<MorePartitionsOutcome>>> {
+        let (to, answer) = reply();
+        self.ask(Request::CreatePartitions(request, to));
+        answer
+    }
+
+    /// Elects leaders. The answer comes when those lead.
+    pub(crate) fn elect_leaders(&self, request: ElectLeaders) -> Answer<Answered<Vec<Elected>>> {
+        let (to, answer) = reply();
+        self.ask(Request::ElectLeaders(request, to));
+        answer
+    }
+
+    /// Changes the levels of features. The answer comes when everybody goes by them.
+    pub(crate) fn update_features(
+        &self,
+        request: UpdateFeatures,
+    ) -> Answer<Answered<Result<(), UpdateFeaturesError>>> {
+        let (to, answer) = reply();
+        self.ask(Request::UpdateFeatures(request, to));
         answer
     }
 
@@ -143,8 +183,12 @@ impl ControllerHandle {
 impl Request {
     fn refuse(self, why: Unavailable) {
         match self {
+            Self::AlterConfigs(_, to) => to.send(Err(why)),
             Self::CreateTopics(_, to) => to.send(Err(why)),
             Self::DeleteTopics(_, to) => to.send(Err(why)),
+            Self::CreatePartitions(_, to) => to.send(Err(why)),
+            Self::ElectLeaders(_, to) => to.send(Err(why)),
+            Self::UpdateFeatures(_, to) => to.send(Err(why)),
             Self::AllocateProducerIds(to) => to.send(Err(why.into())),
         }
     }
@@ -236,7 +280,8 @@ impl ControllerHost {
         let leading = start::lead(env, config, identity, listeners, sync_failed).await?;
         let broker_epoch = leading.broker_epoch;
         let metadata = Arc::new(Metadata::new(Arc::clone(leading.quorum.image())));
-        let mut host = host::Host::new(leading, Arc::clone(&metadata), publisher, mailbox);
+        let mut host =
+            host::Host::new(leading, config.clone(), Arc::clone(&metadata), publisher, mailbox);
         host.publish_all().await?;
         let task = async move {
             host.run(told_to_stop).await;

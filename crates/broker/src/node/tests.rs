@@ -1,10 +1,13 @@
 //! A node in the fake world, and clients that talk frames to it.
 
+mod alter_configs;
 mod cold;
 mod configs;
 mod descriptors;
 mod formatting;
 mod full_disk;
+mod groups;
+mod operations;
 mod retention;
 mod sessions;
 mod start;
@@ -14,6 +17,7 @@ mod unsynced;
 
 use std::cell::Cell;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,6 +47,8 @@ use crate::connection::{Connection, Lane};
 use crate::partition::Partition;
 
 const TOPIC: &str = "t";
+/// Where clients are that have no socket.
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PRODUCE: i16 = 9;
 const FETCH: i16 = 12;
 const METADATA: i16 = 12;
@@ -530,7 +536,7 @@ fn a_peer_that_does_not_read_is_not_answered_without_bounds() {
         let deaf = Deaf { asked, waited_max: Rc::clone(&waited_max) };
         let listening = Listening { name: "PLAINTEXT".to_owned(), role: Role::Broker };
         let (broker, listening) = (Arc::clone(&node.broker), Arc::new(listening));
-        let connection = Connection::new(broker, listening, Lane::new(), Box::new(deaf));
+        let connection = Connection::new(broker, listening, PEER, Lane::new(), Box::new(deaf));
         life.env.spawn.spawn("deaf", Box::pin(async move { drop(connection.run().await) }));
         life.pause(1_000).await;
         let waited_max = waited_max.get();
@@ -638,7 +644,7 @@ fn a_fetch_that_waits_does_not_keep_the_connection_of_a_peer_that_left() {
         let listening = Listening { name: "PLAINTEXT".to_owned(), role: Role::Broker };
         let (broker, listening) = (Arc::clone(&node.broker), Arc::new(listening));
         let gone = Box::new(Gone { asked });
-        let connection = Connection::new(broker, listening, Lane::new(), gone);
+        let connection = Connection::new(broker, listening, PEER, Lane::new(), gone);
         let ended = Rc::new(Cell::new(false));
         let end = Rc::clone(&ended);
         let run = async move {

@@ -108,7 +108,7 @@ fn what_the_cache_drops_while_a_peer_is_slow_is_read_again() {
         let late = Late { asked, takes_at, timer, taken: Rc::clone(&taken) };
         let listening = Listening { name: "PLAINTEXT".to_owned(), role: Role::Broker };
         let (broker, listening) = (Arc::clone(&node.broker), Arc::new(listening));
-        let connection = Connection::new(broker, listening, Lane::new(), Box::new(late));
+        let connection = Connection::new(broker, listening, PEER, Lane::new(), Box::new(late));
         life.env.spawn.spawn("late", Box::pin(async move { drop(connection.run().await) }));
         life.pause(1_000).await;
         life.machine.disk_fault(DiskFault::ColdOneIn(1));

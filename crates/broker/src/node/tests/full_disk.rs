@@ -6,13 +6,13 @@ use super::*;
 const KAFKA_STORAGE_ERROR: i16 = 56;
 
 /// No reserve: an append finds out by itself that there is no space.
-const NO_RESERVE: (&str, &str) = ("ottla.log.dir.reserve.bytes", "0");
+pub(super) const NO_RESERVE: (&str, &str) = ("ottla.log.dir.reserve.bytes", "0");
 
 /// Longer than any pause between two looks at the disk.
 const A_WHILE_MS: u64 = 10_000;
 
 impl Life {
-    fn room(&self, room: Option<u64>) {
+    pub(super) fn room(&self, room: Option<u64>) {
         self.machine.disk_fault(DiskFault::Room(room));
     }
 
@@ -25,7 +25,7 @@ impl Life {
         (node, client)
     }
 
-    fn has_not_halted(&self) {
+    pub(super) fn has_not_halted(&self) {
         assert_eq!(self.machine.take_halts(), Vec::<String>::new());
     }
 }

@@ -342,7 +342,7 @@ fn a_fetch_that_names_too_many_partitions_is_refused() {
             let deaf = Deaf { asked, waited_max: Rc::new(Cell::new(0)) };
             let listening = Listening { name: "PLAINTEXT".to_owned(), role: Role::Broker };
             let (broker, listening) = (Arc::clone(&node.broker), Arc::new(listening));
-            let connection = Connection::new(broker, listening, Lane::new(), Box::new(deaf));
+            let connection = Connection::new(broker, listening, PEER, Lane::new(), Box::new(deaf));
             let ended = Rc::new(Cell::new(false));
             let end = Rc::clone(&ended);
             let run = async move { end.set(matches!(connection.run().await, Closed::Refused(_))) };

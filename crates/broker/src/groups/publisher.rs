@@ -1,0 +1,162 @@
+//! Begins and ends shards as the metadata says, and tells them of topics.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ottla_coordinator::TopicChanges;
+use ottla_env::{Answer, Env, LoopId, Reply, mailbox, reply};
+use ottla_metadata::{MetadataDelta, MetadataImage};
+use ottla_types::PartitionId;
+use tokio::sync::Notify;
+
+use super::host::ShardHost;
+use super::news::NewsSlot;
+use super::topic::GROUP_METADATA;
+use super::{Groups, MAILBOX_MAX, Shard, Shards};
+use crate::partition::{PartitionHost, Partitions};
+use crate::publisher::MetadataPublisher;
+use crate::stopping::Stopping;
+
+/// One step of the metadata.
+#[derive(Debug)]
+struct Change {
+    /// Comes when this node's partitions are as the step says.
+    partitions: Answer<()>,
+    topics: TopicChanges,
+    image: Arc<MetadataImage>,
+    done: Reply<()>,
+}
+
+/// Changes that wait their turn. No more than there are parked requests to the controller: each
+/// waits for its own.
+#[derive(Debug, Default)]
+struct Changes {
+    waiting: Mutex<VecDeque<Change>>,
+    arrived: Notify,
+}
+
+impl Changes {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Change>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Partitions first, groups afterwards: whoever is told that a change is served finds both.
+#[derive(Debug)]
+pub(crate) struct GroupsPublisher {
+    partitions: PartitionHost,
+    changes: Arc<Changes>,
+}
+
+impl MetadataPublisher for GroupsPublisher {
+    fn publish(&mut self, delta: &MetadataDelta, image: &Arc<MetadataImage>) -> Answer<()> {
+        let (done, answer) = reply();
+        let topics = TopicChanges {
+            deleted: delta.removed_topics().map(|it| (it.name.clone(), it.id)).collect(),
+            changed: delta.topics().map(|it| it.topic.name.clone()).collect(),
+        };
+        let partitions = self.partitions.publish(delta, image);
+        let change = Change { partitions, topics, image: Arc::clone(image), done };
+        self.changes.waiting().push_back(change);
+        self.changes.arrived.notify_one();
+        answer
+    }
+}
+
+/// What the task that begins and ends shards works with.
+#[derive(Debug)]
+pub(crate) struct ShardKeeper {
+    pub(crate) env: Env,
+    pub(crate) partitions: Arc<Partitions>,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) stopping: Arc<Stopping>,
+}
+
+impl ShardKeeper {
+    /// Starts the task, behind that which opens partitions.
+    pub(crate) fn start(self, partitions: PartitionHost) -> GroupsPublisher {
+        let changes = Arc::new(Changes::default());
+        let env = self.env.clone();
+        env.spawn.spawn("groups", Box::pin(self.run(Arc::clone(&changes))));
+        GroupsPublisher { partitions, changes }
+    }
+
+    async fn run(self, changes: Arc<Changes>) {
+        loop {
+            let next = changes.waiting().pop_front();
+            let Some(change) = next else {
+                changes.arrived.notified().await;
+                continue;
+            };
+            // Abandoned: whoever opens partitions has ended, and nothing is served any more.
+            if change.partitions.await.is_err() {
+                return;
+            }
+            self.apply(&change.image, &change.topics);
+            change.done.send(());
+        }
+    }
+
+    fn apply(&self, image: &Arc<MetadataImage>, changes: &TopicChanges) {
+        let topic = image.topic(GROUP_METADATA);
+        let served = self.groups.shards();
+        if served.as_ref().is_some_and(|served| Some(served.topic) != topic.map(|it| it.id)) {
+            served.iter().for_each(|served| served.end());
+            self.groups.replace(None);
+        }
+        match (self.groups.shards(), topic) {
+            (Some(served), Some(topic)) => {
+                if topic.partitions.len() != served.shards.len() {
+                    let (now, then) = (topic.partitions.len(), served.shards.len());
+                    tracing::warn!(now, then, "groups move to new partitions at the next start");
+                }
+                served.tell(image, changes);
+            }
+            (None, Some(topic)) => {
+                let shards = (0..).map(PartitionId::new).zip(&topic.partitions);
+                let shards = shards.map(|(index, _)| self.begin(image, index)).collect();
+                self.groups.replace(Some(Shards { topic: topic.id, shards }));
+            }
+            (None, None) => {}
+            (Some(_), None) => unreachable!("ended above"),
+        }
+    }
+
+    /// Begins to serve a partition, on a loop that has no more of them than the others; `None` if
+    /// its files are not what they should be.
+    fn begin(&self, image: &Arc<MetadataImage>, index: PartitionId) -> Option<Shard> {
+        let topic = self.partitions.topic(GROUP_METADATA)?;
+        let partition = Arc::clone(topic.partition(index.get()).ok()?);
+        let (requests, mailbox) = mailbox(MAILBOX_MAX);
+        let news = Arc::new(NewsSlot::default());
+        let host = ShardHost {
+            env: self.env.clone(),
+            partition,
+            settings: Arc::clone(&self.groups.settings),
+            mailbox,
+            news: Arc::clone(&news),
+            image: Arc::clone(image),
+        };
+        let running = self.stopping.enter();
+        let number = usize::try_from(index.get()).expect("a partition's number is not negative");
+        let on = LoopId(number % self.env.spawn.loops());
+        let make = move || -> ottla_env::Task {
+            Box::pin(async move {
+                // Nothing of it outlives the stop of its node but what it has written.
+                let _stopped = running.or(host.run()).await;
+            })
+        };
+        self.env.spawn.spawn_on(on, "group shard", Box::new(make));
+        Some(Shard { requests, news })
+    }
+}
+
+impl Shards {
+    fn tell(&self, image: &Arc<MetadataImage>, changes: &TopicChanges) {
+        self.shards.iter().flatten().for_each(|shard| shard.news.tell(image, changes));
+    }
+
+    fn end(&self) {
+        self.shards.iter().flatten().for_each(|shard| shard.news.end());
+    }
+}
