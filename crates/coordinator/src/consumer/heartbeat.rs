@@ -116,7 +116,8 @@ impl GroupShard {
             None => Ok(Admission::New),
             Some(Group::Consumer(_)) => unreachable!("only asked for other groups"),
             Some(Group::Classic(classic)) => {
-                if classic.is_empty() {
+                // In a rebalance all may have left, while others are still about to join.
+                if classic.members().is_empty() {
                     self.delete_classic_group(at, group, effects);
                     return Ok(Admission::New);
                 }
