@@ -254,7 +254,8 @@ impl GroupsConfig {
                 ..=millis(it.consumer_session_timeout_max),
             heartbeat_interval_ms: millis(it.consumer_heartbeat_interval_min)
                 ..=millis(it.consumer_heartbeat_interval_max),
-            ..GroupConfigLimits::KAFKA
+            assignment_interval_ms: millis(it.consumer_assignment_interval_min)
+                ..=millis(it.consumer_assignment_interval_max),
         }
     }
 
@@ -311,7 +312,7 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
         ..GroupSettings::default()
     };
     check_bounds(reader, &settings);
-    Some(settings)
+    super::consumer_groups::read(reader, settings)
 }
 
 /// As Kafka does at its start: bounds in order, and what holds by default between them.
