@@ -10,7 +10,7 @@ import time
 from .history import Broken, Event, History
 
 SESSION_MS = 4000
-PATIENCE_SECONDS = 45
+PATIENCE_SECONDS = 60
 STOP_SECONDS_MAX = 45
 RATE = 300
 

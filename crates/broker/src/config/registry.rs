@@ -86,7 +86,7 @@ const TYPOS_MAX: usize = 2;
 
 /// The property whose name is like this one.
 fn meant_by(name: &str) -> Option<&'static str> {
-    let names = registry().filter(|property| !property.is_internal()).map(|p| p.name());
+    let names = registry().filter(|property| !property.is_internal()).map(Described::name);
     let near = names.map(|other| (distance(name, other), other));
     near.filter(|(typos, _)| *typos <= TYPOS_MAX).min().map(|(_, name)| name)
 }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_is_listed_is_read_and_what_is_read_is_listed() {
-        let mut listed: Vec<_> = registry().map(|property| property.name()).collect();
+        let mut listed: Vec<_> = registry().map(Described::name).collect();
         listed.sort_unstable();
         let config = parse(&[]).unwrap();
         let read: Vec<_> = config.effective.iter().map(|each| each.property.name()).collect();
