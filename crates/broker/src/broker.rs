@@ -7,7 +7,7 @@ use ottla_env::Env;
 use ottla_metadata::{CreateTopics, NewTopic};
 use ottla_types::TopicName;
 
-use crate::config::NodeConfig;
+use crate::config::{LiveConfig, NodeConfig};
 use crate::controller::{ControllerHandle, Metadata};
 use crate::fetch_session::FetchSessions;
 use crate::groups::{GROUP_METADATA, Groups, make_group_metadata};
@@ -34,7 +34,10 @@ pub(crate) struct Listening {
 #[derive(Debug)]
 pub(crate) struct Broker {
     pub(crate) env: Env,
+    /// What the node was started with.
     pub(crate) config: NodeConfig,
+    /// The same, and what was set since over it.
+    pub(crate) live: Arc<LiveConfig>,
     pub(crate) metadata: Arc<Metadata>,
     pub(crate) controller: ControllerHandle,
     pub(crate) partitions: Arc<Partitions>,

@@ -271,7 +271,10 @@ const DIRECTORY_ID: &str = "directory.id";
 
 impl MetaProperties {
     fn parse(text: &str) -> Result<Self, PropertiesError> {
-        let mut pairs = parse_properties(text).map_err(PropertiesError::Line)?;
+        let (mut pairs, mut wrong) = parse_properties(text);
+        if let Some(first) = wrong.drain(..).next() {
+            return Err(PropertiesError::Line(first));
+        }
         let version = pairs.remove(VERSION).ok_or(PropertiesError::Missing(VERSION))?;
         if version != "1" {
             return Err(PropertiesError::Version(version));

@@ -15,8 +15,9 @@ mod publisher;
 mod stopping;
 
 pub use config::{
-    ConfigError, ConfigErrors, Effective, GroupsConfig, Kind, Listener, LogSettings, NodeConfig,
-    Properties, Property, parse_properties,
+    ConfigError, ConfigErrors, Described, Effective, GroupsConfig, Ignored, Listener, LogSettings,
+    NodeConfig, PROFILE, Properties, Property, Update, from_environment, parse_properties,
+    reference, registry,
 };
 pub use node::{Node, StartError};
 pub use partition::{Durability, partition_lock_waits_total};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ottla_env::{Env, Listener as Accepting, LoopId, Socket};
 
 use crate::broker::{Broker, Listening, Role};
-use crate::config::{Listener, NodeConfig};
+use crate::config::{Listener, LiveConfig, NodeConfig};
 use crate::connection::{Closed, Connection, Lane};
 use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
@@ -23,6 +23,7 @@ use crate::partition::{
     run_checkpoints, run_space_watch, run_syncer,
 };
 use crate::producer_ids::ProducerIds;
+use crate::publisher::ConfigsFirst;
 use crate::stopping::{Running, Stopping};
 
 /// How long to wait before accepting again when the system refused: it has run out of something
@@ -110,7 +111,10 @@ impl Node {
             groups: Arc::clone(&groups),
             stopping: Arc::clone(&stopping),
         };
-        let publisher = keeper.start(PartitionHost::start(&env, &config, Arc::clone(&partitions)));
+        let live = Arc::new(LiveConfig::new(config.clone()));
+        let then = PartitionHost::start(&env, Arc::clone(&live), Arc::clone(&partitions));
+        let then = keeper.start(then);
+        let publisher = ConfigsFirst { config: Arc::clone(&live), then };
         let sync_failed = directory.last_stop().sync_has_failed();
         let publisher = Box::new(publisher);
         let host =
@@ -120,6 +124,7 @@ impl Node {
         let broker = Arc::new(Broker {
             env,
             config,
+            live,
             metadata,
             controller,
             partitions,
@@ -187,8 +192,9 @@ async fn retain(broker: Arc<Broker>, running: Running) {
 /// Forgets producers that have been silent, now and then; at first those that were read again at
 /// the start.
 async fn expire_producers(broker: Arc<Broker>, running: Running) {
-    let (clock, idle) = (&broker.env.clock, broker.config.producer_expiration);
+    let clock = &broker.env.clock;
     loop {
+        let idle = broker.live.load().producer_expiration;
         broker.partitions.expire_producers(clock.wall(), idle);
         if running.or(clock.sleep(PRODUCERS_EXPIRE_EVERY)).await.is_none() {
             return;

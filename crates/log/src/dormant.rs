@@ -50,6 +50,11 @@ pub struct DormantLog {
 }
 
 impl DormantLog {
+    /// From here on the log has these settings.
+    pub const fn configure(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
     /// Looks at the names of a log's directory. One that is missing is made when the log is opened:
     /// most partitions of most topics are never written to.
     ///

@@ -137,6 +137,12 @@ impl Log {
         &self.config
     }
 
+    /// From here on the log has these settings; what was written stays as it is. A segment that is
+    /// being made has the former ones.
+    pub const fn configure(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
     pub(crate) fn is_rolling(&self) -> bool {
         self.health == Health::Rolling
     }

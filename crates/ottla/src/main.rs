@@ -1,8 +1,11 @@
 //! Ottla: an Apache Kafka-compatible event-streaming system in one binary.
 
+mod config;
+mod given;
 mod log;
 mod server;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +28,8 @@ struct Arguments {
 enum Command {
     /// Starts a node.
     Server(server::Arguments),
+    /// Prints the properties that a node would be started with.
+    Config(config::Arguments),
     /// Looks into the files of a node, and mends them: dump, verify, recover.
     Log(log::Arguments),
 }
@@ -34,11 +39,23 @@ fn main() -> ExitCode {
     let command = arguments.command.unwrap_or_else(|| Command::Server(Default::default()));
     let ran = match command {
         Command::Server(arguments) => server::run(&arguments).map_err(|error| error.to_string()),
+        Command::Config(arguments) => match config::run(&arguments) {
+            Ok(text) => print(&text),
+            Err(mistakes) => Err(mistakes.to_string()),
+        },
         Command::Log(arguments) => {
             return log::run(&arguments).unwrap_or_else(|error| fail(&error.to_string()));
         }
     };
     ran.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+}
+
+/// Whoever reads may have enough before the end, as `head` does.
+fn print(text: &str) -> Result<(), String> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn fail(error: &str) -> ExitCode {

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use ottla_broker::{ConfigErrors, Listener, Node, NodeConfig, Properties, StartError};
-use ottla_broker::{Durability, parse_properties};
+use ottla_broker::{Durability, Listener, Node, NodeConfig, StartError};
 use ottla_runtime::{RealEnv, stop_requested};
+
+use crate::given::{Mistakes, Sources};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,25 +22,14 @@ Examples:
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// A file of Kafka's properties.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    /// One property, over what the file says. May be given several times.
-    #[arg(long = "override", value_name = "NAME=VALUE")]
-    overrides: Vec<String>,
+    #[command(flatten)]
+    given: Sources,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
-    #[error("cannot read {path}: {why}")]
-    ReadConfig { path: PathBuf, why: std::io::Error },
-    #[error("cannot read {path}: {why}")]
-    ParseConfig { path: PathBuf, why: String },
-    #[error("--override takes NAME=VALUE, and `{0}` is not: write, for example, num.partitions=3")]
-    Override(String),
     #[error(transparent)]
-    Config(#[from] ConfigErrors),
+    Config(#[from] Mistakes),
     #[error("the event loops cannot start: {0}")]
     Loops(std::io::Error),
     #[error(transparent)]
@@ -48,16 +38,8 @@ pub(crate) enum ServerError {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), ServerError> {
     let started = Instant::now();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::WARN)
-        .with_target(false)
-        .init();
-    let config = NodeConfig::parse(&properties(arguments)?, cluster_id())?;
-    if !config.ignored.is_empty() {
-        let names = config.ignored.join(", ");
-        tracing::warn!("these properties have no effect in this version: {names}");
-    }
+    say_warnings();
+    let config = arguments.given.read().config()?;
     let loops = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let ran = RealEnv::start(loops, |env| async move {
         let node = Node::start(env, config.clone()).await?;
@@ -69,27 +51,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), ServerError> {
     Ok(ran.map_err(ServerError::Loops)??)
 }
 
-fn properties(arguments: &Arguments) -> Result<Properties, ServerError> {
-    let mut properties = match &arguments.config {
-        None => Properties::new(),
-        Some(path) => {
-            let text = fs::read_to_string(path)
-                .map_err(|why| ServerError::ReadConfig { path: path.clone(), why })?;
-            parse_properties(&text)
-                .map_err(|why| ServerError::ParseConfig { path: path.clone(), why })?
-        }
-    };
-    for pair in &arguments.overrides {
-        let (name, value) =
-            pair.split_once('=').ok_or_else(|| ServerError::Override(pair.clone()))?;
-        properties.insert(name.trim().to_owned(), value.trim().to_owned());
-    }
-    Ok(properties)
-}
-
-/// As Kafka's container image takes it.
-fn cluster_id() -> Option<String> {
-    ["KAFKA_CLUSTER_ID", "CLUSTER_ID"].into_iter().find_map(|name| std::env::var(name).ok())
+/// From here on what is unexpected is told on standard error.
+pub(crate) fn say_warnings() {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::WARN)
+        .with_target(false)
+        .init();
 }
 
 fn banner(config: &NodeConfig, listening: &[Listener], took: Duration) -> String {

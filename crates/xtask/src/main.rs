@@ -8,6 +8,7 @@
 mod bench;
 mod check;
 mod command;
+mod configuration;
 mod generate;
 mod hostile;
 mod interop;
@@ -27,8 +28,8 @@ cargo xtask COMMAND
 
   check [--no-tests]     format, tidy, gen, clippy, tests: yes or no; writes nothing
   fix                    what formatter and clippy can repair by themselves
-  gen [--check]          Rust from crates/wire/schema, and the README's table of APIs: write
-                         them, or only compare
+  gen [--check]          Rust from crates/wire/schema, the README's table of APIs, and
+                         docs/configuration.md: write them, or only compare
   tidy                   the rules of the house alone (also a test of this package)
   sim --seed N | --seeds A..B | --minutes M | --planted
                          the node in the simulator
@@ -62,7 +63,8 @@ fn generated(arguments: &[String]) -> Outcome {
     command::only(arguments, &["--check"])?;
     let check = !arguments.is_empty();
     generate::run(check).map_err(|error| error.to_string())?;
-    readme::generate(check)
+    readme::generate(check)?;
+    configuration::generate(check)
 }
 
 fn dispatch(arguments: &[String]) -> Outcome {

@@ -1,6 +1,11 @@
-//! DescribeConfigs: the settings of topics and of this broker, as far as they are enforced.
+//! DescribeConfigs: the settings of topics, groups and of this broker, as far as they are enforced.
 
-use ottla_metadata::{ConfigSource, ConfigType, EffectiveTopicConfig, TopicConfigProperty};
+use std::collections::BTreeMap;
+
+use ottla_metadata::{
+    ConfigResource, ConfigSource, ConfigType, EffectiveTopicConfig, GROUP_CONFIGS,
+    TopicConfigProperty,
+};
 use ottla_types::TopicName;
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::describe_configs_request::DescribeConfigsResource;
@@ -9,32 +14,24 @@ use ottla_wire::messages::describe_configs_response::{
 };
 use ottla_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
+use super::config_resource::{BROKER, CLIENT_METRICS, GROUP, TOPIC, kind_name};
 use super::create_topics::source_to_wire;
 use super::{Answer, Call, Refused, encode};
 use crate::broker::Broker;
-use crate::config::{Kind, NodeConfig, alternatives};
-
-/// Kafka's numbers of the kinds of resources.
-const RESOURCE_TOPIC: i8 = 2;
-const RESOURCE_BROKER: i8 = 4;
+use crate::config::{Described, NodeConfig, Origin, Update, find, origins};
 
 /// One setting, wherever it belongs.
 struct Setting {
-    name: &'static str,
+    name: String,
     value: Option<String>,
     /// Where the value may come from, the first that counts.
     origins: Vec<Origin>,
-    kind: Kind,
+    /// `None`: nobody here knows the property.
+    kind: Option<ConfigType>,
     doc: Option<&'static str>,
     read_only: bool,
-}
-
-/// A property that says what a setting is, or would say it if those before it were not there.
-#[derive(Clone)]
-struct Origin {
-    name: &'static str,
-    value: String,
-    source: ConfigSource,
+    /// Told to nobody.
+    sensitive: bool,
 }
 
 /// What a request wants to hear about each setting.
@@ -65,15 +62,19 @@ fn settings(
 ) -> Result<Vec<Setting>, Unavailable> {
     let name = &*resource.resource_name;
     let mut settings = match resource.resource_type {
-        RESOURCE_TOPIC => of_topic(broker, name)?,
-        RESOURCE_BROKER => of_broker(broker, name)?,
+        TOPIC => of_topic(broker, name)?,
+        BROKER if name.is_empty() => of_all_brokers(broker),
+        BROKER => of_broker(broker, name)?,
+        GROUP => of_group(broker, name)?,
+        CLIENT_METRICS => of_client_metrics(broker, name)?,
         other => {
-            return Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}")));
+            let words = format!("Unsupported resource type: {}", kind_name(other));
+            return Err((ErrorCode::InvalidRequest, words));
         }
     };
     // No keys at all, and an empty list of keys, both mean every setting.
     if let Some(keys) = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty()) {
-        settings.retain(|setting| keys.iter().any(|key| key == setting.name));
+        settings.retain(|setting| keys.iter().any(|key| *key == setting.name));
     }
     Ok(settings)
 }
@@ -84,50 +85,89 @@ fn of_topic(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
     let Some(topic) = image.topic(name) else {
         return Err((ErrorCode::UnknownTopicOrPartition, String::new()));
     };
-    let effective = broker.config.logs.topics.effective(&topic.configs);
-    Ok(effective.into_iter().map(|config| topic_setting(&broker.config, config)).collect())
+    let config = broker.live.load();
+    let effective = config.logs.topics.effective(&topic.configs);
+    Ok(effective.into_iter().map(|setting| topic_setting(&config, setting)).collect())
 }
 
 fn topic_setting(config: &NodeConfig, setting: EffectiveTopicConfig) -> Setting {
     let EffectiveTopicConfig { name, value, source } = setting;
     let property = TopicConfigProperty::named(name);
     let own = Origin { name, value: value.clone(), source: ConfigSource::Topic };
-    let mut origins = Vec::from_iter((source == ConfigSource::Topic).then_some(own));
+    let mut all = Vec::from_iter((source == ConfigSource::Topic).then_some(own));
     // Where several properties of the broker may say it, only the first of them is looked at.
     let inherited = property.and_then(|property| property.synonyms.first());
-    origins.extend(inherited.into_iter().flat_map(|name| origins_of(config, name)));
-    let kind = match property.map(|property| property.rule.value_type()) {
-        Some(ConfigType::Int) => Kind::Int,
-        Some(ConfigType::Long) => Kind::Long,
-        Some(ConfigType::List) => Kind::List,
-        _ => Kind::String,
-    };
-    Setting { name, value: Some(value), origins, kind, doc: None, read_only: false }
+    all.extend(inherited.into_iter().flat_map(|name| origins(config, name)));
+    Setting {
+        name: name.to_owned(),
+        value: Some(value),
+        origins: all,
+        kind: Some(property.map_or(ConfigType::String, |property| property.rule.value_type())),
+        doc: property.map(|property| property.doc),
+        read_only: false,
+        sensitive: false,
+    }
 }
 
-/// The broker's properties that may say what `name` says, as Kafka lists them: those that were
-/// given, then the defaults; nothing that counts more than `name` itself.
-fn origins_of(config: &NodeConfig, name: &'static str) -> Vec<Origin> {
-    let effective = |name: &&'static str| config.effective.iter().find(|e| e.name == *name);
-    let names = alternatives(name);
-    let found = || names.iter().filter_map(effective);
-    let given = found().filter(|e| e.given).filter_map(|e| {
-        let value = e.value.clone()?;
-        Some(Origin { name: e.name, value, source: ConfigSource::Broker })
-    });
-    let defaults = found().filter_map(|e| {
-        let value = e.default?.to_owned();
-        Some(Origin { name: e.name, value, source: ConfigSource::Default })
-    });
-    given.chain(defaults).skip_while(|origin| origin.name != name).collect()
+/// Of groups that do not exist, too: they may one day.
+fn of_group(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
+    if name.is_empty() {
+        return Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned()));
+    }
+    let (image, config) = (broker.metadata.image(), broker.live.load());
+    let none = BTreeMap::new();
+    let own = image.configs(&ConfigResource::Group(name.to_owned())).unwrap_or(&none);
+    let setting = |property: &'static ottla_metadata::GroupConfigProperty| {
+        let own = own.get(property.name).map(|value| Origin {
+            name: property.name,
+            value: value.clone(),
+            source: ConfigSource::Group,
+        });
+        let mut all = Vec::from_iter(own);
+        all.extend(origins(&config, property.broker));
+        Setting {
+            name: property.name.to_owned(),
+            value: all.first().map(|origin| origin.value.clone()),
+            origins: all,
+            kind: Some(property.rule.value_type()),
+            doc: Some(property.doc),
+            read_only: false,
+            sensitive: false,
+        }
+    };
+    let known = |name: &&String| GROUP_CONFIGS.iter().any(|property| property.name == *name);
+    let foreign = own.keys().filter(|name| !known(name)).map(|name| unknown(name));
+    Ok(GROUP_CONFIGS.iter().map(setting).chain(foreign).collect())
+}
+
+/// What Apache Kafka stored of them; nobody here acts on it.
+fn of_client_metrics(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
+    if name.is_empty() {
+        let words = "Client metrics subscription name must not be empty".to_owned();
+        return Err((ErrorCode::InvalidRequest, words));
+    }
+    let resource = ConfigResource::Other { kind: CLIENT_METRICS, name: name.to_owned() };
+    let image = broker.metadata.image();
+    let stored = image.configs(&resource).into_iter().flatten();
+    Ok(stored.map(|(name, _)| unknown(name)).collect())
+}
+
+/// What was set for all brokers.
+fn of_all_brokers(broker: &Broker) -> Vec<Setting> {
+    let (image, config) = (broker.metadata.image(), broker.live.load());
+    let stored = image.configs(&ConfigResource::Broker(None)).into_iter().flatten();
+    let setting = |(name, _): (&String, &String)| {
+        let Some(effective) = config.effective(name) else { return unknown(name) };
+        let from_default = |origin: &Origin| origin.source == ConfigSource::DynamicDefault;
+        let all = origins(&config, name).into_iter().filter(from_default).collect::<Vec<_>>();
+        let value = all.first().map(|origin| origin.value.clone());
+        broker_setting(effective.property, value, all)
+    };
+    stored.map(setting).collect()
 }
 
 fn of_broker(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
     let own = broker.config.node_id;
-    // An empty name means the cluster's dynamic defaults, of which there are none.
-    if name.is_empty() {
-        return Ok(Vec::new());
-    }
     let Ok(asked) = name.parse::<i32>() else {
         let words = format!("Broker id must be an integer, but it is: {name}");
         return Err((ErrorCode::InvalidRequest, words));
@@ -137,15 +177,45 @@ fn of_broker(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
             format!("Unexpected broker id, expected {own} or empty string, but received {name}");
         return Err((ErrorCode::InvalidRequest, words));
     }
-    let settings = broker.config.effective.iter().map(|effective| Setting {
-        name: effective.name,
-        value: effective.value.clone(),
-        origins: origins_of(&broker.config, effective.name),
-        kind: effective.kind,
-        doc: Some(effective.doc),
-        read_only: true,
+    let (image, config) = (broker.metadata.image(), broker.live.load());
+    let listed = config.effective.iter().filter(|effective| !effective.property.is_internal());
+    let settings = listed.map(|effective| {
+        let all = origins(&config, effective.property.name());
+        broker_setting(effective.property, effective.value.clone(), all)
     });
-    Ok(settings.collect())
+    let stored = image.configs(&ConfigResource::Broker(Some(own))).into_iter().flatten();
+    let foreign = stored.filter(|(name, _)| find(name).is_none()).map(|(name, _)| unknown(name));
+    Ok(settings.chain(foreign).collect())
+}
+
+fn broker_setting(
+    property: &'static dyn Described,
+    value: Option<String>,
+    origins: Vec<Origin>,
+) -> Setting {
+    Setting {
+        name: property.name().to_owned(),
+        value,
+        origins,
+        kind: Some(property.rule().value_type()),
+        doc: Some(property.doc()),
+        read_only: property.update() == Update::ReadOnly,
+        sensitive: property.is_sensitive(),
+    }
+}
+
+/// A property that was stored and that nobody here knows. It may be a password: Kafka does not tell
+/// the values of such, either.
+fn unknown(name: &str) -> Setting {
+    Setting {
+        name: name.to_owned(),
+        value: None,
+        origins: Vec::new(),
+        kind: None,
+        doc: None,
+        read_only: false,
+        sensitive: true,
+    }
 }
 
 fn result<'a>(
@@ -175,33 +245,37 @@ fn result<'a>(
 
 fn describe(setting: Setting, detail: Detail) -> DescribeConfigsResourceResult<'static> {
     let source = setting.origins.first().map_or(ConfigSource::Default, |origin| origin.source);
+    let told = |value: String| Some(value.into()).filter(|_| !setting.sensitive);
     let origins = if detail.synonyms { setting.origins } else { Vec::new() };
     let synonyms = origins.into_iter().map(|origin| DescribeConfigsSynonym {
         name: origin.name.into(),
-        value: Some(origin.value.into()),
+        value: told(origin.value),
         source: source_to_wire(origin.source),
         ..Default::default()
     });
     DescribeConfigsResourceResult {
+        synonyms: synonyms.collect(),
+        value: setting.value.and_then(told),
         name: setting.name.into(),
-        value: setting.value.map(Into::into),
         read_only: setting.read_only,
         config_source: source_to_wire(source),
-        synonyms: synonyms.collect(),
-        config_type: kind_to_wire(setting.kind),
+        is_sensitive: setting.sensitive,
+        config_type: type_to_wire(setting.kind),
         documentation: setting.doc.filter(|_| detail.documentation).map(Into::into),
         ..Default::default()
     }
 }
 
 /// Kafka's numbers of the types of values.
-fn kind_to_wire(kind: Kind) -> i8 {
+const fn type_to_wire(kind: Option<ConfigType>) -> i8 {
     match kind {
-        Kind::Boolean => 1,
-        Kind::String => 2,
-        Kind::Short => 4,
-        Kind::Int => 3,
-        Kind::Long => 5,
-        Kind::List => 7,
+        None => 0,
+        Some(ConfigType::Boolean) => 1,
+        Some(ConfigType::String) => 2,
+        Some(ConfigType::Int) => 3,
+        Some(ConfigType::Short) => 4,
+        Some(ConfigType::Long) => 5,
+        Some(ConfigType::List) => 7,
+        Some(ConfigType::Password) => 9,
     }
 }

@@ -1,7 +1,7 @@
 //! From what went wrong to Kafka's error codes: here, and nowhere else.
 
 use ottla_log::{AppendError as LogAppendError, ProducerError};
-use ottla_metadata::{CreateTopicError, DeleteTopicError};
+use ottla_metadata::{AlterConfigError, BrokerConfigError, CreateTopicError, DeleteTopicError};
 use ottla_records::{BatchError, HeaderError, TimestampError};
 use ottla_types::Offset;
 use ottla_wire::ErrorCode;
@@ -145,6 +145,32 @@ pub(super) fn create_topic_code(error: &CreateTopicError) -> ErrorCode {
             ErrorCode::InvalidReplicationFactor
         }
         CreateTopicError::Partitions => ErrorCode::InvalidPartitions,
+    }
+}
+
+/// Kafka's brokers check what is theirs before the controller does, and refuse it as a request
+/// that makes no sense.
+pub(super) fn alter_config_code(error: &AlterConfigError) -> ErrorCode {
+    match error {
+        AlterConfigError::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
+        AlterConfigError::Broker(
+            BrokerConfigError::ReadOnly { .. } | BrokerConfigError::Value(_),
+        )
+        | AlterConfigError::UnknownKind(_) => ErrorCode::InvalidRequest,
+        AlterConfigError::TooManyRecords | AlterConfigError::TooManyConfigured => {
+            ErrorCode::PolicyViolation
+        }
+        AlterConfigError::Topic(_)
+        | AlterConfigError::Group(_)
+        | AlterConfigError::Broker(
+            BrokerConfigError::Unsupported { .. } | BrokerConfigError::Unknown { .. },
+        )
+        | AlterConfigError::NotAList { .. }
+        | AlterConfigError::NotABrokersList { .. }
+        | AlterConfigError::NoBrokersList(_)
+        | AlterConfigError::TooLong
+        | AlterConfigError::BrokersMinIsrWithElr
+        | AlterConfigError::NoMinIsrWithElr => ErrorCode::InvalidConfig,
     }
 }
 

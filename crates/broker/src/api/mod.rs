@@ -1,6 +1,8 @@
 //! What clients may ask: one file per API, listed once, with its versions.
 
+mod alter_configs;
 mod api_versions;
+mod config_resource;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_topics;
@@ -23,6 +25,7 @@ mod heartbeat;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod metadata;
@@ -134,6 +137,8 @@ pub(crate) static TABLE: &[Api] = &[
     // Version 6 is Kafka's two-phase commit, still marked unstable there.
     api(ApiKey::InitProducerId, 0..=5, Handler::Plain(init_producer_id::handle)),
     api(ApiKey::DescribeConfigs, 1..=4, Handler::Plain(describe_configs::handle)),
+    api(ApiKey::AlterConfigs, 0..=2, Handler::Plain(alter_configs::handle)),
+    api(ApiKey::IncrementalAlterConfigs, 0..=1, Handler::Plain(alter_configs::handle_incremental)),
     Api {
         key: ApiKey::DescribeQuorum,
         versions: 0..=2,
@@ -143,6 +148,7 @@ pub(crate) static TABLE: &[Api] = &[
     api(ApiKey::DescribeCluster, 0..=2, Handler::Plain(describe_cluster::handle)),
     api(ApiKey::ConsumerGroupHeartbeat, 0..=1, Handler::Plain(consumer_group_heartbeat::handle)),
     api(ApiKey::ConsumerGroupDescribe, 0..=1, Handler::Plain(consumer_group_describe::handle)),
+    api(ApiKey::ListConfigResources, 0..=1, Handler::Plain(list_config_resources::handle)),
     api(ApiKey::DescribeTopicPartitions, 0..=0, Handler::Plain(describe_topic_partitions::handle)),
 ];
 

@@ -6,11 +6,11 @@ use super::Properties;
 /// behind `#` and `!`, a backslash before what is meant literally and before a line's end that is
 /// not the end of its value.
 ///
-/// # Errors
-/// When a line is none of these; the line is named. Java takes such a line for a name without a
-/// value, which nobody means.
-pub fn parse_properties(text: &str) -> Result<Properties, String> {
-    let mut properties = Properties::new();
+/// Also says which lines are none of these. Java takes such a line for a name without a value,
+/// which nobody means.
+#[must_use]
+pub fn parse_properties(text: &str) -> (Properties, Vec<String>) {
+    let (mut properties, mut wrong) = (Properties::new(), Vec::new());
     let mut lines = text.lines().enumerate();
     while let Some((at, line)) = lines.next() {
         let mut line = line.trim_start().to_owned();
@@ -22,11 +22,12 @@ pub fn parse_properties(text: &str) -> Result<Properties, String> {
             line.push_str(lines.next().map_or("", |(_, more)| more.trim_start()));
         }
         let line = line.trim_end();
-        let (name, value) =
-            split(line).ok_or_else(|| format!("line {}: `{line}` is not name=value", at + 1))?;
-        properties.insert(unescape(name), unescape(value));
+        match split(line) {
+            Some((name, value)) => drop(properties.insert(unescape(name), unescape(value))),
+            None => wrong.push(format!("line {}: `{line}` is not name=value", at + 1)),
+        }
     }
-    Ok(properties)
+    (properties, wrong)
 }
 
 /// An even number of backslashes stands for half as many, and the line ends.
@@ -94,14 +95,14 @@ mod tests {
         check("a=C:\\\\data\\\\\nb=\\u00e9\\tx\\=y", Ok(&[("a", "C:\\data\\"), ("b", "é\tx=y")]));
         check("a\\ b\\:c=1", Ok(&[("a b:c", "1")]));
         check("last=1\\", Ok(&[("last", "1")]));
-        check("a=1\nb", Err("line 2: `b` is not name=value"));
+        check("a=1\nb\nc=2\nd", Err(&["line 2: `b` is not name=value", "line 4: `d` is not name=value"]));
     }
 
-    fn check(text: &str, expected: Result<&[(&str, &str)], &str>) {
-        let read = parse_properties(text);
-        let read = read
-            .as_ref()
-            .map(|read| read.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>());
-        assert_eq!(read.as_deref().map_err(|why| why.as_str()), expected, "{text}");
+    fn check(text: &str, expected: Result<&[(&str, &str)], &[&str]>) {
+        let (read, wrong) = parse_properties(text);
+        let read = read.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>();
+        let wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
+        let read = if wrong.is_empty() { Ok(read.as_slice()) } else { Err(wrong.as_slice()) };
+        assert_eq!(read, expected, "{text}");
     }
 }

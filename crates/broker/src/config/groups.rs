@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use ottla_coordinator::GroupSettings;
+use ottla_coordinator::{Assignor, GroupSettings, MigrationPolicy};
+use ottla_metadata::{ConfigRule, ConfigType, GroupConfigLimits};
 
-use super::property::{Kind, Property, Reader, number};
+use super::property::{Described, Property, Reader, Update, int, long, whole};
 
 /// What a node's properties say of groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,36 +28,40 @@ static MIN_SESSION_TIMEOUT: Property<Duration> = Property {
     name: "group.min.session.timeout.ms",
     synonym: None,
     default: Some("6000"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "The shortest session timeout in milliseconds that a member of a classic group may have.",
-    parse: |text| number(text, 0, i32::MAX.cast_unsigned()).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static MAX_SESSION_TIMEOUT: Property<Duration> = Property {
     name: "group.max.session.timeout.ms",
     synonym: None,
     default: Some("1800000"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "The longest session timeout in milliseconds that a member of a classic group may have.",
-    parse: |text| number(text, 0, i32::MAX.cast_unsigned()).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static INITIAL_REBALANCE_DELAY: Property<Duration> = Property {
     name: "group.initial.rebalance.delay.ms",
     synonym: None,
     default: Some("3000"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "How long in milliseconds the first member of an empty classic group waits for others.",
-    parse: |text| number(text, 0, i32::MAX.cast_unsigned()).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static MAX_SIZE: Property<usize> = Property {
     name: "group.max.size",
     synonym: None,
     default: Some("2147483647"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "How many members a classic group may have.",
-    parse: |text| number(text, 1, i32::MAX as usize),
+    parse: whole,
 };
 
 static CONSUMER_SESSION_TIMEOUT: Property<Duration> = positive(
@@ -105,86 +110,176 @@ static CONSUMER_MAX_SIZE: Property<usize> = Property {
     name: "group.consumer.max.size",
     synonym: None,
     default: Some("2147483647"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "How many members a consumer group may have.",
-    parse: |text| number(text, 1, i32::MAX as usize),
+    parse: whole,
 };
 
 static CONSUMER_REGEX_REFRESH: Property<Duration> = Property {
     name: "group.consumer.regex.refresh.interval.ms",
     synonym: None,
     default: Some("600000"),
-    kind: Kind::Int,
+    rule: int(10_000),
+    update: Update::ReadOnly,
     doc: "How often in milliseconds the regular expressions of a consumer group are matched with \
           all topics again.",
-    parse: |text| number(text, 10_000, i32::MAX.cast_unsigned()).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static CONSUMER_ASSIGNMENT_INTERVAL: Property<Duration> = Property {
     name: "group.consumer.assignment.interval.ms",
     synonym: None,
     default: Some("1000"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "How long in milliseconds at the least from one assignment of a consumer group to the \
           next.",
-    parse: |text| number(text, 0, i32::MAX.cast_unsigned()).map(millis),
+    parse: |text| whole(text).map(millis),
+};
+
+static CONSUMER_MIN_ASSIGNMENT_INTERVAL: Property<Duration> = Property {
+    name: "group.consumer.min.assignment.interval.ms",
+    synonym: None,
+    default: Some("0"),
+    rule: int(0),
+    update: Update::ReadOnly,
+    doc: "The shortest time in milliseconds between two assignments that a consumer group may ask \
+          for.",
+    parse: |text| whole(text).map(millis),
+};
+
+static CONSUMER_MAX_ASSIGNMENT_INTERVAL: Property<Duration> = Property {
+    name: "group.consumer.max.assignment.interval.ms",
+    synonym: None,
+    default: Some("15000"),
+    rule: int(0),
+    update: Update::ReadOnly,
+    doc: "The longest time in milliseconds between two assignments that a consumer group may ask \
+          for.",
+    parse: |text| whole(text).map(millis),
+};
+
+static CONSUMER_ASSIGNORS: Property<Vec<Assignor>> = Property {
+    name: "group.consumer.assignors",
+    synonym: None,
+    default: Some("uniform,range"),
+    rule: ConfigRule::Text(ConfigType::List),
+    update: Update::ReadOnly,
+    doc: "What may share out the partitions of a consumer group: `uniform`, `range`. The first does \
+          where no member asks for another.",
+    parse: |text| {
+        let names = text.split(',').map(str::trim);
+        let assignors = names.map(|name| {
+            let unknown = || format!("uniform and range are served, and {name} is not");
+            Assignor::from_name(name).ok_or_else(unknown)
+        });
+        assignors.collect()
+    },
+};
+
+static CONSUMER_MIGRATION: Property<MigrationPolicy> = Property {
+    name: "group.consumer.migration.policy",
+    synonym: None,
+    default: Some("bidirectional"),
+    rule: ConfigRule::Text(ConfigType::String),
+    update: Update::ReadOnly,
+    doc: "Whether groups change between the classic and the consumer protocol while they are in \
+          use: `bidirectional`, `upgrade`, `downgrade`, `disabled`.",
+    parse: |text| {
+        let why = || "bidirectional, upgrade, downgrade or disabled is needed".to_owned();
+        MigrationPolicy::from_name(text).ok_or_else(why)
+    },
 };
 
 static OFFSET_METADATA_MAX: Property<usize> = Property {
     name: "offset.metadata.max.bytes",
     synonym: None,
     default: Some("4096"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "How long the words may be that a client leaves with an offset.",
-    parse: |text| number(text, 0, i32::MAX as usize),
+    parse: whole,
 };
 
 static OFFSETS_RETENTION: Property<Duration> = Property {
     name: "offsets.retention.minutes",
     synonym: None,
     default: Some("10080"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "How long in minutes the offsets of a group are kept that has no members any more.",
-    parse: |text| number(text, 1, i32::MAX.cast_unsigned()).map(|minutes| millis(minutes) * 60_000),
+    parse: |text| whole(text).map(|minutes| millis(minutes) * 60_000),
 };
 
 static OFFSETS_RETENTION_CHECK: Property<Duration> = Property {
     name: "offsets.retention.check.interval.ms",
     synonym: None,
     default: Some("600000"),
-    kind: Kind::Long,
+    rule: long(1),
+    update: Update::ReadOnly,
     doc: "How often in milliseconds offsets are looked for that need not be kept any longer.",
-    parse: |text| number(text, 1, i64::MAX.cast_unsigned()).map(Duration::from_millis),
+    parse: |text| whole(text).map(Duration::from_millis),
 };
 
 static TOPIC_PARTITIONS: Property<i32> = Property {
     name: "offsets.topic.num.partitions",
     synonym: None,
     default: Some("50"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "Partitions of the topic that groups are kept in, when it is made.",
-    parse: |text| number(text, 1, i32::MAX),
+    parse: whole,
 };
 
 static TOPIC_REPLICATION_FACTOR: Property<i16> = Property {
     name: "offsets.topic.replication.factor",
     synonym: None,
     default: Some("3"),
-    kind: Kind::Short,
+    rule: ConfigRule::Short { min: 1 },
+    update: Update::ReadOnly,
     doc: "Replicas of the topic that groups are kept in, when it is made. Where nobody sets it, no \
           more than there are brokers.",
-    parse: |text| number(text, 1, i16::MAX),
+    parse: whole,
 };
 
 static TOPIC_SEGMENT_BYTES: Property<u32> = Property {
     name: "offsets.topic.segment.bytes",
     synonym: None,
     default: Some("104857600"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "The size in bytes at which a segment file is full of the topic that groups are kept in, \
           when it is made.",
-    parse: |text| number(text, 1, i32::MAX.cast_unsigned()),
+    parse: whole,
 };
+
+/// What this file has of the registry.
+pub(super) static PROPERTIES: &[&dyn Described] = &[
+    &MIN_SESSION_TIMEOUT,
+    &MAX_SESSION_TIMEOUT,
+    &INITIAL_REBALANCE_DELAY,
+    &MAX_SIZE,
+    &CONSUMER_SESSION_TIMEOUT,
+    &CONSUMER_MIN_SESSION_TIMEOUT,
+    &CONSUMER_MAX_SESSION_TIMEOUT,
+    &CONSUMER_HEARTBEAT_INTERVAL,
+    &CONSUMER_MIN_HEARTBEAT_INTERVAL,
+    &CONSUMER_MAX_HEARTBEAT_INTERVAL,
+    &CONSUMER_MAX_SIZE,
+    &CONSUMER_REGEX_REFRESH,
+    &CONSUMER_ASSIGNMENT_INTERVAL,
+    &CONSUMER_MIN_ASSIGNMENT_INTERVAL,
+    &CONSUMER_MAX_ASSIGNMENT_INTERVAL,
+    &CONSUMER_ASSIGNORS,
+    &CONSUMER_MIGRATION,
+    &OFFSET_METADATA_MAX,
+    &OFFSETS_RETENTION,
+    &OFFSETS_RETENTION_CHECK,
+    &TOPIC_PARTITIONS,
+    &TOPIC_REPLICATION_FACTOR,
+    &TOPIC_SEGMENT_BYTES,
+];
 
 const fn positive(
     name: &'static str,
@@ -195,9 +290,10 @@ const fn positive(
         name,
         synonym: None,
         default: Some(default),
-        kind: Kind::Int,
+        rule: int(1),
+        update: Update::ReadOnly,
         doc,
-        parse: |text| number(text, 1, i32::MAX.cast_unsigned()).map(millis),
+        parse: |text| whole(text).map(millis),
     }
 }
 
@@ -206,6 +302,21 @@ fn millis(count: u32) -> Duration {
 }
 
 impl GroupsConfig {
+    /// What groups may say themselves.
+    pub(crate) fn limits(&self) -> GroupConfigLimits {
+        // A property of 32 bits gave each of them.
+        let millis = |span: Duration| i32::try_from(span.as_millis()).unwrap_or(i32::MAX);
+        let it = &self.settings;
+        GroupConfigLimits {
+            session_timeout_ms: millis(it.consumer_session_timeout_min)
+                ..=millis(it.consumer_session_timeout_max),
+            heartbeat_interval_ms: millis(it.consumer_heartbeat_interval_min)
+                ..=millis(it.consumer_heartbeat_interval_max),
+            assignment_interval_ms: millis(it.consumer_assignment_interval_min)
+                ..=millis(it.consumer_assignment_interval_max),
+        }
+    }
+
     /// `None` where a value is wrong, which the reader tells.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let settings = read_settings(reader);
@@ -239,6 +350,10 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
     let consumer_members_max = reader.read(&CONSUMER_MAX_SIZE);
     let consumer_regex_refresh_interval = reader.read(&CONSUMER_REGEX_REFRESH);
     let consumer_assignment_interval = reader.read(&CONSUMER_ASSIGNMENT_INTERVAL);
+    let consumer_assignment_interval_min = reader.read(&CONSUMER_MIN_ASSIGNMENT_INTERVAL);
+    let consumer_assignment_interval_max = reader.read(&CONSUMER_MAX_ASSIGNMENT_INTERVAL);
+    let consumer_assignors = reader.read(&CONSUMER_ASSIGNORS);
+    let consumer_migration = reader.read(&CONSUMER_MIGRATION);
     let settings = GroupSettings {
         session_timeout_min: session_timeout_min?,
         session_timeout_max: session_timeout_max?,
@@ -256,7 +371,10 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
         consumer_members_max: consumer_members_max?,
         consumer_regex_refresh_interval: consumer_regex_refresh_interval?,
         consumer_assignment_interval: consumer_assignment_interval?,
-        ..GroupSettings::default()
+        consumer_assignment_interval_min: consumer_assignment_interval_min?,
+        consumer_assignment_interval_max: consumer_assignment_interval_max?,
+        consumer_assignors: consumer_assignors?,
+        consumer_migration: consumer_migration?,
     };
     check_bounds(reader, &settings);
     Some(settings)
@@ -266,12 +384,15 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
 fn check_bounds(reader: &mut Reader<'_>, it: &GroupSettings) {
     let session = (it.consumer_session_timeout_min, it.consumer_session_timeout_max);
     let heartbeat = (it.consumer_heartbeat_interval_min, it.consumer_heartbeat_interval_max);
+    let assignment = (it.consumer_assignment_interval_min, it.consumer_assignment_interval_max);
     let bounds = [
         (&MIN_SESSION_TIMEOUT, it.session_timeout_min, (Duration::ZERO, it.session_timeout_max)),
         (&CONSUMER_MIN_SESSION_TIMEOUT, session.0, (Duration::ZERO, session.1)),
         (&CONSUMER_SESSION_TIMEOUT, it.consumer_session_timeout, session),
         (&CONSUMER_MIN_HEARTBEAT_INTERVAL, heartbeat.0, (Duration::ZERO, heartbeat.1)),
         (&CONSUMER_HEARTBEAT_INTERVAL, it.consumer_heartbeat_interval, heartbeat),
+        (&CONSUMER_MIN_ASSIGNMENT_INTERVAL, assignment.0, (Duration::ZERO, assignment.1)),
+        (&CONSUMER_ASSIGNMENT_INTERVAL, it.consumer_assignment_interval, assignment),
     ];
     for (property, value, (min, max)) in bounds {
         if value < min || value > max {
@@ -314,10 +435,14 @@ mod tests {
         refused("group.consumer.session.timeout.ms", "44999");
         refused("group.consumer.min.session.timeout.ms", "60001");
         refused("group.consumer.heartbeat.interval.ms", "15001");
+        refused("group.consumer.assignment.interval.ms", "15001");
+        refused("group.consumer.assignors", "uniform,mine");
+        refused("group.consumer.assignors", "");
+        refused("group.consumer.migration.policy", "sometimes");
     }
 
     fn refused(name: &str, value: &str) {
         let errors = parse(&[(name, value)]).unwrap_err();
-        assert!(errors.0.iter().any(|error| error.name == name), "{name}: {errors}");
+        assert!(errors.mistakes.iter().any(|error| error.name == name), "{name}: {errors}");
     }
 }

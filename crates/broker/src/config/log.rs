@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ottla_metadata::{CleanupPolicy, TopicConfig, TopicConfigProperty};
+use ottla_metadata::{CleanupPolicy, ConfigRule, TopicConfig};
 use ottla_types::TimestampType;
 
-use super::property::{Kind, Property, Reader, number};
+use super::property::{Described, Property, Reader, Update, int, long, whole};
 
 /// What a node's properties say of all its logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +36,23 @@ static SEGMENT_BYTES: Property<u32> = Property {
     name: "log.segment.bytes",
     synonym: None,
     default: Some("1073741824"),
-    kind: Kind::Int,
+    rule: int(1 << 20),
+    update: Update::ClusterWide,
     doc: "The size in bytes at which a segment file is full.",
-    parse: |text| count(text, 1024 * 1024),
+    parse: whole,
+};
+
+static COMPRESSION_TYPE: Property<()> = Property {
+    name: "compression.type",
+    synonym: None,
+    default: Some("producer"),
+    rule: ConfigRule::Word {
+        words: &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"],
+        served: &["producer"],
+    },
+    update: Update::ClusterWide,
+    doc: "How records are compressed in the log: `producer`, as their producer sent them.",
+    parse: |_| Ok(()),
 };
 
 /// Kafka has the same back door, for tests; simulations use it.
@@ -46,112 +60,124 @@ static INTERNAL_SEGMENT_BYTES: Property<u32> = Property {
     name: "internal.segment.bytes",
     synonym: None,
     default: None,
-    kind: Kind::Int,
+    rule: int(256),
+    update: Update::ReadOnly,
     doc: "For tests: `log.segment.bytes` without its lower bound.",
-    parse: |text| count(text, 256),
+    parse: whole,
 };
 
 static ROLL_MS: Property<Duration> = Property {
     name: "log.roll.ms",
     synonym: None,
     default: None,
-    kind: Kind::Long,
+    rule: long(1),
+    update: Update::ClusterWide,
     doc: "The time of records in milliseconds that a segment file may span; where absent, \
           `log.roll.hours` says it.",
-    parse: |text| number(text, 1, i64::MAX).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static ROLL_HOURS: Property<Duration> = Property {
     name: "log.roll.hours",
     synonym: None,
     default: Some("168"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "The time of records in hours that a segment file may span.",
-    parse: |text| number(text, 1, i32::MAX).map(hours),
+    parse: |text| whole(text).map(hours),
 };
 
 static ROLL_JITTER_MS: Property<Duration> = Property {
     name: "log.roll.jitter.ms",
     synonym: None,
     default: None,
-    kind: Kind::Long,
+    rule: long(0),
+    update: Update::ClusterWide,
     doc: "How much earlier in milliseconds a segment file may be rolled, so that not all are \
           rolled at once; where absent, `log.roll.jitter.hours` says it.",
-    parse: |text| number(text, 0, i64::MAX).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static ROLL_JITTER_HOURS: Property<Duration> = Property {
     name: "log.roll.jitter.hours",
     synonym: None,
     default: Some("0"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "How much earlier in hours a segment file may be rolled.",
-    parse: |text| number(text, 0, i32::MAX).map(hours),
+    parse: |text| whole(text).map(hours),
 };
 
 static RETENTION_MS: Property<Option<Duration>> = Property {
     name: "log.retention.ms",
     synonym: None,
     default: None,
-    kind: Kind::Long,
+    rule: long(i64::MIN),
+    update: Update::ClusterWide,
     doc: "How long in milliseconds a record is kept, -1 for ever; where absent, \
           `log.retention.minutes` says it.",
-    parse: |text| retention(text, i64::MIN, i64::MAX, 1),
+    parse: |text| retention(text, 1),
 };
 
 static RETENTION_MINUTES: Property<Option<Duration>> = Property {
     name: "log.retention.minutes",
     synonym: None,
     default: None,
-    kind: Kind::Int,
+    rule: int(i32::MIN),
+    update: Update::ReadOnly,
     doc: "How long in minutes a record is kept, -1 for ever; where absent, `log.retention.hours` \
           says it.",
-    parse: |text| retention(text, i32::MIN.into(), i32::MAX.into(), 60_000),
+    parse: |text| retention(text, 60_000),
 };
 
 static RETENTION_HOURS: Property<Option<Duration>> = Property {
     name: "log.retention.hours",
     synonym: None,
     default: Some("168"),
-    kind: Kind::Int,
+    rule: int(i32::MIN),
+    update: Update::ReadOnly,
     doc: "How long in hours a record is kept, -1 for ever.",
-    parse: |text| retention(text, i32::MIN.into(), i32::MAX.into(), 3_600_000),
+    parse: |text| retention(text, 3_600_000),
 };
 
 static RETENTION_BYTES: Property<Option<u64>> = Property {
     name: "log.retention.bytes",
     synonym: None,
     default: Some("-1"),
-    kind: Kind::Long,
+    rule: long(i64::MIN),
+    update: Update::ClusterWide,
     doc: "The size in bytes that a partition is kept down to, -1 for any.",
-    parse: |text| number(text, i64::MIN, i64::MAX).map(|bytes| u64::try_from(bytes).ok()),
+    parse: |text| whole(text).map(|bytes: i64| u64::try_from(bytes).ok()),
 };
 
 static RETENTION_CHECK_INTERVAL: Property<Duration> = Property {
     name: "log.retention.check.interval.ms",
     synonym: None,
     default: Some("300000"),
-    kind: Kind::Long,
+    rule: long(1),
+    update: Update::ReadOnly,
     doc: "How often in milliseconds records are looked for that need not be kept any longer.",
-    parse: |text| number(text, 1, i64::MAX).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static INITIAL_TASK_DELAY: Property<Duration> = Property {
     name: "log.initial.task.delay.ms",
     synonym: None,
     default: Some("30000"),
-    kind: Kind::Long,
+    rule: long(0),
+    update: Update::ReadOnly,
     doc: "How long in milliseconds after the start they are looked for first.",
-    parse: |text| number(text, 0, i64::MAX).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static CHECKPOINT_ALL_INTERVAL: Property<Duration> = Property {
     name: "log.flush.offset.checkpoint.interval.ms",
     synonym: None,
     default: Some("60000"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "How often in milliseconds it is written down how much of each log is durable.",
-    parse: |text| number(text, 0, i32::MAX).map(|count| millis(count.into())),
+    parse: |text| whole(text).map(millis),
 };
 
 /// For tests and simulations, as `internal.segment.bytes`: a machine is gone before so much time
@@ -160,9 +186,10 @@ static CHECKPOINT_INTERVAL: Property<Duration> = Property {
     name: "internal.checkpoint.interval.ms",
     synonym: None,
     default: Some("5000"),
-    kind: Kind::Long,
+    rule: long(1),
+    update: Update::ReadOnly,
     doc: "For tests: how often in milliseconds logs are looked at that have much to checkpoint.",
-    parse: |text| number(text, 1, i64::MAX).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 /// By default a tenth of a second with everything in the page cache.
@@ -170,65 +197,71 @@ static UNCHECKPOINTED_BYTES: Property<u64> = Property {
     name: "internal.uncheckpointed.bytes",
     synonym: None,
     default: Some("67108864"),
-    kind: Kind::Long,
+    rule: long(0),
+    update: Update::ReadOnly,
     doc: "For tests: how many bytes of a log directory may be without a checkpoint.",
-    parse: |text| number(text, 0, u64::MAX),
+    parse: whole,
 };
 
 static CLEANUP_POLICY: Property<CleanupPolicy> = Property {
     name: "log.cleanup.policy",
     synonym: None,
     default: Some("delete"),
-    kind: Kind::List,
+    rule: ConfigRule::List { words: &["compact", "delete"], served: &["delete"] },
+    update: Update::ClusterWide,
     doc: "What becomes of old records: `delete`, or nothing at all where the list is empty.",
-    parse: |text| {
-        let property = TopicConfigProperty::named("cleanup.policy").expect("topics have it");
-        property.check(text).map_err(|error| error.to_string())?;
-        Ok(CleanupPolicy::parse(text))
-    },
+    parse: |text| Ok(CleanupPolicy::parse(text)),
 };
 
 static DELETE_DELAY: Property<Duration> = Property {
     name: "log.segment.delete.delay.ms",
     synonym: None,
     default: Some("60000"),
-    kind: Kind::Long,
+    rule: long(0),
+    update: Update::ClusterWide,
     doc: "How long in milliseconds the files of what was deleted stay.",
-    parse: |text| number(text, 0, i64::MAX).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static INDEX_INTERVAL_BYTES: Property<u32> = Property {
     name: "log.index.interval.bytes",
     synonym: None,
     default: Some("4096"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ClusterWide,
     doc: "Bytes of log between two entries of the offset index.",
-    parse: |text| count(text, 0),
+    parse: whole,
 };
 
 static INDEX_SIZE_MAX_BYTES: Property<u32> = Property {
     name: "log.index.size.max.bytes",
     synonym: None,
     default: Some("10485760"),
-    kind: Kind::Int,
+    rule: int(4),
+    update: Update::ClusterWide,
     doc: "The size in bytes at which the index of a segment file is full, and so is the file.",
-    parse: |text| count(text, 4),
+    parse: whole,
 };
 
 static MESSAGE_MAX_BYTES: Property<u32> = Property {
     name: "message.max.bytes",
     synonym: None,
     default: Some("1048588"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ClusterWide,
     doc: "The largest record batch in bytes, after compression.",
-    parse: |text| count(text, 0),
+    parse: whole,
 };
 
 static TIMESTAMP_TYPE: Property<TimestampType> = Property {
     name: "log.message.timestamp.type",
     synonym: None,
     default: Some("CreateTime"),
-    kind: Kind::String,
+    rule: ConfigRule::Word {
+        words: &["CreateTime", "LogAppendTime"],
+        served: &["CreateTime", "LogAppendTime"],
+    },
+    update: Update::ClusterWide,
     doc: "Whose time records have: `CreateTime` the producer's, `LogAppendTime` the broker's.",
     parse: |text| match text {
         "CreateTime" => Ok(TimestampType::CreateTime),
@@ -241,28 +274,60 @@ static TIMESTAMP_BEFORE_MAX: Property<Duration> = Property {
     name: "log.message.timestamp.before.max.ms",
     synonym: None,
     default: Some("9223372036854775807"),
-    kind: Kind::Long,
+    rule: long(0),
+    update: Update::ClusterWide,
     doc: "How far in milliseconds a record's time may be behind the broker's.",
-    parse: |text| number(text, 0, i64::MAX).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static TIMESTAMP_AFTER_MAX: Property<Duration> = Property {
     name: "log.message.timestamp.after.max.ms",
     synonym: None,
     default: Some("3600000"),
-    kind: Kind::Long,
+    rule: long(0),
+    update: Update::ClusterWide,
     doc: "How far in milliseconds a record's time may be ahead of the broker's.",
-    parse: |text| number(text, 0, i64::MAX).map(millis),
+    parse: |text| whole(text).map(millis),
 };
 
 static MIN_INSYNC_REPLICAS: Property<u32> = Property {
     name: "min.insync.replicas",
     synonym: None,
     default: Some("1"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ClusterWide,
     doc: "How many replicas must be in sync for an append with acks=all; no more than there are.",
-    parse: |text| count(text, 1),
+    parse: whole,
 };
+
+/// What this file has of the registry.
+pub(super) static PROPERTIES: &[&dyn Described] = &[
+    &COMPRESSION_TYPE,
+    &SEGMENT_BYTES,
+    &INTERNAL_SEGMENT_BYTES,
+    &ROLL_MS,
+    &ROLL_HOURS,
+    &ROLL_JITTER_MS,
+    &ROLL_JITTER_HOURS,
+    &RETENTION_MS,
+    &RETENTION_MINUTES,
+    &RETENTION_HOURS,
+    &RETENTION_BYTES,
+    &RETENTION_CHECK_INTERVAL,
+    &INITIAL_TASK_DELAY,
+    &CHECKPOINT_ALL_INTERVAL,
+    &CHECKPOINT_INTERVAL,
+    &UNCHECKPOINTED_BYTES,
+    &CLEANUP_POLICY,
+    &DELETE_DELAY,
+    &INDEX_INTERVAL_BYTES,
+    &INDEX_SIZE_MAX_BYTES,
+    &MESSAGE_MAX_BYTES,
+    &TIMESTAMP_TYPE,
+    &TIMESTAMP_BEFORE_MAX,
+    &TIMESTAMP_AFTER_MAX,
+    &MIN_INSYNC_REPLICAS,
+];
 
 /// Properties of which the first that is given counts, as DescribeConfigs tells them.
 const ALTERNATIVES: [&[&str]; 3] = [
@@ -272,13 +337,9 @@ const ALTERNATIVES: [&[&str]; 3] = [
 ];
 
 /// Everything that may say what the property says, the one that counts most first.
-pub(crate) fn alternatives(name: &'static str) -> Vec<&'static str> {
+pub(super) fn alternatives(name: &str) -> Vec<&str> {
     let group = ALTERNATIVES.iter().find(|group| group.contains(&name));
     group.map_or_else(|| vec![name], |group| group.to_vec())
-}
-
-fn count(text: &str, min: u32) -> Result<u32, String> {
-    number(text, min, i32::MAX.cast_unsigned())
 }
 
 fn millis(count: i64) -> Duration {
@@ -290,8 +351,8 @@ fn hours(count: i32) -> Duration {
 }
 
 /// Any negative number means for ever, as in Kafka.
-fn retention(text: &str, min: i64, max: i64, unit_ms: i64) -> Result<Option<Duration>, String> {
-    match number(text, min, max)? {
+fn retention(text: &str, unit_ms: i64) -> Result<Option<Duration>, String> {
+    match whole::<i64>(text)? {
         0 => Err("-1, for ever, or at least 1 is needed".to_owned()),
         negative if negative < 0 => Ok(None),
         // Hours of 32 bits are far from overflowing.
@@ -302,6 +363,7 @@ fn retention(text: &str, min: i64, max: i64, unit_ms: i64) -> Result<Option<Dura
 impl LogSettings {
     /// `None` where something is wrong, which the reader remembers.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let compression = reader.read(&COMPRESSION_TYPE);
         let segment_bytes = reader.read(&SEGMENT_BYTES);
         let segment_bytes = reader.read(&INTERNAL_SEGMENT_BYTES).or(segment_bytes);
         let segment_age = first(reader, &[&ROLL_MS, &ROLL_HOURS]);
@@ -322,6 +384,8 @@ impl LogSettings {
         let every = reader.read(&CHECKPOINT_INTERVAL);
         let all_every = reader.read(&CHECKPOINT_ALL_INTERVAL);
         let bytes_max = reader.read(&UNCHECKPOINTED_BYTES);
+        // It has one value yet, which is what is done.
+        let () = compression?;
         let topics = TopicConfig {
             cleanup: cleanup?,
             file_delete_delay: file_delete_delay?,
@@ -352,7 +416,10 @@ impl LogSettings {
 }
 
 /// Reads all of them, and takes the first that there is.
-fn first<T>(reader: &mut Reader<'_>, properties: &[&Property<T>]) -> Option<T> {
+fn first<T: std::fmt::Debug>(
+    reader: &mut Reader<'_>,
+    properties: &[&'static Property<T>],
+) -> Option<T> {
     let read: Vec<Option<T>> = properties.iter().map(|property| reader.read(property)).collect();
     read.into_iter().flatten().next()
 }
@@ -401,7 +468,7 @@ mod tests {
             ("min.insync.replicas", "0"), ("log.retention.check.interval.ms", "0"),
         ] {
             let errors = parse(&[(name, value)]).unwrap_err();
-            assert_eq!(errors.0.iter().map(|e| e.name).collect::<Vec<_>>(), [name], "{value}");
+            assert_eq!(errors.mistakes.iter().map(|e| e.name).collect::<Vec<_>>(), [name], "{value}");
         }
     }
 

@@ -1,31 +1,45 @@
 //! A node's configuration: Kafka's properties, as far as this node enforces them.
 
+mod environment;
 mod file;
 mod groups;
+mod kafkas;
 mod listener;
+mod live;
 mod log;
+mod origin;
 mod property;
+mod reference;
+mod registry;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ottla_metadata::{ConfigRule, InvalidValue};
 use ottla_raft::VoterSet;
 use ottla_types::BrokerId;
 
+pub use environment::from_environment;
 pub(crate) use file::escape;
 pub use file::parse_properties;
 pub use groups::GroupsConfig;
 pub(crate) use groups::REPLICATION_FACTOR_DEFAULT;
 pub use listener::Listener;
+pub(crate) use live::{LiveConfig, as_set};
 pub(crate) use log::CheckpointPace;
 pub use log::LogSettings;
-pub(crate) use log::alternatives;
-pub use property::{ConfigError, ConfigErrors, Effective, Kind, Properties, Property};
+pub(crate) use origin::{Origin, origins};
+pub use property::{
+    ConfigError, ConfigErrors, Described, Effective, Ignored, Properties, Property, Update,
+};
+pub use reference::reference;
+pub use registry::registry;
+pub(crate) use registry::{Registry, find};
 
 use crate::partition::Durability;
 use listener::{Protocols, parse_listeners, parse_protocols, parse_voters};
-use property::{Reader, boolean, number};
+use property::{LIST, Reader, STRING, boolean, int, long, whole};
 
 /// The settings of one node. Holding one means that they are valid.
 #[derive(Clone, Debug)]
@@ -57,25 +71,41 @@ pub struct NodeConfig {
     /// For an empty folder: the cluster's id, random where absent.
     pub cluster_id: Option<String>,
     /// Given, but not known or not supported: a warning names them.
-    pub ignored: Vec<String>,
+    pub ignored: Ignored,
     /// Every property in force, by name.
     pub effective: Vec<Effective>,
+    /// What the node was started with.
+    pub given: Properties,
 }
+
+/// What holds without a configuration file, under everything that is given: a node for one's own
+/// machine.
+pub const PROFILE: [(&str, &str); 6] = [
+    ("node.id", "1"),
+    ("process.roles", "broker,controller"),
+    ("listeners", "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093"),
+    ("controller.listener.names", "CONTROLLER"),
+    ("log.dirs", "./ottla-data"),
+    // Nobody waits for others to join whom there are not.
+    ("group.initial.rebalance.delay.ms", "0"),
+];
 
 static NODE_ID: Property<i32> = Property {
     name: "node.id",
     synonym: Some("broker.id"),
     default: Some("1"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "The node's number in its cluster.",
-    parse: |text| number(text, 0, i32::MAX),
+    parse: whole,
 };
 
 static PROCESS_ROLES: Property<()> = Property {
     name: "process.roles",
     synonym: None,
     default: Some("broker,controller"),
-    kind: Kind::List,
+    rule: LIST,
+    update: Update::ReadOnly,
     doc: "What this process does. A node is broker and controller at once, for now.",
     parse: |text| {
         let mut roles: Vec<&str> = text.split(',').map(str::trim).collect();
@@ -91,7 +121,8 @@ static LISTENERS: Property<Vec<Listener>> = Property {
     name: "listeners",
     synonym: None,
     default: Some("PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093"),
-    kind: Kind::List,
+    rule: LIST,
+    update: Update::ReadOnly,
     doc: "Where the node listens: NAME://host:port, comma-separated.",
     parse: parse_listeners,
 };
@@ -100,7 +131,8 @@ static ADVERTISED_LISTENERS: Property<Vec<Listener>> = Property {
     name: "advertised.listeners",
     synonym: None,
     default: None,
-    kind: Kind::List,
+    rule: LIST,
+    update: Update::ReadOnly,
     doc: "What clients are told to connect to; `listeners` where absent.",
     parse: parse_listeners,
 };
@@ -109,7 +141,8 @@ static CONTROLLER_LISTENER_NAMES: Property<Vec<String>> = Property {
     name: "controller.listener.names",
     synonym: None,
     default: Some("CONTROLLER"),
-    kind: Kind::List,
+    rule: LIST,
+    update: Update::ReadOnly,
     doc: "Which listeners are for brokers and controllers, comma-separated.",
     parse: |text| Ok(text.split(',').map(|name| name.trim().to_ascii_uppercase()).collect()),
 };
@@ -122,7 +155,8 @@ static SECURITY_PROTOCOL_MAP: Property<Protocols> = Property {
         "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,\
          CONTROLLER:PLAINTEXT",
     ),
-    kind: Kind::String,
+    rule: STRING,
+    update: Update::ReadOnly,
     doc: "Each listener's security protocol: NAME:PROTOCOL, comma-separated. Listeners in use \
           have PLAINTEXT, for now.",
     parse: parse_protocols,
@@ -132,7 +166,8 @@ static LOG_DIRS: Property<PathBuf> = Property {
     name: "log.dirs",
     synonym: Some("log.dir"),
     default: Some("./ottla-data"),
-    kind: Kind::List,
+    rule: LIST,
+    update: Update::ReadOnly,
     doc: "The folder that holds the data. One, for now.",
     parse: |text| match text {
         "" => Err("a folder is needed".to_owned()),
@@ -145,7 +180,8 @@ static QUORUM_VOTERS: Property<VoterSet> = Property {
     name: "controller.quorum.voters",
     synonym: None,
     default: None,
-    kind: Kind::List,
+    rule: LIST,
+    update: Update::ReadOnly,
     doc: "The voters of the metadata quorum, the same on every node: id@host:port. Where absent, \
           the metadata log names them.",
     parse: parse_voters,
@@ -155,7 +191,8 @@ static DURABILITY: Property<Durability> = Property {
     name: "ottla.durability",
     synonym: None,
     default: Some("fsync"),
-    kind: Kind::String,
+    rule: ConfigRule::Word { words: &["fsync", "page-cache"], served: &["fsync", "page-cache"] },
+    update: Update::ReadOnly,
     doc: "When an append counts as committed: `fsync` once it is on stable storage, `page-cache` \
           once the kernel has it, as in Kafka.",
     parse: |text| match text {
@@ -169,18 +206,20 @@ static LOG_DIR_RESERVE: Property<u64> = Property {
     name: "ottla.log.dir.reserve.bytes",
     synonym: None,
     default: None,
-    kind: Kind::Long,
+    rule: long(0),
+    update: Update::ReadOnly,
     doc: "Bytes of the log folder's file system that records leave free, for metadata and \
           checkpoints: below, Produce and CreateTopics are refused until there is room again. \
           Where absent, a twentieth of the file system, at most 1 GiB.",
-    parse: |text| number(text, 0, i64::MAX).map(i64::cast_unsigned),
+    parse: whole,
 };
 
 static AUTO_CREATE_TOPICS: Property<bool> = Property {
     name: "auto.create.topics.enable",
     synonym: None,
     default: Some("true"),
-    kind: Kind::Boolean,
+    rule: ConfigRule::Boolean,
+    update: Update::ReadOnly,
     doc: "Whether a topic is made when a client first asks for it.",
     parse: boolean,
 };
@@ -189,18 +228,20 @@ static NUM_PARTITIONS: Property<i32> = Property {
     name: "num.partitions",
     synonym: None,
     default: Some("1"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ReadOnly,
     doc: "Partitions of a topic whose creator did not choose.",
-    parse: |text| number(text, 1, i32::MAX),
+    parse: whole,
 };
 
 static METADATA_SEGMENT_BYTES: Property<u32> = Property {
     name: "metadata.log.segment.bytes",
     synonym: None,
     default: Some("1073741824"),
-    kind: Kind::Int,
+    rule: int(8 << 20),
+    update: Update::ReadOnly,
     doc: "The size in bytes at which a segment file of the metadata log is full.",
-    parse: |text| number(text, 8 * 1024 * 1024, i32::MAX.cast_unsigned()),
+    parse: whole,
 };
 
 /// Kafka has the same back door, for tests; a segment must hold the largest batch of records that a
@@ -209,30 +250,53 @@ static INTERNAL_METADATA_SEGMENT_BYTES: Property<u32> = Property {
     name: "internal.metadata.log.segment.bytes",
     synonym: None,
     default: None,
-    kind: Kind::Int,
+    rule: int(256),
+    update: Update::ReadOnly,
     doc: "For tests: `metadata.log.segment.bytes` without its lower bound.",
-    parse: |text| number(text, 256, i32::MAX.cast_unsigned()),
+    parse: whole,
 };
 
 static FETCH_SESSION_SLOTS: Property<usize> = Property {
     name: "max.incremental.fetch.session.cache.slots",
     synonym: None,
     default: Some("1000"),
-    kind: Kind::Int,
+    rule: int(0),
+    update: Update::ReadOnly,
     doc: "How many fetch sessions are kept; consumers beyond that name all their partitions in \
           every fetch.",
-    parse: |text| number(text, 0, i32::MAX as usize),
+    parse: whole,
 };
 
 static PRODUCER_ID_EXPIRATION: Property<Duration> = Property {
     name: "producer.id.expiration.ms",
     synonym: None,
     default: Some("86400000"),
-    kind: Kind::Int,
+    rule: int(1),
+    update: Update::ClusterWide,
     doc: "How long in milliseconds a producer may be silent before a partition forgets what it \
           wrote last, and so recognises no batch of it any more.",
-    parse: |text| number(text, 1, i32::MAX.cast_unsigned()).map(millis),
+    parse: |text| whole(text).map(millis),
 };
+
+/// What this file has of the registry.
+pub(super) static PROPERTIES: &[&dyn Described] = &[
+    &NODE_ID,
+    &PROCESS_ROLES,
+    &LISTENERS,
+    &ADVERTISED_LISTENERS,
+    &CONTROLLER_LISTENER_NAMES,
+    &SECURITY_PROTOCOL_MAP,
+    &LOG_DIRS,
+    &QUORUM_VOTERS,
+    &DURABILITY,
+    &LOG_DIR_RESERVE,
+    &AUTO_CREATE_TOPICS,
+    &NUM_PARTITIONS,
+    &METADATA_SEGMENT_BYTES,
+    &INTERNAL_METADATA_SEGMENT_BYTES,
+    &FETCH_SESSION_SLOTS,
+    &PRODUCER_ID_EXPIRATION,
+];
 
 fn millis(count: u32) -> Duration {
     Duration::from_millis(u64::from(count))
@@ -247,12 +311,39 @@ impl NodeConfig {
         properties: &Properties,
         cluster_id: Option<String>,
     ) -> Result<Self, ConfigErrors> {
-        let mut reader = Reader::new(properties);
-        let config = Self::read(&mut reader, cluster_id);
-        reader.finish(config)
+        let none = Properties::new();
+        let ignored = registry::ignored(properties);
+        let mut reader = Reader::new(properties, &none, &none);
+        let config = Self::read(&mut reader);
+        let config = reader.finish(config, &ignored)?;
+        Ok(Self { cluster_id, ignored, given: properties.clone(), ..config })
     }
 
-    fn read(reader: &mut Reader<'_>, cluster_id: Option<String>) -> Option<Self> {
+    /// The configuration once these properties were set, for this node and for all, while it ran;
+    /// and those of them that have no effect, because they cannot be.
+    ///
+    /// # Panics
+    /// If it cannot be: what may be set while a node runs is checked one by one.
+    #[must_use]
+    pub fn with_set(&self, own: &Properties, of_all: &Properties) -> (Self, Vec<InvalidValue>) {
+        let mut reader = Reader::new(&self.given, own, of_all);
+        let config = Self::read(&mut reader);
+        let passed_over = reader.passed_over();
+        let config = reader
+            .finish(config, &self.ignored)
+            .expect("what was given was checked, and what was set has been now");
+        let (cluster_id, ignored) = (self.cluster_id.clone(), self.ignored.clone());
+        (Self { cluster_id, ignored, given: self.given.clone(), ..config }, passed_over)
+    }
+
+    /// A property in force.
+    #[must_use]
+    pub fn effective(&self, name: &str) -> Option<&Effective> {
+        let at = self.effective.binary_search_by_key(&name, |each| each.property.name());
+        at.ok().map(|at| &self.effective[at])
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let node_id = reader.read(&NODE_ID);
         let roles = reader.read(&PROCESS_ROLES);
         let protocols = reader.read(&SECURITY_PROTOCOL_MAP);
@@ -271,7 +362,7 @@ impl NodeConfig {
         let producer_expiration = reader.read(&PRODUCER_ID_EXPIRATION);
         let groups = GroupsConfig::read(reader);
         let fetch_session_slots = reader.read(&FETCH_SESSION_SLOTS);
-        let (ignored, effective) = (reader.unknown(), reader.effective());
+        let effective = reader.effective();
         let ((), listeners) = (roles?, listeners?);
         check_listeners(reader, &listeners, &protocols?, &advertised_listeners);
         let (controller_listeners, broker_listeners) =
@@ -292,9 +383,10 @@ impl NodeConfig {
             producer_expiration: producer_expiration?,
             groups: groups?,
             fetch_session_slots: fetch_session_slots?,
-            cluster_id,
-            ignored,
             effective,
+            cluster_id: None,
+            ignored: Ignored::default(),
+            given: Properties::new(),
         };
         config.check_advertised(reader);
         Some(config)
@@ -387,7 +479,7 @@ mod tests {
         assert_eq!(config.broker_listeners[0].to_string(), "PLAINTEXT://127.0.0.1:9092");
         assert_eq!(config.controller_listeners[0].to_string(), "CONTROLLER://127.0.0.1:9093");
         assert_eq!(config.durability, Durability::Fsync);
-        assert!(config.auto_create_topics && config.ignored.is_empty());
+        assert!(config.auto_create_topics && config.ignored == Ignored::default());
     }
 
     #[test]
@@ -399,15 +491,30 @@ mod tests {
             ("listeners", "nonsense"),
         ])
         .unwrap_err();
-        let names: Vec<_> = errors.0.iter().map(|error| error.name).collect();
+        let names: Vec<_> = errors.mistakes.iter().map(|error| error.name).collect();
         assert_eq!(names, ["node.id", "listeners", "log.dirs", "ottla.durability"]);
     }
 
     #[test]
     fn unknown_properties_are_named() {
-        let config = parse(&[("nonsense", "1"), ("broker.id", "7")]).unwrap();
-        assert_eq!(config.ignored, ["nonsense"]);
+        let config = parse(&[
+            ("nonsense", "1"),
+            ("log.retention.hour", "1"),
+            ("broker.id", "7"),
+            ("zookeeper.connect", "x"),
+            ("num.io.threads", "8"),
+        ]);
+        let config = config.unwrap();
         assert_eq!(config.node_id, BrokerId::new(7));
+        assert_eq!(
+            config.ignored.warnings(),
+            [
+                "these properties have no effect in this version: num.io.threads",
+                "no property has the name log.retention.hour; did you mean log.retention.hours?",
+                "no property has the name nonsense",
+                "no property has the name zookeeper.connect",
+            ]
+        );
     }
 
     #[test]
@@ -426,7 +533,8 @@ mod tests {
 
     fn refused(pairs: &[(&str, &str)], why: &str) {
         let errors = parse(pairs).unwrap_err();
-        assert!(errors.0.len() == 1 && errors.0[0].why.contains(why), "{pairs:?}: {errors}");
+        let told = &errors.mistakes;
+        assert!(told.len() == 1 && told[0].why.contains(why), "{pairs:?}: {errors}");
     }
 
     #[test]

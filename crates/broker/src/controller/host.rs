@@ -10,11 +10,12 @@ use std::task::{Context, Poll};
 use ottla_env::{Answer, Disk, Mailbox, Reply, reply};
 use ottla_log::LogPosition;
 use ottla_metadata::{
-    Controller, DeletedTopic, MetadataDelta, MetadataImage, Outcome, ProducerIdBlock, Record,
-    TopicOutcome,
+    AlteredConfigs, Controller, DeletedTopic, MetadataDelta, MetadataImage, Outcome,
+    ProducerIdBlock, Record, TopicOutcome,
 };
 use ottla_types::{BrokerEpoch, NodeId, Offset};
 
+use crate::config::{NodeConfig, Registry, as_set};
 use crate::partition::fail;
 use crate::publisher::MetadataPublisher;
 
@@ -29,6 +30,8 @@ const UNDER_WAY_MAX: usize = 1_024;
 pub(super) struct Host {
     quorum: Quorum,
     controller: Controller,
+    /// What the node was started with.
+    started: NodeConfig,
     node: NodeId,
     broker_epoch: BrokerEpoch,
     metadata: Arc<Metadata>,
@@ -61,6 +64,7 @@ struct Publishing {
 
 /// An answer that waits until what it says is true for everybody.
 enum Parked {
+    AlterConfigs(Reply<Answered<AlteredConfigs>>, AlteredConfigs),
     CreateTopics(Reply<Answered<Vec<TopicOutcome>>>, Vec<TopicOutcome>),
     DeleteTopics(Reply<Answered<Vec<DeletedTopic>>>, Vec<DeletedTopic>),
     ProducerIds(Reply<Result<ProducerIdBlock, AllocationRefused>>, ProducerIdBlock),
@@ -71,6 +75,7 @@ enum Parked {
 impl Parked {
     fn send(self) {
         match self {
+            Self::AlterConfigs(to, response) => to.send(Ok(response)),
             Self::CreateTopics(to, response) => to.send(Ok(response)),
             Self::DeleteTopics(to, response) => to.send(Ok(response)),
             Self::ProducerIds(to, response) => to.send(Ok(response)),
@@ -80,6 +85,7 @@ impl Parked {
 
     fn refuse(self, why: Unavailable) {
         match self {
+            Self::AlterConfigs(to, _) => to.send(Err(why)),
             Self::CreateTopics(to, _) => to.send(Err(why)),
             Self::DeleteTopics(to, _) => to.send(Err(why)),
             Self::ProducerIds(to, _) => to.send(Err(why.into())),
@@ -98,6 +104,7 @@ enum Happening {
 impl Host {
     pub(super) fn new(
         leading: Leading,
+        started: NodeConfig,
         metadata: Arc<Metadata>,
         publisher: Box<dyn MetadataPublisher>,
         mailbox: Mailbox<Request>,
@@ -106,6 +113,7 @@ impl Host {
         Self {
             quorum,
             controller,
+            started,
             node,
             broker_epoch,
             metadata,
@@ -207,6 +215,11 @@ impl Host {
     async fn serve(&mut self, request: Request) -> Result<(), HostError> {
         let image = self.quorum.image();
         match request {
+            Request::AlterConfigs(request, to) => {
+                let Outcome { records, response } =
+                    self.controller.alter_configs(image, &request, &Registry);
+                self.append(&records, Parked::AlterConfigs(to, response)).await
+            }
             Request::CreateTopics(request, to) => {
                 let rng = Arc::clone(&self.quorum.env().rng);
                 let Outcome { records, response } =
@@ -237,7 +250,11 @@ impl Host {
         } else {
             let before = self.quorum.end();
             match self.quorum.append(records).await {
-                Ok(()) => Some(self.quorum.take_changes()),
+                Ok(()) => {
+                    let change = self.quorum.take_changes();
+                    self.on_appended(&change.0);
+                    Some(change)
+                }
                 Err(error) if error.is_no_space() && self.quorum.end() == before => {
                     // Others have taken even the reserve. The log directory's watcher says so.
                     tracing::debug!(%error, "request refused");
@@ -252,6 +269,14 @@ impl Host {
             self.commit(self.quorum.end());
         }
         Ok(())
+    }
+
+    /// Whoever asks next is answered over the state at the end of the log.
+    fn on_appended(&mut self, delta: &MetadataDelta) {
+        if delta.broker_configs_changed() {
+            let (config, _) = as_set(&self.started, self.quorum.image());
+            self.controller.on_topic_defaults(config.logs.topics);
+        }
     }
 
     fn start_sync(&mut self) {

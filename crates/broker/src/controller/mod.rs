@@ -22,8 +22,8 @@ use arc_swap::ArcSwap;
 use ottla_env::{Answer, Env, Full, Reply, Sender, reply};
 use ottla_log::{AppendError, OpenLogError, ReadError, RollError};
 use ottla_metadata::{
-    AllocateProducerIdsError, CreateTopics, DeleteTopics, DeletedTopic, MetadataImage,
-    ProducerIdBlock, RegisterBrokerError, ReplayError, TopicOutcome,
+    AllocateProducerIdsError, AlterConfigs, AlteredConfigs, CreateTopics, DeleteTopics,
+    DeletedTopic, MetadataImage, ProducerIdBlock, RegisterBrokerError, ReplayError, TopicOutcome,
 };
 use ottla_raft::{NotElectable, QuorumStateError};
 use ottla_types::{BrokerEpoch, Offset};
@@ -87,6 +87,7 @@ type Answered<T> = Result<T, Unavailable>;
 
 #[derive(Debug)]
 enum Request {
+    AlterConfigs(AlterConfigs, Reply<Answered<AlteredConfigs>>),
     CreateTopics(CreateTopics, Reply<Answered<Vec<TopicOutcome>>>),
     DeleteTopics(DeleteTopics, Reply<Answered<Vec<DeletedTopic>>>),
     AllocateProducerIds(Reply<Result<ProducerIdBlock, AllocationRefused>>),
@@ -109,6 +110,13 @@ impl ControllerHandle {
     ) -> Answer<Answered<Vec<TopicOutcome>>> {
         let (to, answer) = reply();
         self.ask(Request::CreateTopics(request, to));
+        answer
+    }
+
+    /// Alters properties. The answer comes when they hold.
+    pub(crate) fn alter_configs(&self, request: AlterConfigs) -> Answer<Answered<AlteredConfigs>> {
+        let (to, answer) = reply();
+        self.ask(Request::AlterConfigs(request, to));
         answer
     }
 
@@ -143,6 +151,7 @@ impl ControllerHandle {
 impl Request {
     fn refuse(self, why: Unavailable) {
         match self {
+            Self::AlterConfigs(_, to) => to.send(Err(why)),
             Self::CreateTopics(_, to) => to.send(Err(why)),
             Self::DeleteTopics(_, to) => to.send(Err(why)),
             Self::AllocateProducerIds(to) => to.send(Err(why.into())),
@@ -236,7 +245,8 @@ impl ControllerHost {
         let leading = start::lead(env, config, identity, listeners, sync_failed).await?;
         let broker_epoch = leading.broker_epoch;
         let metadata = Arc::new(Metadata::new(Arc::clone(leading.quorum.image())));
-        let mut host = host::Host::new(leading, Arc::clone(&metadata), publisher, mailbox);
+        let mut host =
+            host::Host::new(leading, config.clone(), Arc::clone(&metadata), publisher, mailbox);
         host.publish_all().await?;
         let task = async move {
             host.run(told_to_stop).await;

@@ -10,12 +10,12 @@ use ottla_log::{
 };
 use ottla_metadata::{
     BrokerRegistrationRequest, Controller, ControllerConfig, ControllerRegistrationRequest,
-    Endpoint, GroupConfigLimits, MetadataReplay, Record, UnsupportedFeature,
+    Endpoint, MetadataReplay, Record, UnsupportedFeature,
 };
 use ottla_raft::{self as raft, LogEnd, QuorumState, RaftNode, SnapshotId, Voters};
 use ottla_types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, Uuid};
 
-use crate::config::{Listener, NodeConfig};
+use crate::config::{Listener, NodeConfig, as_set};
 use crate::identity::{self, Identity};
 
 use super::quorum::{Followed, QUORUM_STATE, Quorum, storage};
@@ -59,8 +59,8 @@ pub(super) async fn lead(
     let controller = Controller::new(ControllerConfig {
         partitions: config.partitions_default,
         replication_factor: REPLICATION_FACTOR,
-        topic_defaults: config.logs.topics,
-        group_limits: GroupConfigLimits::KAFKA,
+        topic_defaults: as_set(config, quorum.image()).0.logs.topics,
+        group_limits: config.groups.limits(),
     });
     Ok(Leading { quorum, controller, node: config.node_id, broker_epoch })
 }

@@ -1,5 +1,6 @@
 //! A node in the fake world, and clients that talk frames to it.
 
+mod alter_configs;
 mod cold;
 mod configs;
 mod descriptors;

@@ -352,7 +352,6 @@ pub(crate) async fn run_syncer(env: Env, directory: Arc<LogDirectory>) {
 mod tests {
     use std::task::Poll;
 
-    use ottla_log::LogConfig;
     use ottla_metadata::TopicConfig;
     use ottla_sim::Sim;
     use ottla_types::{LeaderEpoch, PartitionId, TopicName};
@@ -415,7 +414,6 @@ mod tests {
             name,
             topic_id: env.rng.uuid(),
             epoch: LeaderEpoch::new(0),
-            log: LogConfig::default(),
             settings: TopicConfig::KAFKA,
         };
         let opened = Partitions::new(Arc::clone(directory)).open_some(env, vec![it]).await;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ottla_env::{Answer, DiskExt, Env, Reply, reply};
-use ottla_log::{LogConfig, OpenLogError};
+use ottla_log::OpenLogError;
 use ottla_metadata::{MetadataDelta, MetadataImage, TopicConfig, TopicImage};
 use ottla_types::{BrokerId, PartitionId, TopicId, TopicName, TopicPartition};
 use tokio::sync::Notify;
@@ -16,7 +16,7 @@ use super::opening::say_offline;
 use super::registry::{Found, Hosted, OpenedTopic, ToOpen, TopicEntry, set_stray_aside};
 use super::spread::spread;
 use super::{LogDirectory, Partitions};
-use crate::config::NodeConfig;
+use crate::config::LiveConfig;
 use crate::controller::METADATA_DIRECTORY;
 use crate::publisher::MetadataPublisher;
 
@@ -41,6 +41,8 @@ struct Change {
     changed: Vec<Arc<TopicImage>>,
     /// The first of all: what it does not name is not there.
     is_first: bool,
+    /// What the broker's properties say of topics from here on.
+    defaults: TopicConfig,
     done: Reply<()>,
 }
 
@@ -63,18 +65,28 @@ impl Changes {
 pub(crate) struct PartitionHost {
     changes: Arc<Changes>,
     begun: bool,
+    config: Arc<LiveConfig>,
+    /// What the partitions were told last.
+    defaults: TopicConfig,
 }
 
 impl MetadataPublisher for PartitionHost {
-    fn publish(&mut self, delta: &MetadataDelta, _: &Arc<MetadataImage>) -> Answer<()> {
+    fn publish(&mut self, delta: &MetadataDelta, image: &Arc<MetadataImage>) -> Answer<()> {
         let (done, answer) = reply();
         let removed: Vec<TopicId> = delta.removed_topics().map(|topic| topic.id).collect();
-        let changed: Vec<_> = delta.topics().map(|topic| Arc::clone(topic.topic)).collect();
+        let defaults = self.config.load().logs.topics;
+        // What the broker's properties say, they say of every topic.
+        let changed: Vec<_> = if defaults == std::mem::replace(&mut self.defaults, defaults) {
+            delta.topics().map(|topic| Arc::clone(topic.topic)).collect()
+        } else {
+            image.topics().map(Arc::clone).collect()
+        };
         let is_first = !std::mem::replace(&mut self.begun, true);
         if removed.is_empty() && changed.is_empty() && !is_first {
             done.send(());
         } else {
-            self.changes.waiting().push_back(Change { removed, changed, is_first, done });
+            let change = Change { removed, changed, is_first, defaults, done };
+            self.changes.waiting().push_back(change);
             self.changes.arrived.notify_one();
         }
         answer
@@ -83,17 +95,19 @@ impl MetadataPublisher for PartitionHost {
 
 impl PartitionHost {
     /// Starts the task that opens and closes.
-    pub(crate) fn start(env: &Env, config: &NodeConfig, partitions: Arc<Partitions>) -> Self {
+    pub(crate) fn start(env: &Env, config: Arc<LiveConfig>, partitions: Arc<Partitions>) -> Self {
         let changes = Arc::new(Changes::default());
+        let started = config.load();
+        let defaults = started.logs.topics;
         let opener = Opener {
             env: env.clone(),
-            node: config.node_id,
-            defaults: config.logs.topics,
+            node: started.node_id,
+            defaults,
             partitions,
             lacking: Vec::new(),
         };
         env.spawn.spawn("partitions", Box::pin(opener.run(Arc::clone(&changes))));
-        Self { changes, begun: false }
+        Self { changes, begun: false, config, defaults }
     }
 }
 
@@ -135,6 +149,7 @@ impl Opener {
         {
             self.fail(&format!("cannot begin to use the data folder: {error}")).await;
         }
+        self.defaults = change.defaults;
         // Removals first: a topic may have been deleted and made again under its old name.
         let removed = self.partitions.remove_all(&change.removed);
         if !removed.is_empty() {
@@ -150,7 +165,7 @@ impl Opener {
     }
 
     /// Opens the partitions of topics that are this node's, and tells those that are open already
-    /// of their leader epoch.
+    /// of their leader epoch and settings.
     async fn open(&mut self, topics: &[Arc<TopicImage>]) {
         let to_open: Vec<ToOpen> = topics.iter().flat_map(|topic| self.to_open(topic)).collect();
         let (env, partitions) = (self.env.clone(), Arc::clone(&self.partitions));
@@ -189,18 +204,20 @@ impl Opener {
 
     fn to_open(&self, topic: &TopicImage) -> Vec<ToOpen> {
         let known = self.partitions.topic_by_id(topic.id);
-        let (log, settings) = self.settings(topic);
+        let settings = self.defaults.with(&topic.configs);
         let mut to_open = Vec::new();
         for (index, partition) in topic.numbered() {
             match known.as_ref().and_then(|entry| entry.hosted(index)) {
-                Some(Hosted::Online(open)) => open.lead(partition.leader_epoch),
+                Some(Hosted::Online(open)) => {
+                    open.lead(partition.leader_epoch);
+                    open.configure(settings);
+                }
                 Some(Hosted::Offline(_)) => {}
                 None if !partition.replicas.contains(&self.node) => {}
                 None => to_open.push(ToOpen {
                     name: topic.name_of(index),
                     topic_id: topic.id,
                     epoch: partition.leader_epoch,
-                    log,
                     settings,
                 }),
             }
@@ -298,18 +315,6 @@ impl Opener {
 
     async fn fail(&self, why: &str) {
         self.directory().fail(&self.env, why).await;
-    }
-
-    fn settings(&self, topic: &TopicImage) -> (LogConfig, TopicConfig) {
-        let config = self.defaults.with(&topic.configs);
-        let log = LogConfig {
-            segment_bytes: config.segment_bytes,
-            segment_age: config.segment_age,
-            segment_jitter: config.segment_jitter,
-            index_interval_bytes: config.index_interval_bytes,
-            segment_index_bytes: config.segment_index_bytes,
-        };
-        (log, config)
     }
 
     /// Moves the directories of deleted topics out of the way. Their checkpoints go first, so that

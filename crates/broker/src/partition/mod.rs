@@ -27,8 +27,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ottla_env::{Env, File};
 use ottla_log::{
-    AppendError as LogAppendError, Appended, EpochEnd, FreshSegment, Log, LogPosition, LogView,
-    RollError, Unsynced,
+    AppendError as LogAppendError, Appended, EpochEnd, FreshSegment, Log, LogConfig, LogPosition,
+    LogView, RollError, Unsynced,
 };
 use ottla_metadata::TopicConfig;
 use ottla_records::CheckedBatch;
@@ -69,7 +69,8 @@ pub(crate) struct Partition {
     directory: Arc<LogDirectory>,
     /// The epoch in which this node leads. Set under the lock, read without.
     epoch: AtomicI32,
-    settings: TopicConfig,
+    /// The topic's, over the broker's. Stored before `state` hears of them.
+    settings: ArcSwap<TopicConfig>,
     published: Published,
     view: ArcSwap<LogView>,
     /// The topic was deleted. Set under the lock, read without.
@@ -174,6 +175,17 @@ impl AppendError {
     }
 }
 
+/// What a log itself needs of its topic's settings.
+const fn log_config(settings: &TopicConfig) -> LogConfig {
+    LogConfig {
+        segment_bytes: settings.segment_bytes,
+        segment_age: settings.segment_age,
+        segment_jitter: settings.segment_jitter,
+        index_interval_bytes: settings.index_interval_bytes,
+        segment_index_bytes: settings.segment_index_bytes,
+    }
+}
+
 impl Partition {
     fn new(
         name: TopicPartition,
@@ -212,7 +224,7 @@ impl Partition {
             path,
             directory,
             epoch: AtomicI32::new(epoch.get()),
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             published: Published::new(bounds),
             view,
             gone: AtomicBool::new(false),
@@ -282,9 +294,18 @@ impl Partition {
         epochs.end_of(epoch, end)
     }
 
-    /// The topic's.
-    pub(crate) fn settings(&self) -> &TopicConfig {
-        &self.settings
+    /// The topic's settings of this moment.
+    pub(crate) fn settings(&self) -> TopicConfig {
+        **self.settings.load()
+    }
+
+    /// The topic, or the broker, says something else from here on.
+    pub(crate) fn configure(&self, settings: TopicConfig) {
+        if self.settings() == settings {
+            return;
+        }
+        self.settings.store(Arc::new(settings));
+        self.state.lock().writer.configure(log_config(&settings));
     }
 
     /// Appends a checked batch to the page cache. In `fsync` mode the high watermark follows when

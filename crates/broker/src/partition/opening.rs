@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use ottla_env::Env;
-use ottla_log::{DormantLog, Log, LogPosition, LogView, OpenLogError};
+use ottla_log::{DormantLog, Log, LogConfig, LogPosition, LogView, OpenLogError};
 use ottla_types::Offset;
 
 use super::checkpointing::{is_full, is_out_of_descriptors};
 use super::registry::write_identity;
-use super::{Absent, Durability, Identity, Partition, Roll, State};
+use super::{Absent, Durability, Identity, Partition, Roll, State, log_config};
 
 /// The writer's half of a partition's log.
 #[derive(Debug)]
@@ -61,6 +61,15 @@ impl Writer {
         match self {
             Self::Open(log) => Some(log),
             Self::Dormant(_) | Self::Absent => None,
+        }
+    }
+
+    /// From here on the log has these settings; one that is on its way gets them when it arrives.
+    pub(super) const fn configure(&mut self, config: LogConfig) {
+        match self {
+            Self::Open(log) => log.configure(config),
+            Self::Dormant(log) => log.configure(config),
+            Self::Absent => {}
         }
     }
 
@@ -211,6 +220,8 @@ impl Partition {
 
     fn on_open(self: &Arc<Self>, mut log: Log) {
         let mut state = self.state.lock();
+        // They may have changed while it was opened.
+        log.configure(log_config(&self.settings()));
         state.last_stable = log.last_stable_offset(state.high_watermark.offset);
         self.view.store(Arc::new(log.view()));
         state.writer = Writer::Open(Box::new(log));

@@ -9,14 +9,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_env::{DiskExt, Env, File, Glance, Open};
-use ottla_log::{
-    Checkpointed, DormantLog, LogConfig, OpenLogError, PARTITION_METADATA, PartitionMetadata,
-};
+use ottla_log::{Checkpointed, DormantLog, OpenLogError, PARTITION_METADATA, PartitionMetadata};
 use ottla_metadata::TopicConfig;
 use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
 
 use super::opening::Writer;
-use super::{Checkpoints, Identity, LogDirectory, Partition, Place};
+use super::{Checkpoints, Identity, LogDirectory, Partition, Place, log_config};
 
 /// The local partitions of one topic.
 #[derive(Clone, Debug)]
@@ -106,7 +104,6 @@ pub(super) struct ToOpen {
     pub(super) name: TopicPartition,
     pub(super) topic_id: TopicId,
     pub(super) epoch: LeaderEpoch,
-    pub(super) log: LogConfig,
     pub(super) settings: TopicConfig,
 }
 
@@ -211,7 +208,7 @@ impl Partitions {
     async fn open(&self, env: &Env, it: ToOpen, seen: Glance) -> Result<Found, OpenLogError> {
         let path = self.place_of(&it.name);
         let mut checkpointed = self.directory.checkpointed(&it.name);
-        let mut log = DormantLog::of(seen.entries, &path, it.log, checkpointed)?;
+        let mut log = DormantLog::of(seen.entries, &path, log_config(&it.settings), checkpointed)?;
         let known = identity_of(seen.note)?;
         if let Some(other) = known.filter(|known| *known != it.topic_id) {
             // What the checkpoints say is of the other one.
@@ -219,7 +216,8 @@ impl Partitions {
             forgotten.await?;
             set_stray_aside(env, &path, &it.name, Some(other)).await?;
             checkpointed = self.directory.checkpointed(&it.name);
-            log = DormantLog::survey(&env.disk, &path, it.log, checkpointed).await?;
+            log = DormantLog::survey(&env.disk, &path, log_config(&it.settings), checkpointed)
+                .await?;
         }
         if known.is_none() {
             // A deletion may have found no space to write down that it has forgotten a namesake.
@@ -232,7 +230,8 @@ impl Partitions {
         if let Some(end) = writer.idle_end() {
             // A kill has not met it: it may as well be closed again, and there are many such.
             let clean = Checkpointed { clean: true, ..checkpointed };
-            let again = DormantLog::survey(&env.disk, &path, it.log, clean).await?;
+            let again =
+                DormantLog::survey(&env.disk, &path, log_config(&it.settings), clean).await?;
             if again.is_settled() && again.end() == end {
                 writer = Writer::Dormant(again);
                 closed_again = true;

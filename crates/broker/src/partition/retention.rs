@@ -90,7 +90,7 @@ async fn enforce_on(env: &Env, partition: &Arc<Partition>) -> Outcome {
 }
 
 async fn try_enforce(env: &Env, partition: &Arc<Partition>) -> Result<Outcome, RetentionError> {
-    let (now, limits) = (env.clock.wall(), limits_of(partition.settings()));
+    let (now, limits) = (env.clock.wall(), limits_of(&partition.settings()));
     if partition.is_offline() {
         return Ok(Outcome::Done);
     }

@@ -10,6 +10,7 @@ use crate::image::MetadataImage;
 use crate::record::{ConfigResource, Record};
 use crate::topic_config::{TopicConfig, TopicConfigError, TopicConfigProperty};
 
+use super::create_topics::check_for;
 use super::{Controller, Outcome, RECORDS_PER_REQUEST_MAX};
 
 /// The longest value in bytes: what an old client can be told of it.
@@ -216,7 +217,7 @@ impl Controller {
             return Err(AlterConfigError::TooLong);
         }
         match resource {
-            ConfigResource::Topic(_) => TopicConfig::check(&set)?,
+            ConfigResource::Topic(topic) => check_for(topic, &set)?,
             ConfigResource::Group(_) => GroupConfig::check(&set, &self.config.group_limits)?,
             ConfigResource::Broker(broker) => brokers.check(*broker, &set)?,
             ConfigResource::Other { kind, .. } => return Err(AlterConfigError::UnknownKind(*kind)),

@@ -330,14 +330,22 @@ fn check_configs(
     }
     let given = configs.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
     let properties: BTreeMap<_, _> = given.collect();
+    check_for(topic, &properties)?;
+    Ok(properties)
+}
+
+/// Checks properties that somebody wants to set for a topic.
+pub(super) fn check_for(
+    topic: &TopicName,
+    properties: &BTreeMap<String, String>,
+) -> Result<(), TopicConfigError> {
     let mut judged = properties.clone();
     // Apache Kafka must find the topic of groups so, and would compact it. Nothing is lost in it
     // while that is not done: whoever loads groups takes the last record of a key.
     if topic.as_str() == GROUP_METADATA {
         judged.retain(|name, value| name != "cleanup.policy" || value.trim() != "compact");
     }
-    TopicConfig::check(&judged)?;
-    Ok(properties)
+    TopicConfig::check(&judged)
 }
 
 /// Takes the brokers that the client chose.

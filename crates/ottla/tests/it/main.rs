@@ -2,16 +2,22 @@
 //! sentence for each mistake, on stderr, with its cause and its cure.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod config;
 mod log;
 
 use std::fs;
 use std::process::{Command, Output};
 
 fn ottla(arguments: &[&str]) -> Output {
+    ottla_with(&[], arguments)
+}
+
+fn ottla_with(environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/mistakes");
     fs::create_dir_all(folder).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
-    command.args(arguments).current_dir(folder).output().unwrap()
+    let command = command.args(arguments).envs(environment.iter().copied());
+    command.current_dir(folder).output().unwrap()
 }
 
 /// `overrides` are refused with `told`, a line each, before anything is made.
@@ -34,10 +40,10 @@ fn every_mistake_has_its_line() {
     refused(
         &["node.id=x", "num.partitions=0", "ottla.durability=yes", "log.dirs=a,b"],
         &[
-            "ottla: node.id=x: a whole number from 0 to 2147483647 is needed",
+            "ottla: node.id=x: Not a number of type INT",
             "ottla: log.dirs=a,b: only one folder is supported yet",
-            "ottla: ottla.durability=yes: fsync or page-cache is needed",
-            "ottla: num.partitions=0: a whole number from 1 to 2147483647 is needed",
+            "ottla: ottla.durability=yes: String must be one of: fsync, page-cache",
+            "ottla: num.partitions=0: Value must be at least 1",
         ],
     );
     refused(

@@ -20,7 +20,7 @@ const PROPERTIES: &[(&str, &str)] = &[
 
 impl Client {
     /// A setting's value and where it may come from: `name=value source`, the first that counts.
-    async fn describe(&mut self, resource: (i8, &str), name: &str) -> String {
+    pub(super) async fn describe(&mut self, resource: (i8, &str), name: &str) -> String {
         let resource = DescribeConfigsResource {
             resource_type: resource.0,
             resource_name: resource.1.into(),
