@@ -9,6 +9,7 @@
 mod catch_up;
 mod connection;
 mod frames;
+mod groups;
 mod load;
 mod options;
 mod process;
@@ -39,7 +40,10 @@ ottla-bench ends --address HOST:PORT --topic NAME --to FILE
     how far each partition reaches, one `partition end` a line
 ottla-bench restart --address HOST:PORT --topic NAME --ends FILE --fetches N -- COMMAND...
     milliseconds from starting COMMAND to its first answers that are right: leaders, the last
-    record of N partitions, every end; leaves it running";
+    record of N partitions, every end; leaves it running
+ottla-bench groups --address HOST:PORT --pid PID [--members N] [--partitions N]
+                    [--protocol classic|consumer] [--session-ms N] [--heartbeat-ms N]
+    milliseconds until a group rests: after N members joined at once, after one left, after one died";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Some((case, rest)) if case == "start" => start::run(rest),
         Some((case, rest)) if case == "ends" => restart::write_ends(rest),
         Some((case, rest)) if case == "restart" => restart::run(rest),
+        Some((case, rest)) if case == "groups" => groups::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

@@ -133,12 +133,10 @@ impl GroupShard {
     /// Does what is due.
     pub fn on_time(&mut self, now: Now, image: &MetadataImage, effects: &mut Effects) {
         // A timer that arms itself for the same instant waits for the next call.
-        let mut due = Vec::new();
-        while let Some(timer) = self.timers.take_due(now.mono) {
-            due.push(timer);
-        }
-        for timer in due {
-            self.on_timer(Moment { now, image }, &timer, effects);
+        for due in self.timers.due(now.mono) {
+            if self.timers.take(&due) {
+                self.on_timer(Moment { now, image }, &due.1, effects);
+            }
         }
     }
 

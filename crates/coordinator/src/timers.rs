@@ -60,14 +60,19 @@ impl Timers {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Takes the earliest deadline that has come.
-    pub(crate) fn take_due(&mut self, now: Duration) -> Option<Timer> {
-        if self.next()? > now {
-            return None;
+    /// The deadlines that have come, in order. Each is still to be taken.
+    pub(crate) fn due(&self, now: Duration) -> Vec<(Duration, Timer)> {
+        self.by_time.iter().take_while(|(at, _)| *at <= now).cloned().collect()
+    }
+
+    /// Takes a deadline that was due, unless it was set anew or cancelled in the meantime: what
+    /// is due at the same time may be the reason why this is not any more.
+    pub(crate) fn take(&mut self, (at, timer): &(Duration, Timer)) -> bool {
+        let valid = self.by_name.get(timer) == Some(at);
+        if valid {
+            self.cancel(timer);
         }
-        let (_, timer) = self.by_time.pop_first()?;
-        self.by_name.remove(&timer);
-        Some(timer)
+        valid
     }
 }
 
@@ -85,11 +90,15 @@ mod tests {
         timers.arm(session("c"), Duration::from_secs(1));
         timers.cancel(&session("c"));
         assert_eq!(timers.next(), Some(Duration::from_secs(2)));
-        assert_eq!(timers.take_due(Duration::from_secs(1)), None);
-        assert_eq!(timers.take_due(Duration::from_secs(9)), Some(session("b")));
-        assert_eq!(timers.deadline(&session("b")), None);
-        assert_eq!(timers.take_due(Duration::from_secs(9)), Some(session("a")));
-        assert_eq!(timers.take_due(Duration::from_secs(9)), None);
+        assert_eq!(timers.due(Duration::from_secs(1)), []);
+        let due = timers.due(Duration::from_secs(9));
+        let expected =
+            [(Duration::from_secs(2), session("b")), (Duration::from_secs(3), session("a"))];
+        assert_eq!(due, expected);
+        assert!(timers.take(&due[0]) && !timers.take(&due[0]));
+        timers.arm(session("a"), Duration::from_secs(4));
+        assert!(!timers.take(&due[1]), "it was set anew");
+        timers.cancel(&session("a"));
         assert_eq!(timers.next(), None);
     }
 }

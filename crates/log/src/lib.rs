@@ -67,7 +67,8 @@ pub use lookup::{FoundRecord, LookupError};
 pub use open::{OpenLogError, RecoveryReport, TornTail};
 pub use producer_snapshot::SnapshotFault;
 pub use producers::{
-    Admission, EndedTransaction, ProducerError, ProducerState, RECENT_BATCHES, RecentBatch,
+    ActiveProducer, Admission, EndedTransaction, ProducerError, ProducerState, RECENT_BATCHES,
+    RecentBatch,
 };
 pub use recovery::Fault;
 pub use retention::{Expired, LogFacts, RetentionLimits, SegmentFacts};

@@ -55,6 +55,20 @@ pub struct EndedTransaction {
     pub last_stable_offset: Offset,
 }
 
+/// A producer as an operator is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    pub id: ProducerId,
+    pub epoch: ProducerEpoch,
+    /// Of its newest batch in this epoch.
+    pub last_sequence: Option<Sequence>,
+    pub last_timestamp: Option<Timestamp>,
+    /// Of the coordinator that wrote its last marker.
+    pub coordinator_epoch: Option<i32>,
+    /// Where its open transaction begins.
+    pub transaction_start: Option<Offset>,
+}
+
 /// The producers of one partition. A replay of the log's headers rebuilds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerState {
@@ -197,6 +211,18 @@ impl ProducerState {
     /// All producers, by their ids.
     pub(crate) fn producers(&self) -> impl Iterator<Item = (ProducerId, &Producer)> {
         self.producers.iter().map(|(id, producer)| (*id, &**producer))
+    }
+
+    /// All producers, by their ids, for an operator.
+    pub fn active(&self) -> impl Iterator<Item = ActiveProducer> {
+        self.producers().map(|(id, producer)| ActiveProducer {
+            id,
+            epoch: producer.epoch,
+            last_sequence: producer.recent.iter().flatten().last().map(|it| it.last_sequence),
+            last_timestamp: producer.last_timestamp,
+            coordinator_epoch: producer.coordinator_epoch,
+            transaction_start: producer.transaction_start,
+        })
     }
 
     /// One producer.

@@ -122,6 +122,13 @@ impl LogView {
         self.0.start
     }
 
+    /// How many bytes of batches there are up to `end`, a position loaded before this view.
+    #[must_use]
+    pub fn bytes_below(&self, end: LogPosition) -> u64 {
+        let whole = self.0.sealed.iter().filter(|it| it.segment.base < end.segment_base);
+        whole.map(|it| it.end).sum::<u64>() + end.position
+    }
+
     /// Whole batches from the one that holds `from`, and perhaps the beginning of another: up to
     /// `max_bytes` of one segment, nothing at or behind `upto`. `at_least_one`: the first batch
     /// comes whole even if it is larger (KIP-74); without that, [`ReadOutcome::Empty`].

@@ -25,6 +25,11 @@ pub const SUPPORTED_FEATURES: [(&str, i16, i16); 3] = [
     (METADATA_VERSION, MetadataVersion::MIN.level(), MetadataVersion::LATEST.level()),
 ];
 
+/// Features of Kafka 4.3 that this build does not support: where an Apache Kafka has finalized one,
+/// it can still be taken away.
+pub(crate) const OTHER_FEATURES: [&str; 4] =
+    ["eligible.leader.replicas.version", "share.version", "streams.version", "transaction.version"];
+
 /// The finalized level of `metadata.version`; it chooses the version of each record that is
 /// written, so that every node of the cluster can read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +59,13 @@ impl MetadataVersion {
     #[must_use]
     pub const fn level(self) -> i16 {
         self.0
+    }
+
+    /// Whether a level above `older`, up to this one, brought something into the records that the
+    /// level below it cannot write.
+    pub(crate) fn changes_metadata_since(self, older: Self) -> bool {
+        const CHANGING: [i16; 9] = [7, 8, 11, 13, 14, 15, 17, 23, 30];
+        CHANGING.iter().any(|level| older.0 < *level && *level <= self.0)
     }
 
     /// The version of RegisterBroker records.

@@ -20,11 +20,14 @@ pub use codec::RecordError;
 pub use config_rule::{ConfigRule, ConfigType, InvalidValue, Mismatch};
 pub use controller::{
     AllocateProducerIdsError, AlterConfigError, AlterConfigs, AlterOutcome, Alteration,
-    AlteredConfigs, Assignment, BrokerConfigError, BrokerConfigs, BrokerRegistrationRequest,
-    ConfigChange, Controller, ControllerConfig, ControllerRegistrationRequest, CreateTopicError,
-    CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, DeletedTopic, NewTopic, Outcome,
-    PlacementError, ProducerIdBlock, RegisterBrokerError, TopicOutcome, TopicSelector,
-    UnsupportedFeature,
+    AlteredConfigs, Assignment, AssignmentError, BrokerConfigError, BrokerConfigs,
+    BrokerRegistrationRequest, ConfigChange, Controller, ControllerConfig,
+    ControllerRegistrationRequest, CreatePartitions, CreatePartitionsError, CreateTopicError,
+    CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, DeletedTopic, ElectLeaderError,
+    ElectLeaders, Elected, Election, FeatureUpdate, InvalidUpdate, Member, MorePartitions,
+    MorePartitionsOutcome, NewTopic, Outcome, PlacementError, ProducerIdBlock, RefusedDowngrade,
+    RegisterBrokerError, TopicOutcome, TopicSelector, UnsupportedFeature, UpdateFeatures,
+    UpdateFeaturesError, UpgradeType,
 };
 pub use delta::{MetadataDelta, ReplayError, TopicDelta};
 pub use features::{

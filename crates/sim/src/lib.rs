@@ -14,7 +14,7 @@ mod host;
 mod kernel;
 mod net;
 
-pub use cluster::{Counts, Event, Options, PlannedFault, Report, simulate};
+pub use cluster::{Counts, Event, Options, PlannedFault, Report, Workload, simulate};
 pub use disk::{Damage, Damaged, DiskFault, Lie, ReadOnly};
 pub use draws::Draws;
 pub use executor::Sim;

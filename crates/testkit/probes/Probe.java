@@ -372,9 +372,9 @@ public class Probe {
     }
 
     static String sortKey(JsonNode element) {
-        for (String field : new String[] {"name", "topic", "key", "topicId"})
+        for (String field : new String[] {"name", "topic", "key", "topicId", "feature", "user"})
             if (element.path(field).isTextual()) return element.get(field).asText();
-        for (String field : new String[] {"index", "partitionIndex", "apiKey", "nodeId", "brokerId", "batchIndex"})
+        for (String field : new String[] {"index", "partitionIndex", "apiKey", "nodeId", "brokerId", "batchIndex", "partitionId"})
             if (element.has(field)) return String.format("%010d", element.get(field).asLong());
         return "";
     }
@@ -411,6 +411,9 @@ public class Probe {
                 if (key.equals("port")) entry.setValue(new TextNode(entry.getValue().asInt() == port ? "$port" : "other"));
                 else if (key.equals("finalizedFeaturesEpoch")) entry.setValue(new TextNode("$offset"));
                 else if (key.equals("producerId") && entry.getValue().asLong() >= 0) entry.setValue(new TextNode("$pid"));
+                else if (key.equals("logDir")) entry.setValue(new TextNode("$dir"));
+                else if (key.equals("totalBytes") || key.equals("usableBytes"))
+                    entry.setValue(new TextNode(entry.getValue().asLong() > 0 ? "$bytes" : entry.getValue().asText()));
                 else if (key.equals("sessionId") && entry.getValue().asInt() != 0) entry.setValue(new TextNode("$session"));
                 else entry.setValue(normal(entry.getValue()));
             }

@@ -48,7 +48,7 @@ public class Encode {
     /** The requests that a node of today's Ottla serves; each has a response. */
     static final String[] APIS = {
         "AlterConfigs", "ApiVersions", "ConsumerGroupDescribe", "ConsumerGroupHeartbeat", "CreatePartitions",
-        "CreateTopics", "DeleteGroups", "DeleteRecords", "DeleteTopics", "DescribeClientQuotas", "DescribeCluster",
+        "CreateTopics", "DeleteGroups", "DeleteRecords", "DeleteTopics", "DescribeAcls", "DescribeClientQuotas", "DescribeCluster",
         "DescribeConfigs", "DescribeGroups", "DescribeLogDirs", "DescribeProducers", "DescribeQuorum",
         "DescribeTopicPartitions", "DescribeUserScramCredentials", "ElectLeaders", "Fetch", "FindCoordinator",
         "Heartbeat", "IncrementalAlterConfigs", "InitProducerId", "JoinGroup", "LeaveGroup", "ListConfigResources",

@@ -4,11 +4,18 @@ use crate::node::{Launch, Node, build, target};
 use crate::{Outcome, command};
 
 /// What starts and ends nodes of its own, in order.
-const LIVES: [&str; 2] = ["kills", "power-cut"];
+const LIVES: [&str; 3] = ["kills", "power-cut", "groups"];
 
 /// Every argument is the script's own. With `--bootstrap` nothing is started. With `--short` and no
-/// step named, nodes are killed and lose their power afterwards, a few times.
+/// step named, nodes are killed and lose their power afterwards, a few times, and groups of all
+/// clients come and go. The name of one of those scripts in front runs it alone.
 pub(crate) fn run(arguments: &[String]) -> Outcome {
+    if let Some((name, rest)) = arguments.split_first()
+        && LIVES.contains(&name.as_str())
+    {
+        build(&["ottla"])?;
+        return live(name, rest);
+    }
     let mut script = command::program("tests/acceptance/run");
     script.args(arguments);
     if arguments.iter().any(|argument| argument == "--bootstrap") {
@@ -24,8 +31,10 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     if arguments != ["--short"] {
         return Ok(());
     }
-    LIVES.iter().try_for_each(|name| {
-        let mut script = command::program(format!("tests/acceptance/{name}"));
-        command::run(script.arg("--ottla").arg(target().join("release/ottla")).arg("--short"))
-    })
+    LIVES.iter().try_for_each(|name| live(name, arguments))
+}
+
+fn live(name: &str, arguments: &[String]) -> Outcome {
+    let mut script = command::program(format!("tests/acceptance/{name}"));
+    command::run(script.arg("--ottla").arg(target().join("release/ottla")).args(arguments))
 }

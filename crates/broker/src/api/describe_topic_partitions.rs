@@ -3,6 +3,7 @@
 use ottla_metadata::{MetadataImage, TopicImage};
 use ottla_types::NodeId;
 use ottla_wire::ErrorCode;
+use ottla_wire::messages::describe_topic_partitions_request::TopicRequest;
 use ottla_wire::messages::describe_topic_partitions_response::{
     Cursor as NextCursor, DescribeTopicPartitionsResponsePartition,
     DescribeTopicPartitionsResponseTopic,
@@ -36,8 +37,19 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     if names.is_empty() {
         names = image.topics().map(|topic| topic.name.to_string()).collect();
     }
+    let named = !request.topics.is_empty();
     names.sort_unstable();
     names.dedup();
+    let begins = |cursor: &Cursor| !named || names.contains(&cursor.topic);
+    let misplaced = cursor.as_ref().is_some_and(|cursor| !begins(cursor));
+    let negative = request.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0);
+    if misplaced || negative {
+        let response = DescribeTopicPartitionsResponse {
+            topics: request.topics.iter().map(|topic| refused(&topic)).collect(),
+            ..Default::default()
+        };
+        return Ok(Answer::Now(encode(|writer| response.encode(writer, call.version))?));
+    }
     names.retain(|name| cursor.as_ref().is_none_or(|cursor| *name >= cursor.topic));
     let response = page(call.broker, &image, &names, cursor.as_ref(), limit);
     Ok(Answer::Now(encode(|writer| response.encode(writer, call.version))?))
@@ -94,6 +106,17 @@ fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic<'_> {
     DescribeTopicPartitionsResponseTopic {
         error_code: error.code(),
         name: Some(name.into()),
+        // What it may do with a topic that is not there yet: as Kafka.
+        topic_authorized_operations: TOPIC_OPERATIONS,
+        ..Default::default()
+    }
+}
+
+/// The cursor is no page's beginning: Kafka says so of every topic that was named.
+fn refused(topic: &TopicRequest<'_>) -> DescribeTopicPartitionsResponseTopic<'static> {
+    DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(topic.name.clone().into_owned().into()),
         ..Default::default()
     }
 }

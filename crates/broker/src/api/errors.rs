@@ -1,9 +1,12 @@
 //! From what went wrong to Kafka's error codes: here, and nowhere else.
 
 use ottla_log::{AppendError as LogAppendError, ProducerError};
-use ottla_metadata::{AlterConfigError, BrokerConfigError, CreateTopicError, DeleteTopicError};
+use ottla_metadata::{
+    AlterConfigError, BrokerConfigError, CreatePartitionsError, CreateTopicError, DeleteTopicError,
+    ElectLeaderError, UpdateFeaturesError,
+};
 use ottla_records::{BatchError, HeaderError, TimestampError};
-use ottla_types::Offset;
+use ottla_types::{InvalidTopicName, Offset};
 use ottla_wire::ErrorCode;
 
 use crate::partition::{Absent, AppendError, DeleteRecordsError};
@@ -28,11 +31,35 @@ impl Refusal {
     pub(super) fn directory_full() -> Self {
         Self::with(ErrorCode::KafkaStorageError, "the log directory is full".to_owned())
     }
+
+    /// In Kafka's words, where it sends some with this code.
+    pub(super) fn unknown_topic() -> Self {
+        let message = "This server does not host this topic-partition.";
+        Self::with(ErrorCode::UnknownTopicOrPartition, message.to_owned())
+    }
+
+    /// An election that nobody knows.
+    pub(super) fn unknown_election(number: i8) -> Self {
+        Self::with(ErrorCode::InvalidRequest, format!("Unknown election type {number}"))
+    }
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
         Self { code, message: None, records: Vec::new(), log_start: None }
+    }
+}
+
+impl From<InvalidTopicName> for Refusal {
+    fn from(error: InvalidTopicName) -> Self {
+        Self::with(ErrorCode::InvalidTopicException, error.to_string())
+    }
+}
+
+impl From<UpdateFeaturesError> for Refusal {
+    fn from(error: UpdateFeaturesError) -> Self {
+        let said = "The update failed for all features since the following feature had an error";
+        Self::with(ErrorCode::InvalidUpdateVersion, format!("{said}: {error}"))
     }
 }
 
@@ -134,12 +161,7 @@ pub(super) fn create_topic_code(error: &CreateTopicError) -> ErrorCode {
         CreateTopicError::AssignmentAndReplicationFactor
         | CreateTopicError::AssignmentAndPartitions => ErrorCode::InvalidRequest,
         CreateTopicError::AssignedTwice(_)
-        | CreateTopicError::AssignedToNobody
-        | CreateTopicError::AssignedToUnknown(_)
-        | CreateTopicError::AssignedToCordoned(_)
-        | CreateTopicError::AssignedToSame(_)
-        | CreateTopicError::AssignedUnevenly { .. }
-        | CreateTopicError::AssignedToFenced(_)
+        | CreateTopicError::Assignment(_)
         | CreateTopicError::AssignmentGap => ErrorCode::InvalidReplicaAssignment,
         CreateTopicError::ReplicationFactor | CreateTopicError::Placement { .. } => {
             ErrorCode::InvalidReplicationFactor
@@ -171,6 +193,32 @@ pub(super) fn alter_config_code(error: &AlterConfigError) -> ErrorCode {
         | AlterConfigError::TooLong
         | AlterConfigError::BrokersMinIsrWithElr
         | AlterConfigError::NoMinIsrWithElr => ErrorCode::InvalidConfig,
+    }
+}
+
+pub(super) fn create_partitions_code(error: &CreatePartitionsError) -> ErrorCode {
+    match error {
+        CreatePartitionsError::DuplicateName => ErrorCode::InvalidRequest,
+        CreatePartitionsError::UnknownTopic => ErrorCode::UnknownTopicOrPartition,
+        CreatePartitionsError::Same(_) | CreatePartitionsError::Fewer { .. } => {
+            ErrorCode::InvalidPartitions
+        }
+        CreatePartitionsError::AssignmentCount { .. } | CreatePartitionsError::Assignment(_) => {
+            ErrorCode::InvalidReplicaAssignment
+        }
+        CreatePartitionsError::Placement { .. } => ErrorCode::InvalidReplicationFactor,
+        CreatePartitionsError::TooManyRecords => ErrorCode::PolicyViolation,
+    }
+}
+
+pub(super) fn elect_leader_code(error: &ElectLeaderError) -> ErrorCode {
+    match error {
+        ElectLeaderError::UnknownTopic(_) | ElectLeaderError::UnknownPartition { .. } => {
+            ErrorCode::UnknownTopicOrPartition
+        }
+        ElectLeaderError::NotNeeded => ErrorCode::ElectionNotNeeded,
+        ElectLeaderError::PreferredNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
+        ElectLeaderError::NobodyEligible => ErrorCode::EligibleLeadersNotAvailable,
     }
 }
 

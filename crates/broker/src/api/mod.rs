@@ -5,15 +5,22 @@ mod api_versions;
 mod config_resource;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
+mod create_partitions;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
+mod elect_leaders;
 mod errors;
 pub(crate) mod fetch;
 mod fetch_answer;
@@ -28,6 +35,7 @@ mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offline;
 mod offset_commit;
@@ -38,6 +46,7 @@ pub(crate) mod produce;
 mod sync_group;
 mod timestamps;
 mod topic_cursor;
+mod update_features;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -63,6 +72,8 @@ pub(crate) enum Refused {
     Answer(#[from] EncodeError),
     #[error("a fetch names more than {max} partitions")]
     TooManyPartitions { max: usize },
+    #[error("a filter of access control entries has a number without a meaning")]
+    UnknownAclFilter,
     #[error("an append without acknowledgement failed")]
     SilentAppendFailed,
 }
@@ -136,19 +147,36 @@ pub(crate) static TABLE: &[Api] = &[
     api(ApiKey::DeleteRecords, 0..=2, Handler::Plain(delete_records::handle)),
     // Version 6 is Kafka's two-phase commit, still marked unstable there.
     api(ApiKey::InitProducerId, 0..=5, Handler::Plain(init_producer_id::handle)),
+    api(ApiKey::DescribeAcls, 1..=3, Handler::Plain(describe_acls::handle)),
     api(ApiKey::DescribeConfigs, 1..=4, Handler::Plain(describe_configs::handle)),
     api(ApiKey::AlterConfigs, 0..=2, Handler::Plain(alter_configs::handle)),
     api(ApiKey::IncrementalAlterConfigs, 0..=1, Handler::Plain(alter_configs::handle_incremental)),
+    api(ApiKey::DescribeLogDirs, 1..=5, Handler::Plain(describe_log_dirs::handle)),
+    api(ApiKey::CreatePartitions, 0..=3, Handler::Plain(create_partitions::handle)),
+    api(ApiKey::ElectLeaders, 0..=2, Handler::Plain(elect_leaders::handle)),
+    api(
+        ApiKey::ListPartitionReassignments,
+        0..=0,
+        Handler::Plain(list_partition_reassignments::handle),
+    ),
+    api(ApiKey::DescribeClientQuotas, 0..=1, Handler::Plain(describe_client_quotas::handle)),
+    api(
+        ApiKey::DescribeUserScramCredentials,
+        0..=0,
+        Handler::Plain(describe_user_scram_credentials::handle),
+    ),
     Api {
         key: ApiKey::DescribeQuorum,
         versions: 0..=2,
         roles: &[Role::Broker, Role::Controller],
         handler: Handler::Plain(describe_quorum::handle),
     },
+    api(ApiKey::UpdateFeatures, 0..=2, Handler::Plain(update_features::handle)),
     api(ApiKey::DescribeCluster, 0..=2, Handler::Plain(describe_cluster::handle)),
     api(ApiKey::ConsumerGroupHeartbeat, 0..=1, Handler::Plain(consumer_group_heartbeat::handle)),
     api(ApiKey::ConsumerGroupDescribe, 0..=1, Handler::Plain(consumer_group_describe::handle)),
     api(ApiKey::ListConfigResources, 0..=1, Handler::Plain(list_config_resources::handle)),
+    api(ApiKey::DescribeProducers, 0..=0, Handler::Plain(describe_producers::handle)),
     api(ApiKey::DescribeTopicPartitions, 0..=0, Handler::Plain(describe_topic_partitions::handle)),
 ];
 

@@ -10,17 +10,18 @@ use std::task::{Context, Poll};
 use ottla_env::{Answer, Disk, Mailbox, Reply, reply};
 use ottla_log::LogPosition;
 use ottla_metadata::{
-    AlteredConfigs, Controller, DeletedTopic, MetadataDelta, MetadataImage, Outcome,
-    ProducerIdBlock, Record, TopicOutcome,
+    AlteredConfigs, Controller, DeletedTopic, Elected, MetadataDelta, MetadataImage,
+    MorePartitionsOutcome, Outcome, ProducerIdBlock, Record, TopicOutcome, UpdateFeatures,
+    UpdateFeaturesError,
 };
-use ottla_types::{BrokerEpoch, NodeId, Offset};
+use ottla_types::{BrokerEpoch, Offset};
 
 use crate::config::{NodeConfig, Registry, as_set};
 use crate::partition::fail;
 use crate::publisher::MetadataPublisher;
 
 use super::quorum::{Quorum, storage};
-use super::start::Leading;
+use super::start::{Leading, Registered};
 use super::{AllocationRefused, Answered, HostError, Metadata, Request, Unavailable};
 
 /// Changes that may be under way at once: appended and not yet told to everybody. More requests
@@ -32,7 +33,7 @@ pub(super) struct Host {
     controller: Controller,
     /// What the node was started with.
     started: NodeConfig,
-    node: NodeId,
+    registered: Registered,
     broker_epoch: BrokerEpoch,
     metadata: Arc<Metadata>,
     publisher: Box<dyn MetadataPublisher>,
@@ -67,6 +68,12 @@ enum Parked {
     AlterConfigs(Reply<Answered<AlteredConfigs>>, AlteredConfigs),
     CreateTopics(Reply<Answered<Vec<TopicOutcome>>>, Vec<TopicOutcome>),
     DeleteTopics(Reply<Answered<Vec<DeletedTopic>>>, Vec<DeletedTopic>),
+    CreatePartitions(Reply<Answered<Vec<MorePartitionsOutcome>>>, Vec<MorePartitionsOutcome>),
+    ElectLeaders(Reply<Answered<Vec<Elected>>>, Vec<Elected>),
+    UpdateFeatures(
+        Reply<Answered<Result<(), UpdateFeaturesError>>>,
+        Result<(), UpdateFeaturesError>,
+    ),
     ProducerIds(Reply<Result<ProducerIdBlock, AllocationRefused>>, ProducerIdBlock),
     /// Nobody waits: the host itself changed something.
     Nobody,
@@ -78,6 +85,9 @@ impl Parked {
             Self::AlterConfigs(to, response) => to.send(Ok(response)),
             Self::CreateTopics(to, response) => to.send(Ok(response)),
             Self::DeleteTopics(to, response) => to.send(Ok(response)),
+            Self::CreatePartitions(to, response) => to.send(Ok(response)),
+            Self::ElectLeaders(to, response) => to.send(Ok(response)),
+            Self::UpdateFeatures(to, response) => to.send(Ok(response)),
             Self::ProducerIds(to, response) => to.send(Ok(response)),
             Self::Nobody => {}
         }
@@ -88,6 +98,9 @@ impl Parked {
             Self::AlterConfigs(to, _) => to.send(Err(why)),
             Self::CreateTopics(to, _) => to.send(Err(why)),
             Self::DeleteTopics(to, _) => to.send(Err(why)),
+            Self::CreatePartitions(to, _) => to.send(Err(why)),
+            Self::ElectLeaders(to, _) => to.send(Err(why)),
+            Self::UpdateFeatures(to, _) => to.send(Err(why)),
             Self::ProducerIds(to, _) => to.send(Err(why.into())),
             Self::Nobody => {}
         }
@@ -109,12 +122,12 @@ impl Host {
         publisher: Box<dyn MetadataPublisher>,
         mailbox: Mailbox<Request>,
     ) -> Self {
-        let Leading { quorum, controller, node, broker_epoch } = leading;
+        let Leading { quorum, controller, registered, broker_epoch } = leading;
         Self {
             quorum,
             controller,
             started,
-            node,
+            registered,
             broker_epoch,
             metadata,
             publisher,
@@ -230,8 +243,21 @@ impl Host {
                 let Outcome { records, response } = Controller::delete_topics(image, &request);
                 self.append(&records, Parked::DeleteTopics(to, response)).await
             }
+            Request::CreatePartitions(request, to) => {
+                let Outcome { records, response } = Controller::create_partitions(image, &request);
+                self.append(&records, Parked::CreatePartitions(to, response)).await
+            }
+            Request::ElectLeaders(request, to) => {
+                let Outcome { records, response } = Controller::elect_leaders(image, &request);
+                self.append(&records, Parked::ElectLeaders(to, response)).await
+            }
+            Request::UpdateFeatures(request, to) => self.update_features(&request, to).await,
             Request::AllocateProducerIds(to) => {
-                match Controller::allocate_producer_ids(image, self.node, self.broker_epoch) {
+                match Controller::allocate_producer_ids(
+                    image,
+                    self.registered.broker.id,
+                    self.broker_epoch,
+                ) {
                     Ok(Outcome { records, response }) => {
                         self.append(&records, Parked::ProducerIds(to, response)).await
                     }
@@ -242,6 +268,28 @@ impl Host {
                 }
             }
         }
+    }
+
+    async fn update_features(
+        &mut self,
+        request: &UpdateFeatures,
+        to: Reply<Answered<Result<(), UpdateFeaturesError>>>,
+    ) -> Result<(), HostError> {
+        let (image, me) = (self.quorum.image(), self.registered.broker.id);
+        let (version, end) = (image.metadata_version(), image.end());
+        let (records, response) = match Controller::update_features(image, me, request) {
+            Ok(Outcome { records, response }) => (records, Ok(response)),
+            Err(refused) => (Vec::new(), Err(refused)),
+        };
+        self.append(&records, Parked::UpdateFeatures(to, response)).await?;
+        let image = self.quorum.image();
+        if image.end() > end && image.metadata_version() > version {
+            // As Kafka's nodes do: records of the new version tell more of them.
+            let Registered { broker, controller } = &self.registered;
+            let again = Controller::register_again(image, broker, controller);
+            self.append(&again, Parked::Nobody).await?;
+        }
+        Ok(())
     }
 
     async fn append(&mut self, records: &[Record], parked: Parked) -> Result<(), HostError> {
@@ -331,7 +379,7 @@ impl Host {
 
     /// The last record of a clean stop.
     async fn see_off(&mut self) -> Result<(), HostError> {
-        let fence = Controller::fence_broker(self.quorum.image(), self.node);
+        let fence = Controller::fence_broker(self.quorum.image(), self.registered.broker.id);
         self.append(fence.as_slice(), Parked::Nobody).await?;
         self.sync_all().await?;
         if let Err(error) = self.quorum.close().await {

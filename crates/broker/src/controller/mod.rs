@@ -22,8 +22,10 @@ use arc_swap::ArcSwap;
 use ottla_env::{Answer, Env, Full, Reply, Sender, reply};
 use ottla_log::{AppendError, OpenLogError, ReadError, RollError};
 use ottla_metadata::{
-    AllocateProducerIdsError, AlterConfigs, AlteredConfigs, CreateTopics, DeleteTopics,
-    DeletedTopic, MetadataImage, ProducerIdBlock, RegisterBrokerError, ReplayError, TopicOutcome,
+    AllocateProducerIdsError, AlterConfigs, AlteredConfigs, CreatePartitions, CreateTopics,
+    DeleteTopics, DeletedTopic, ElectLeaders, Elected, MetadataImage, MorePartitionsOutcome,
+    ProducerIdBlock, RegisterBrokerError, ReplayError, TopicOutcome, UpdateFeatures,
+    UpdateFeaturesError,
 };
 use ottla_raft::{NotElectable, QuorumStateError};
 use ottla_types::{BrokerEpoch, Offset};
@@ -90,6 +92,9 @@ enum Request {
     AlterConfigs(AlterConfigs, Reply<Answered<AlteredConfigs>>),
     CreateTopics(CreateTopics, Reply<Answered<Vec<TopicOutcome>>>),
     DeleteTopics(DeleteTopics, Reply<Answered<Vec<DeletedTopic>>>),
+    CreatePartitions(CreatePartitions, Reply<Answered<Vec<MorePartitionsOutcome>>>),
+    ElectLeaders(ElectLeaders, Reply<Answered<Vec<Elected>>>),
+    UpdateFeatures(UpdateFeatures, Reply<Answered<Result<(), UpdateFeaturesError>>>),
     AllocateProducerIds(Reply<Result<ProducerIdBlock, AllocationRefused>>),
 }
 
@@ -130,6 +135,33 @@ impl ControllerHandle {
         answer
     }
 
+    /// Gives topics more partitions. The answer comes when those can be used.
+    pub(crate) fn create_partitions(
+        &self,
+        request: CreatePartitions,
+    ) -> Answer<Answered<Vec<MorePartitionsOutcome>>> {
+        let (to, answer) = reply();
+        self.ask(Request::CreatePartitions(request, to));
+        answer
+    }
+
+    /// Elects leaders. The answer comes when those lead.
+    pub(crate) fn elect_leaders(&self, request: ElectLeaders) -> Answer<Answered<Vec<Elected>>> {
+        let (to, answer) = reply();
+        self.ask(Request::ElectLeaders(request, to));
+        answer
+    }
+
+    /// Changes the levels of features. The answer comes when everybody goes by them.
+    pub(crate) fn update_features(
+        &self,
+        request: UpdateFeatures,
+    ) -> Answer<Answered<Result<(), UpdateFeaturesError>>> {
+        let (to, answer) = reply();
+        self.ask(Request::UpdateFeatures(request, to));
+        answer
+    }
+
     /// Gets a block of producer ids for this node.
     pub(crate) fn allocate_producer_ids(
         &self,
@@ -154,6 +186,9 @@ impl Request {
             Self::AlterConfigs(_, to) => to.send(Err(why)),
             Self::CreateTopics(_, to) => to.send(Err(why)),
             Self::DeleteTopics(_, to) => to.send(Err(why)),
+            Self::CreatePartitions(_, to) => to.send(Err(why)),
+            Self::ElectLeaders(_, to) => to.send(Err(why)),
+            Self::UpdateFeatures(_, to) => to.send(Err(why)),
             Self::AllocateProducerIds(to) => to.send(Err(why.into())),
         }
     }

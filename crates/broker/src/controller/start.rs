@@ -13,7 +13,7 @@ use ottla_metadata::{
     Endpoint, MetadataReplay, Record, UnsupportedFeature,
 };
 use ottla_raft::{self as raft, LogEnd, QuorumState, RaftNode, SnapshotId, Voters};
-use ottla_types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, Uuid};
+use ottla_types::{BrokerEpoch, LeaderEpoch, Offset, Uuid};
 
 use crate::config::{Listener, NodeConfig, as_set};
 use crate::identity::{self, Identity};
@@ -31,8 +31,14 @@ const REPLICATION_FACTOR: i16 = 1;
 pub(super) struct Leading {
     pub(super) quorum: Quorum,
     pub(super) controller: Controller,
-    pub(super) node: NodeId,
+    pub(super) registered: Registered,
     pub(super) broker_epoch: BrokerEpoch,
+}
+
+/// What this node told of itself, in both its roles.
+pub(super) struct Registered {
+    pub(super) broker: BrokerRegistrationRequest,
+    pub(super) controller: ControllerRegistrationRequest,
 }
 
 /// Leads, and appends what a new leader writes first. All of it shares one sync.
@@ -55,14 +61,15 @@ pub(super) async fn lead(
     let raft = raft_node(env, config, identity, listeners, &followed, covered).await?;
     let mut quorum = Quorum::lead(env, directory, followed, raft).await?;
     activate(&mut quorum, &bootstrap).await?;
-    let broker_epoch = register(&mut quorum, config, identity, listeners).await?;
+    let registered = registration(env, config, identity, listeners);
+    let broker_epoch = register(&mut quorum, &registered).await?;
     let controller = Controller::new(ControllerConfig {
         partitions: config.partitions_default,
         replication_factor: REPLICATION_FACTOR,
         topic_defaults: as_set(config, quorum.image()).0.logs.topics,
         group_limits: config.groups.limits(),
     });
-    Ok(Leading { quorum, controller, node: config.node_id, broker_epoch })
+    Ok(Leading { quorum, controller, registered, broker_epoch })
 }
 
 /// Refuses a cluster whose log this build cannot keep, before a byte is written; says what else the
@@ -244,37 +251,40 @@ async fn activate(quorum: &mut Quorum, bootstrap: &[Record]) -> Result<(), HostE
     Ok(())
 }
 
-/// Registers this node in both its roles. The lock on its folder says that its former incarnation
-/// is dead, so it waits for no session to end, and since nothing is served before this returns, it
-/// is let in at once.
-async fn register(
-    quorum: &mut Quorum,
+fn registration(
+    env: &Env,
     config: &NodeConfig,
     identity: &Identity,
     listeners: &[Listener],
-) -> Result<BrokerEpoch, HostError> {
-    let rng = Arc::clone(&quorum.env().rng);
+) -> Registered {
     let endpoints = |role| {
         bound(role, listeners).map(|l| metadata_endpoint(&config.advertised(l))).collect::<Vec<_>>()
     };
     let controller = ControllerRegistrationRequest {
         id: config.node_id,
-        incarnation: rng.uuid(),
+        incarnation: env.rng.uuid(),
         endpoints: endpoints(&config.controller_listeners),
     };
-    let record = Controller::register_controller(quorum.image(), &controller);
-    quorum.append(record.as_slice()).await?;
     let broker = BrokerRegistrationRequest {
         id: config.node_id,
-        incarnation: rng.uuid(),
+        incarnation: env.rng.uuid(),
         endpoints: endpoints(&config.broker_listeners),
         rack: None,
         directories: vec![identity.directory],
     };
-    let outcome = Controller::register_broker(quorum.image(), &broker, quorum.end())?;
+    Registered { broker, controller }
+}
+
+/// Registers this node in both its roles. The lock on its folder says that its former incarnation
+/// is dead, so it waits for no session to end, and since nothing is served before this returns, it
+/// is let in at once.
+async fn register(quorum: &mut Quorum, node: &Registered) -> Result<BrokerEpoch, HostError> {
+    let record = Controller::register_controller(quorum.image(), &node.controller);
+    quorum.append(record.as_slice()).await?;
+    let outcome = Controller::register_broker(quorum.image(), &node.broker, quorum.end())?;
     quorum.append(&outcome.records).await?;
     let _ = quorum.take_changes();
-    let unfence = Controller::unfence_broker(quorum.image(), config.node_id);
+    let unfence = Controller::unfence_broker(quorum.image(), node.broker.id);
     quorum.append(&unfence).await?;
     let _ = quorum.take_changes();
     Ok(outcome.response)

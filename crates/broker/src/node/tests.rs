@@ -7,6 +7,7 @@ mod descriptors;
 mod formatting;
 mod full_disk;
 mod groups;
+mod operations;
 mod retention;
 mod sessions;
 mod start;

@@ -3,6 +3,7 @@
 mod checkpointing;
 mod checkpoints;
 mod deletion;
+mod described;
 mod directory;
 mod host;
 mod last_stop;

@@ -11,8 +11,6 @@ mod members;
 mod rebalance;
 pub(crate) mod subscription;
 mod sync;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -190,6 +188,10 @@ impl ClassicGroup {
             members: Vec::new(),
         };
         GroupRecord::Classic { group: self.group.clone(), value: Some(value) }
+    }
+
+    pub(crate) const fn id(&self) -> &GroupId {
+        &self.group
     }
 
     pub(crate) const fn state(&self) -> State {

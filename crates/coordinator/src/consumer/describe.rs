@@ -1,5 +1,8 @@
 //! A consumer group for operators, and what others may do with its offsets.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use ottla_metadata::MetadataImage;
 use ottla_types::{PartitionId, TopicId};
 
@@ -56,8 +59,8 @@ fn describe_member(
             Some(Epoch::ZERO) => MemberEpoch::Joining,
             Some(epoch) => MemberEpoch::In(epoch),
         },
-        client_id: wants.client.id.clone(),
-        client_host: wants.client.host.clone(),
+        client_id: Arc::clone(&wants.client.id),
+        client_host: Arc::clone(&wants.client.host),
         topics: wants.topics.clone(),
         regex: wants.regex.clone(),
         assignment: named(&held, image),
@@ -68,7 +71,7 @@ fn describe_member(
 
 /// Topics that are gone have no name to tell.
 fn named(partitions: &Partitions, image: &MetadataImage) -> Vec<DescribedPartitions> {
-    let topic = |(id, all): (_, &std::collections::BTreeSet<_>)| {
+    let topic = |(id, all): (_, &BTreeSet<_>)| {
         let name = image.topic_by_id(id)?.name.clone();
         Some(DescribedPartitions { id, name, partitions: all.iter().copied().collect() })
     };

@@ -46,7 +46,7 @@ impl ConsumerGroupState {
 ///
 /// All but `looks_at_topics` is a replay of records. The maps hold one entry a member, and what
 /// the members' own requests name, so they are bounded by `group.consumer.max.size` and frames.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConsumerGroup {
     group: GroupId,
     /// Grows with every change that asks for a new target assignment.

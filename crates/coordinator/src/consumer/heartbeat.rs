@@ -120,10 +120,10 @@ impl GroupShard {
                     self.delete_classic_group(at, group, effects);
                     return Ok(Admission::New);
                 }
-                self.check_size(classic.members().len(), || {
-                    classic.members().contains(comer.member)
-                })?;
-                self.upgrade(at, group, effects)?;
+                let upgraded = self.upgraded(at, classic)?;
+                let knows = || classic.members().contains(comer.member);
+                self.check_size(classic.members().len(), knows)?;
+                self.upgrade(at, group, upgraded, effects);
                 match self.groups.get(group) {
                     Some(Group::Consumer(group)) => comer.admit(group),
                     _ => Ok(Admission::New),

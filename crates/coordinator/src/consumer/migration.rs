@@ -49,43 +49,39 @@ impl GroupShard {
         }
     }
 
-    /// Makes a consumer group of a classic one with members.
+    /// What a classic group with members would be as a consumer group, if it may become one.
+    pub(super) fn upgraded(
+        &self,
+        at: Moment<'_>,
+        classic: &ClassicGroup,
+    ) -> Result<Upgraded, NoConsumerGroup> {
+        let name = || classic.id().clone();
+        if !self.settings.consumer_migration.upgrades() {
+            return Err(NoConsumerGroup::UpgradeDisabled(name()));
+        }
+        if !classic.is_of_consumers() {
+            return Err(NoConsumerGroup::NoConsumerProtocol(name()));
+        }
+        if classic.members().len() > self.settings.consumer_members_max {
+            return Err(NoConsumerGroup::TooLarge(name()));
+        }
+        let members = upgraded_members(classic, at).map_err(|why| match why {
+            ForeignAssignment::Malformed => NoConsumerGroup::Malformed(name()),
+            ForeignAssignment::UserData => NoConsumerGroup::CustomAssignor(name()),
+        })?;
+        Ok(Upgraded { epoch: classic.generation(), members })
+    }
+
+    /// Makes a consumer group of a classic one.
     pub(super) fn upgrade(
         &mut self,
         at: Moment<'_>,
         name: &GroupId,
-        effects: &mut Effects,
-    ) -> Result<(), NoConsumerGroup> {
-        let Some(Group::Classic(classic)) = self.groups.get(name) else {
-            return Err(NoConsumerGroup::Unknown(name.clone()));
-        };
-        if !self.settings.consumer_migration.upgrades() {
-            return Err(NoConsumerGroup::UpgradeDisabled(name.clone()));
-        }
-        if !classic.is_of_consumers() {
-            return Err(NoConsumerGroup::NoConsumerProtocol(name.clone()));
-        }
-        if classic.members().len() > self.settings.consumer_members_max {
-            return Err(NoConsumerGroup::TooLarge(name.clone()));
-        }
-        let epoch = classic.generation();
-        let members = upgraded(classic, at).map_err(|why| match why {
-            ForeignAssignment::Malformed => NoConsumerGroup::Malformed(name.clone()),
-            ForeignAssignment::UserData => NoConsumerGroup::CustomAssignor(name.clone()),
-        })?;
-        self.delete_classic_group(at, name, effects);
-        self.append_upgraded(at, name, epoch, members, effects);
-        Ok(())
-    }
-
-    fn append_upgraded(
-        &mut self,
-        at: Moment<'_>,
-        name: &GroupId,
-        epoch: Epoch,
-        members: Vec<(MemberId, Member)>,
+        upgraded: Upgraded,
         effects: &mut Effects,
     ) {
+        let Upgraded { epoch, members } = upgraded;
+        self.delete_classic_group(at, name, effects);
         let group = || name.clone();
         for (id, member) in &members {
             let (member, value) = (id.clone(), Some(member.wants.clone()));
@@ -169,9 +165,16 @@ impl GroupShard {
     }
 }
 
+/// A classic group as a consumer group.
+#[derive(Debug)]
+pub(super) struct Upgraded {
+    epoch: Epoch,
+    members: Vec<(MemberId, Member)>,
+}
+
 /// The members of a classic group as those of a consumer group. They have what their leader gave
 /// them, and are asked to join again if that is not all they are to have.
-fn upgraded(
+fn upgraded_members(
     classic: &ClassicGroup,
     at: Moment<'_>,
 ) -> Result<Vec<(MemberId, Member)>, ForeignAssignment> {
@@ -225,7 +228,7 @@ fn downgraded(
         .filter(|(id, _)| !leaving.contains(*id))
         .filter_map(|(id, member)| Some((id, member, member.wants.classic.as_ref()?)))
         .collect();
-    let protocol = elected(staying.iter().map(|(_, _, facet)| *facet));
+    let protocol = elected(&staying.iter().map(|(_, _, facet)| *facet));
     let none = Partitions::default();
     let member = |(id, member, facet): &(&MemberId, &Member, &ClassicMemberFacet)| {
         let chosen = facet.protocols.iter().find(|each| Some(&each.name) == protocol.as_ref());
@@ -252,7 +255,9 @@ fn downgraded(
 }
 
 /// The protocol with the most votes among those that all support; of equals the first by name.
-fn elected<'a>(members: impl Iterator<Item = &'a ClassicMemberFacet> + Clone) -> Option<Arc<str>> {
+fn elected<'a>(
+    members: &(impl Iterator<Item = &'a ClassicMemberFacet> + Clone),
+) -> Option<Arc<str>> {
     let all_support = |name: &Arc<str>| {
         members.clone().all(|facet| facet.protocols.iter().any(|each| each.name == *name))
     };

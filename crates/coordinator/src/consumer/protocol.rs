@@ -105,12 +105,10 @@ pub(super) fn assignment_bytes(
         by_name.into_iter().map(|(name, numbers)| consumer_protocol_assignment::TopicPartition {
             topic: name.into(),
             partitions: List::from(numbers),
-            ..Default::default()
         });
     let message = ConsumerProtocolAssignment {
         assigned_partitions: topics.collect::<Vec<_>>().into(),
         user_data: None,
-        ..Default::default()
     };
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);

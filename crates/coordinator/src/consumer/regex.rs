@@ -105,10 +105,9 @@ impl Brackets {
     fn after(self, piece: &str, so_far: &str) -> Self {
         match (self, piece) {
             (Self::Outside, "[") => Self::Opened,
-            (Self::Outside, _) => Self::Outside,
+            (Self::Outside, _) | (Self::Inside, "]") => Self::Outside,
             (Self::Opened, "^") if so_far.ends_with("[^") => Self::Opened,
             (Self::Opened | Self::Inside, "[") if !so_far.ends_with("\\[") => Self::Named,
-            (Self::Inside, "]") => Self::Outside,
             (Self::Named, "]") | (Self::Opened | Self::Inside, _) => Self::Inside,
             (Self::Named, _) => Self::Named,
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ottla_metadata::{ConfigResource, MetadataImage};
+use ottla_metadata::{ConfigResource, GroupConfig, GroupConfigLimits};
 use ottla_types::TopicName;
 
 use super::Moment;
@@ -12,9 +12,6 @@ use crate::group::Group;
 use crate::ids::{GroupId, MemberId};
 use crate::shard::{Effects, GroupShard, TopicChanges};
 use crate::timers::Timer;
-
-/// Kafka's number for the settings of a group.
-const GROUP_RESOURCE: i8 = 32;
 
 /// `group.consumer.migration.policy`: which groups with members change their protocol when the
 /// first consumer member comes, or the last one goes.
@@ -62,41 +59,43 @@ impl MigrationPolicy {
     }
 }
 
-/// A setting of one group in milliseconds, kept within the node's bounds: these may have moved
-/// since it was set.
-fn of_group(
-    image: &MetadataImage,
-    group: &GroupId,
-    name: &str,
-    (least, most): (Duration, Duration),
-) -> Option<Duration> {
-    let resource = ConfigResource::Other { kind: GROUP_RESOURCE, name: group.as_str().to_owned() };
-    let millis = image.configs(&resource)?.get(name)?.parse().ok()?;
-    Some(Duration::from_millis(millis).max(least).min(most))
-}
-
 impl GroupShard {
+    /// What the group says itself, within the node's bounds: these may have moved since.
+    fn group_config(&self, at: Moment<'_>, group: &GroupId) -> GroupConfig {
+        let resource = ConfigResource::Group(group.as_str().to_owned());
+        let Some(properties) = at.image.configs(&resource) else { return GroupConfig::default() };
+        let it = &self.settings;
+        let range = |least, most| millis(least)..=millis(most);
+        let limits = GroupConfigLimits {
+            session_timeout_ms: range(
+                it.consumer_session_timeout_min,
+                it.consumer_session_timeout_max,
+            ),
+            heartbeat_interval_ms: range(
+                it.consumer_heartbeat_interval_min,
+                it.consumer_heartbeat_interval_max,
+            ),
+            assignment_interval_ms: range(
+                it.consumer_assignment_interval_min,
+                it.consumer_assignment_interval_max,
+            ),
+        };
+        GroupConfig::of(properties, &limits)
+    }
+
     pub(super) fn heartbeat_interval(&self, at: Moment<'_>, group: &GroupId) -> Duration {
-        let settings = &self.settings;
-        let bounds =
-            (settings.consumer_heartbeat_interval_min, settings.consumer_heartbeat_interval_max);
-        of_group(at.image, group, "consumer.heartbeat.interval.ms", bounds)
-            .unwrap_or(settings.consumer_heartbeat_interval)
+        let own = self.group_config(at, group).heartbeat_interval;
+        own.unwrap_or(self.settings.consumer_heartbeat_interval)
     }
 
     pub(super) fn session_timeout(&self, at: Moment<'_>, group: &GroupId) -> Duration {
-        let settings = &self.settings;
-        let bounds = (settings.consumer_session_timeout_min, settings.consumer_session_timeout_max);
-        of_group(at.image, group, "consumer.session.timeout.ms", bounds)
-            .unwrap_or(settings.consumer_session_timeout)
+        let own = self.group_config(at, group).session_timeout;
+        own.unwrap_or(self.settings.consumer_session_timeout)
     }
 
     pub(super) fn assignment_interval(&self, at: Moment<'_>, group: &GroupId) -> Duration {
-        let settings = &self.settings;
-        let bounds =
-            (settings.consumer_assignment_interval_min, settings.consumer_assignment_interval_max);
-        of_group(at.image, group, "consumer.assignment.interval.ms", bounds)
-            .unwrap_or(settings.consumer_assignment_interval)
+        let own = self.group_config(at, group).assignment_interval;
+        own.unwrap_or(self.settings.consumer_assignment_interval)
     }
 
     /// The member's session begins anew.
@@ -196,4 +195,8 @@ impl GroupShard {
             }
         }
     }
+}
+
+fn millis(time: Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
 }

@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn check(len: usize, hash: u64) {
-        let data: Vec<u8> = (0..len).map(|at| ((at * 7 + 3) & 0xff) as u8).collect();
+        let data: Vec<u8> = (0..len).map(|at| ((at * 7 + 3) & 0xff).try_into().unwrap()).collect();
         assert_eq!(xxh3_64(&data).cast_unsigned(), hash, "{len} bytes");
     }
 }

@@ -1,6 +1,6 @@
 //! When offsets go without being asked for.
 
-use ottla_types::{PartitionId, Timestamp, TopicId, TopicName};
+use ottla_types::{PartitionId, TopicId, TopicName};
 
 use super::CommittedOffset;
 use crate::clock::Now;
@@ -27,19 +27,14 @@ impl GroupShard {
 
     fn expired_offsets(&self, now: Now, id: &GroupId) -> Vec<(TopicName, PartitionId)> {
         let Some(group) = self.groups.get(id) else { return Vec::new() };
-        let mut expired = Vec::new();
-        let unread = |(topic, _): &(&TopicName, _)| !group.is_subscribed_to(topic.as_str());
-        for (topic, partitions) in self.offsets.of_group(id).filter(unread) {
-            for (partition, offset) in partitions {
-                // What an open transaction may still replace stays until it has ended.
-                if self.is_expired(now, group, offset)
-                    && !self.offsets.is_open(id, topic, partition)
-                {
-                    expired.push((topic.clone(), partition));
-                }
-            }
-        }
-        expired
+        let expired = |(topic, partition, offset): &(&TopicName, PartitionId, &_)| {
+            // What an open transaction may still replace stays until it has ended.
+            !group.is_subscribed_to(topic.as_str())
+                && self.is_expired(now, group, offset)
+                && !self.offsets.is_open(id, topic, *partition)
+        };
+        let all = self.offsets.of_group(id).filter(expired);
+        all.map(|(topic, partition, _)| (topic.clone(), partition)).collect()
     }
 
     fn is_expired(&self, now: Now, group: &Group, offset: &CommittedOffset) -> bool {
@@ -73,9 +68,8 @@ impl GroupShard {
 
     /// Takes all offsets of a group away.
     pub(crate) fn forget_group(&mut self, group: &GroupId, effects: &mut Effects) {
-        let committed = self.offsets.of_group(group).flat_map(|(topic, partitions)| {
-            partitions.map(move |(partition, _)| (topic.clone(), partition))
-        });
+        let committed = self.offsets.of_group(group);
+        let committed = committed.map(|(topic, partition, _)| (topic.clone(), partition));
         let mut all: Vec<_> = committed.collect();
         all.extend(self.offsets.open_of_group(group));
         all.sort_unstable();

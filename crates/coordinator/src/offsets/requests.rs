@@ -1,5 +1,7 @@
 //! What clients ask of offsets.
 
+use std::sync::Arc;
+
 use ottla_types::{PartitionId, Timestamp, TopicName};
 
 use super::CommittedOffset;
@@ -86,23 +88,22 @@ impl GroupShard {
                 (*raw, told.unwrap_or(FetchedOffset::Unknown))
             };
             let partitions = asked.partitions.iter().map(partition).collect();
-            FetchedTopic { name: asked.name.as_ref().into(), partitions }
+            FetchedTopic { name: Arc::clone(&asked.name), partitions }
         };
         Ok(topics.iter().map(topic).collect())
     }
 
     fn fetch_all(&self, fetch: &FetchOffsets) -> Vec<FetchedTopic> {
-        let of_group = self.offsets.of_group(&fetch.group);
-        of_group
-            .map(|(topic, partitions)| FetchedTopic {
-                name: topic.as_str().into(),
-                partitions: partitions
-                    .map(|(partition, _)| {
-                        (partition.get(), self.fetch_one(fetch, topic, partition))
-                    })
-                    .collect(),
-            })
-            .collect()
+        let mut topics: Vec<FetchedTopic> = Vec::new();
+        for (topic, partition, _) in self.offsets.of_group(&fetch.group) {
+            if topics.last().is_none_or(|last| last.name.as_ref() != topic.as_str()) {
+                topics.push(FetchedTopic { name: topic.as_str().into(), partitions: Vec::new() });
+            }
+            let told = self.fetch_one(fetch, topic, partition);
+            let last = topics.last_mut().expect("just pushed");
+            last.partitions.push((partition.get(), told));
+        }
+        topics
     }
 
     fn fetch_one(
@@ -119,7 +120,7 @@ impl GroupShard {
             Some(committed) => FetchedOffset::Committed {
                 offset: committed.offset,
                 leader_epoch: committed.leader_epoch,
-                metadata: committed.metadata.as_ref().into(),
+                metadata: Arc::clone(&committed.metadata),
             },
         }
     }
@@ -173,7 +174,7 @@ fn committed(
     CommittedOffset {
         offset: each.offset,
         leader_epoch: each.leader_epoch,
-        metadata: each.metadata.as_ref().into(),
+        metadata: Arc::clone(&each.metadata),
         committed_at: now.wall,
         expires_at,
         topic_id: topic.id,

@@ -85,11 +85,10 @@ impl Offsets {
     pub(crate) fn of_group(
         &self,
         group: &GroupId,
-    ) -> impl Iterator<Item = (&TopicName, impl Iterator<Item = (PartitionId, &CommittedOffset)> + Clone)>
-    {
+    ) -> impl Iterator<Item = (&TopicName, PartitionId, &CommittedOffset)> {
         let topics = self.committed.get(group).into_iter().flatten();
-        topics.map(|(topic, partitions)| {
-            (topic, partitions.iter().map(|(partition, stored)| (*partition, &stored.value)))
+        topics.flat_map(|(topic, partitions)| {
+            partitions.iter().map(move |(partition, stored)| (topic, *partition, &stored.value))
         })
     }
 

@@ -1,6 +1,5 @@
 //! From stored bytes to records.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use ottla_wire::records::{
     ConsumerGroupTargetAssignmentMetadataKey, ConsumerGroupTargetAssignmentMetadataValue,
     GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
     consumer_group_current_member_assignment_value, consumer_group_member_metadata_value,
-    group_metadata_value,
+    consumer_group_target_assignment_member_value, group_metadata_value,
 };
 use ottla_wire::{DecodeError, List, Reader};
 
@@ -81,7 +80,7 @@ impl GroupRecord {
         let topic = TopicName::parse(&key.topic)
             .map_err(|_| impossible(kind, "topic", key.topic.as_ref()))?;
         let partition = PartitionId::from_wire(key.partition)
-            .ok_or_else(|| impossible(kind, "partition", key.partition))?;
+            .ok_or_else(|| impossible(kind, "partition", &key.partition))?;
         let value = value.as_ref().map(committed_offset);
         Ok(Self::Offset { group: GroupId::new(&key.group), topic, partition, value })
     }
@@ -152,12 +151,12 @@ fn malformed(kind: i16) -> impl Fn(DecodeError) -> ReplayError {
     move |error| ReplayError::Malformed { kind, error }
 }
 
-fn impossible(kind: i16, field: &'static str, value: impl ToString) -> ReplayError {
+fn impossible(kind: i16, field: &'static str, value: &(impl ToString + ?Sized)) -> ReplayError {
     ReplayError::Impossible { kind, field, value: value.to_string() }
 }
 
-fn arc(text: &Cow<'_, str>) -> Arc<str> {
-    text.as_ref().into()
+fn arc(text: &str) -> Arc<str> {
+    text.into()
 }
 
 fn names(group: &str, member: &str) -> (GroupId, MemberId) {
@@ -174,7 +173,7 @@ fn timeout(ms: i32) -> Duration {
 }
 
 fn epoch(kind: i16, field: &'static str, raw: i32) -> Result<Epoch, ReplayError> {
-    Epoch::from_wire(raw).ok_or_else(|| impossible(kind, field, raw))
+    Epoch::from_wire(raw).ok_or_else(|| impossible(kind, field, &raw))
 }
 
 fn committed_offset(value: &OffsetCommitValue<'_>) -> CommittedOffset {
@@ -195,7 +194,7 @@ fn classic_group(
     Ok(ClassicGroupValue {
         protocol_type: arc(&value.protocol_type),
         generation: epoch(kind, "generation", value.generation)?,
-        protocol: value.protocol.as_ref().map(arc),
+        protocol: value.protocol.as_deref().map(arc),
         leader: value.leader.as_deref().map(MemberId::new),
         state_since: Timestamp::from_wire(value.current_state_timestamp),
         members: value.members.iter().map(|member| classic_member(&member)).collect(),
@@ -233,12 +232,12 @@ fn consumer_member(value: &ConsumerGroupMemberMetadataValue<'_>) -> ConsumerMemb
     let rebalance_timeout = value.rebalance_timeout_ms;
     ConsumerMemberValue {
         instance: value.instance_id.as_deref().map(InstanceId::new),
-        rack: value.rack_id.as_ref().map(arc),
+        rack: value.rack_id.as_deref().map(arc),
         client: Client { id: arc(&value.client_id), host: arc(&value.client_host) },
         topics: value.subscribed_topic_names.iter().map(|name| arc(&name)).collect(),
-        regex: value.subscribed_topic_regex.as_ref().map(arc),
+        regex: value.subscribed_topic_regex.as_deref().map(arc),
         rebalance_timeout: (rebalance_timeout >= 0).then(|| timeout(rebalance_timeout)),
-        assignor: value.server_assignor.as_ref().map(arc),
+        assignor: value.server_assignor.as_deref().map(arc),
         classic: value.classic_member_metadata.as_ref().map(classic_facet),
     }
 }
@@ -271,7 +270,8 @@ fn target(
     kind: i16,
     value: &ConsumerGroupTargetAssignmentMemberValue<'_>,
 ) -> Result<Vec<TopicPartitions>, ReplayError> {
-    let topic = |topic: ottla_wire::records::consumer_group_target_assignment_member_value::TopicPartition<'_>| {
+    type Stored<'a> = consumer_group_target_assignment_member_value::TopicPartition<'a>;
+    let topic = |topic: Stored<'_>| {
         Ok(TopicPartitions {
             topic: topic.topic_id,
             partitions: partitions(kind, &topic.partitions)?,
@@ -304,7 +304,8 @@ fn current(
 }
 
 fn partitions(kind: i16, raw: &List<'_, i32>) -> Result<Vec<PartitionId>, ReplayError> {
-    let parse = |raw| PartitionId::from_wire(raw).ok_or_else(|| impossible(kind, "partition", raw));
+    let parse =
+        |raw| PartitionId::from_wire(raw).ok_or_else(|| impossible(kind, "partition", &raw));
     raw.iter().map(parse).collect()
 }
 

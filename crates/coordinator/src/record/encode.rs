@@ -25,8 +25,9 @@ use super::{
 use crate::ids::{GroupId, InstanceId};
 use crate::offsets::CommittedOffset;
 
-/// With the leader epoch, without an expiry of its own, which only version 1 can say.
-const OFFSET_VERSION: i16 = 3;
+/// With the leader epoch and the topic's id, without an expiry of its own, which only version 1
+/// can say.
+const OFFSET_VERSION: i16 = 4;
 const OFFSET_WITH_EXPIRY_VERSION: i16 = 1;
 const CLASSIC_GROUP_VERSION: i16 = 3;
 

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_types::{BrokerId, InvalidTopicName, PartitionId, TopicId, TopicName, Uuid};
+use ottla_types::{InvalidTopicName, PartitionId, TopicId, TopicName, Uuid};
 
 use crate::image::{MetadataImage, PartitionImage};
 use crate::record::{ConfigResource, NewPartition, Record};
 use crate::topic_config::{EffectiveTopicConfig, TopicConfig, TopicConfigError};
 
+use super::assignment::{AssignmentError, assigned_partition, new_partition};
 use super::placement::{Placement, PlacementError};
 use super::{Controller, Outcome, RECORDS_PER_REQUEST_MAX};
 
@@ -116,40 +117,9 @@ pub enum CreateTopicError {
     /// A partition was assigned twice.
     #[error("Found multiple manual partition assignments for partition {0}")]
     AssignedTwice(i32),
-    /// A partition was assigned to nobody.
-    #[error("The manual partition assignment includes an empty replica list.")]
-    AssignedToNobody,
-    /// A broker does not exist.
-    #[error(
-        "The manual partition assignment includes broker {0}, but no such broker is registered."
-    )]
-    AssignedToUnknown(i32),
-    /// A broker takes no new replicas.
-    #[error(
-        "The manual partition assignment includes broker {0}, but all its log directories are \
-         cordoned."
-    )]
-    AssignedToCordoned(BrokerId),
-    /// A broker would keep two replicas of a partition.
-    #[error("The manual partition assignment includes the broker {0} more than once.")]
-    AssignedToSame(BrokerId),
-    /// Partitions would have different numbers of replicas.
-    #[error(
-        "The manual partition assignment includes a partition with {found} replica(s), but this \
-         is not consistent with previous partitions, which have {before} replica(s)."
-    )]
-    AssignedUnevenly {
-        /// The replicas of this partition.
-        found: usize,
-        /// The replicas of the partitions before.
-        before: usize,
-    },
-    /// Nobody could lead the partition.
-    #[error(
-        "All brokers specified in the manual partition assignment for partition {0} are fenced or \
-         in controlled shutdown."
-    )]
-    AssignedToFenced(i32),
+    /// The brokers of a partition cannot keep it.
+    #[error(transparent)]
+    Assignment(#[from] AssignmentError),
     /// Partition numbers have gaps.
     #[error("partitions should be a consecutive 0-based integer sequence")]
     AssignmentGap,
@@ -363,68 +333,12 @@ fn assigned(image: &MetadataImage, topic: &NewTopic) -> Result<Partitions, Creat
         if states.contains_key(&partition) {
             return Err(CreateTopicError::AssignedTwice(partition));
         }
-        let replicas = check_replicas(image, &assignment.brokers, before)?;
-        before = Some(replicas.len());
-        if !replicas.iter().any(|id| is_active(image, *id)) {
-            return Err(CreateTopicError::AssignedToFenced(partition));
-        }
-        states.insert(partition, new_partition(image, replicas));
+        let state = assigned_partition(image, partition, &assignment.brokers, before)?;
+        before = Some(state.replicas.len());
+        states.insert(partition, state);
     }
     if !states.keys().copied().eq((0..).take(states.len())) {
         return Err(CreateTopicError::AssignmentGap);
     }
     Ok(states.into_values().collect())
-}
-
-/// In ascending order, as Kafka looks at them: the first mistake in that order is told.
-fn check_replicas(
-    image: &MetadataImage,
-    brokers: &[i32],
-    before: Option<usize>,
-) -> Result<Vec<BrokerId>, CreateTopicError> {
-    if brokers.is_empty() {
-        return Err(CreateTopicError::AssignedToNobody);
-    }
-    let mut sorted = brokers.to_vec();
-    sorted.sort_unstable();
-    let mut previous = None;
-    for raw in sorted {
-        let unknown = CreateTopicError::AssignedToUnknown(raw);
-        let Some(broker) = BrokerId::from_wire(raw).and_then(|id| image.broker(id)) else {
-            return Err(unknown);
-        };
-        if broker.is_cordoned() {
-            return Err(CreateTopicError::AssignedToCordoned(broker.id));
-        }
-        if previous == Some(raw) {
-            return Err(CreateTopicError::AssignedToSame(broker.id));
-        }
-        previous = Some(raw);
-    }
-    match before {
-        Some(before) if before != brokers.len() => {
-            Err(CreateTopicError::AssignedUnevenly { found: brokers.len(), before })
-        }
-        Some(_) | None => Ok(brokers.iter().map(|raw| BrokerId::new(*raw)).collect()),
-    }
-}
-
-fn is_active(image: &MetadataImage, id: BrokerId) -> bool {
-    image.broker(id).is_some_and(|broker| broker.is_active())
-}
-
-/// A partition on these brokers, in sync wherever somebody is active.
-fn new_partition(image: &MetadataImage, replicas: Vec<BrokerId>) -> PartitionImage {
-    let isr = replicas.iter().copied().filter(|id| is_active(image, *id)).collect();
-    let directories = replicas.iter().map(|id| directory_on(image, *id)).collect();
-    PartitionImage::new(replicas, directories, isr)
-}
-
-/// With one directory there is no choice; a broker with more chooses itself and tells (KIP-858).
-fn directory_on(image: &MetadataImage, id: BrokerId) -> Uuid {
-    const UNASSIGNED: Uuid = Uuid::from_u128(1);
-    match image.broker(id).map(|broker| broker.directories.as_slice()) {
-        Some([only]) => *only,
-        Some(_) | None => UNASSIGNED,
-    }
 }

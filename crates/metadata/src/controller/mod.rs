@@ -2,12 +2,16 @@
 
 mod activation;
 mod alter_configs;
+mod assignment;
+mod create_partitions;
 mod create_topics;
 mod delete_topics;
+mod elect_leaders;
 mod election;
 mod placement;
 mod producer_ids;
 mod registration;
+mod update_features;
 
 use crate::group_config::GroupConfigLimits;
 use crate::record::Record;
@@ -17,15 +21,24 @@ pub use alter_configs::{
     AlterConfigError, AlterConfigs, AlterOutcome, Alteration, AlteredConfigs, BrokerConfigError,
     BrokerConfigs, ConfigChange,
 };
+pub use assignment::AssignmentError;
+pub use create_partitions::{
+    CreatePartitions, CreatePartitionsError, MorePartitions, MorePartitionsOutcome,
+};
 pub use create_topics::{
     Assignment, CreateTopicError, CreateTopics, CreatedTopic, NewTopic, TopicOutcome,
 };
 pub use delete_topics::{DeleteTopicError, DeleteTopics, DeletedTopic, TopicSelector};
+pub use elect_leaders::{ElectLeaderError, ElectLeaders, Elected, Election};
 pub use placement::PlacementError;
 pub use producer_ids::{AllocateProducerIdsError, ProducerIdBlock};
 pub use registration::{
     BrokerRegistrationRequest, ControllerRegistrationRequest, RegisterBrokerError,
     UnsupportedFeature,
+};
+pub use update_features::{
+    FeatureUpdate, InvalidUpdate, Member, RefusedDowngrade, UpdateFeatures, UpdateFeaturesError,
+    UpgradeType,
 };
 
 /// `max.records.per.batch` of Kafka's controller: what one request may change at most.

@@ -162,21 +162,32 @@ impl Controller {
         check_features(image)?;
         check_directories(image, request)?;
         let epoch = BrokerEpoch::new(next.get());
-        let mut directories = request.directories.clone();
-        directories.sort_unstable();
-        let record = Record::RegisterBroker(BrokerImage {
-            id: request.id,
-            epoch,
-            incarnation: request.incarnation,
-            endpoints: request.endpoints.clone(),
-            features: supported(),
-            rack: request.rack.clone(),
-            fenced: true,
-            in_controlled_shutdown: false,
-            directories,
-            cordoned: None,
-        });
+        let record = Record::RegisterBroker(broker_image(request, epoch));
         Ok(Outcome { records: vec![record], response: epoch })
+    }
+
+    /// Registers anew, with the epochs that they have, what this process registered before: a
+    /// record of a newer `metadata.version` tells more. `broker` and `controller` are what it told
+    /// then.
+    #[must_use]
+    pub fn register_again(
+        image: &MetadataImage,
+        broker: &BrokerRegistrationRequest,
+        controller: &ControllerRegistrationRequest,
+    ) -> Vec<Record> {
+        let mut records: Vec<_> =
+            Self::register_controller(image, controller).into_iter().collect();
+        if let Some(registered) = image.broker(broker.id) {
+            let fresh = broker_image(broker, registered.epoch);
+            let (fenced, in_controlled_shutdown) =
+                (registered.fenced, registered.in_controlled_shutdown);
+            records.push(Record::RegisterBroker(BrokerImage {
+                fenced,
+                in_controlled_shutdown,
+                ..fresh
+            }));
+        }
+        records
     }
 
     /// Lets a registered broker in, and makes it the leader of what it may lead. The records need
@@ -201,6 +212,24 @@ impl Controller {
         let registration = image.broker(broker).filter(|registration| !registration.fenced)?;
         let change = RegistrationChange::fence(broker, registration.epoch, true);
         Some(Record::BrokerRegistrationChange(change))
+    }
+}
+
+/// A broker that has just registered.
+fn broker_image(request: &BrokerRegistrationRequest, epoch: BrokerEpoch) -> BrokerImage {
+    let mut directories = request.directories.clone();
+    directories.sort_unstable();
+    BrokerImage {
+        id: request.id,
+        epoch,
+        incarnation: request.incarnation,
+        endpoints: request.endpoints.clone(),
+        features: supported(),
+        rack: request.rack.clone(),
+        fenced: true,
+        in_controlled_shutdown: false,
+        directories,
+        cordoned: None,
     }
 }
 

@@ -58,6 +58,21 @@ fn topics_are_deleted_or_refused_as_kafka_does() {
 }
 
 #[test]
+fn topics_get_more_partitions_or_are_refused_as_kafka_does() {
+    script("create_partitions");
+}
+
+#[test]
+fn leaders_are_elected_on_request_as_kafka_does() {
+    script("elect_leaders");
+}
+
+#[test]
+fn features_go_up_and_down_as_kafka_lets_them() {
+    script("update_features");
+}
+
+#[test]
 fn a_log_of_apache_kafka_is_followed() {
     script("apache_log");
 }

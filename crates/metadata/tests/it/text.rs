@@ -98,6 +98,7 @@ fn of_partition_change(change: &PartitionChange) -> String {
     add("isr", change.isr.as_ref().map(|ids| format!("{ids:?}")));
     add("replicas", change.replicas.as_ref().map(|ids| format!("{ids:?}")));
     add("elr", change.elr.as_ref().map(|ids| format!("{ids:?}")));
+    add("recovery", change.recovery.map(|recovery| format!("{recovery:?}")));
     add("last known", change.last_known_elr.as_ref().map(|ids| format!("{ids:?}")));
     text
 }

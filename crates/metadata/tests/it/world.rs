@@ -7,9 +7,10 @@ use std::path::Path;
 use ottla_metadata::{
     AlterConfigs, Alteration, Assignment, BrokerConfigError, BrokerConfigs,
     BrokerRegistrationRequest, ConfigChange, ConfigResource, ConfigRule, ConfigSource, Controller,
-    ControllerConfig, ControllerRegistrationRequest, CreateTopics, CreatedTopic, DeleteTopics,
-    Endpoint, GroupConfigLimits, MetadataDelta, MetadataReplay, NewTopic, Outcome, Record,
-    TopicConfig, TopicSelector,
+    ControllerConfig, ControllerRegistrationRequest, CreatePartitions, CreateTopics, CreatedTopic,
+    DeleteTopics, ElectLeaders, Election, Endpoint, FeatureUpdate, GroupConfigLimits,
+    MetadataDelta, MetadataReplay, MorePartitions, NewTopic, Outcome, PartitionChange, Record,
+    TopicConfig, TopicSelector, UpdateFeatures, UpgradeType,
 };
 use ottla_testkit::trace::argument;
 use ottla_types::{LeaderEpoch, NodeId, Offset, PartitionId, TopicId, TopicName, Uuid};
@@ -51,6 +52,9 @@ impl World {
             }
             "create" => self.create(rest),
             "delete" => self.delete(rest),
+            "grow" => self.grow(rest),
+            "elect" => self.elect(rest),
+            "features" => self.features(rest),
             "alter" => self.alter(rest),
             "producer-ids" => self.producer_ids(rest),
             "image" => text::of_image(self.image()),
@@ -177,6 +181,74 @@ impl World {
         said
     }
 
+    fn grow(&mut self, request: &str) -> String {
+        let topics = request.split(" + ").map(more_partitions).collect();
+        let validate_only = request.split(' ').any(|word| word == "validate");
+        let request = CreatePartitions { topics, validate_only };
+        let Outcome { records, response } = Controller::create_partitions(self.image(), &request);
+        // Thousands of records are not for a reader.
+        let mut said = match records.len() {
+            0..10 => self.append(&records),
+            many => format!("{many} records\n"),
+        };
+        for topic in response {
+            let outcome = match topic.outcome {
+                Ok(()) => "grows".to_owned(),
+                Err(refused) => format!("refused: {refused}"),
+            };
+            writeln!(said, "{:?} {outcome}", topic.name).unwrap();
+        }
+        said
+    }
+
+    fn elect(&mut self, request: &str) -> String {
+        let (kind, rest) = request.split_once(' ').unwrap_or((request, ""));
+        let election = match kind {
+            "preferred" => Election::Preferred,
+            "unclean" => Election::Unclean,
+            other => panic!("no election `{other}`"),
+        };
+        let named = |word: &str| {
+            let (topic, partitions) = word.split_once('=').unwrap();
+            (topic.to_owned(), partitions.split(',').map(|p| p.parse().unwrap()).collect())
+        };
+        let partitions = (!rest.is_empty()).then(|| rest.split(' ').map(named).collect());
+        let request = ElectLeaders { election, partitions };
+        let Outcome { records, response } = Controller::elect_leaders(self.image(), &request);
+        let mut said = self.append(&records);
+        for topic in response {
+            writeln!(said, "{:?}", topic.topic).unwrap();
+            for (partition, outcome) in topic.partitions {
+                let outcome = match outcome {
+                    Ok(()) => "elected".to_owned(),
+                    Err(refused) => format!("refused: {refused}"),
+                };
+                writeln!(said, "  {partition} {outcome}").unwrap();
+            }
+        }
+        said
+    }
+
+    fn features(&mut self, request: &str) -> String {
+        let validate_only = request.split(' ').any(|word| word == "validate");
+        let updates = request.split(' ').filter_map(|word| word.split_once('='));
+        let updates = updates.map(|(feature, change)| {
+            let (level, kind) = change.split_once(',').unwrap_or((change, "up"));
+            let kind = match kind {
+                "up" => Some(UpgradeType::Upgrade),
+                "safe" => Some(UpgradeType::SafeDowngrade),
+                "unsafe" => Some(UpgradeType::UnsafeDowngrade),
+                _ => None,
+            };
+            FeatureUpdate { feature: feature.to_owned(), level: level.parse().unwrap(), kind }
+        });
+        let request = UpdateFeatures { updates: updates.collect(), validate_only };
+        match Controller::update_features(self.image(), NodeId::new(1), &request) {
+            Ok(Outcome { records, .. }) => format!("{}agreed", self.append(&records)),
+            Err(refused) => format!("refused: {refused}"),
+        }
+    }
+
     fn producer_ids(&mut self, command: &str) -> String {
         let epoch = self.image().broker(NodeId::new(1)).map(|broker| broker.epoch.get());
         let epoch = argument(command, "epoch").map(|e| e.parse().unwrap()).or(epoch).unwrap_or(0);
@@ -212,10 +284,11 @@ impl World {
                 id: id("id"),
             },
             "remove" => Record::RemoveTopic { id: id("id") },
-            "change" => Record::PartitionChange(ottla_metadata::PartitionChange::of(
-                id("id"),
-                PartitionId::new(argument(rest, "partition").unwrap().parse().unwrap()),
-            )),
+            "change" => Record::PartitionChange(partition_change(id("id"), rest)),
+            "kraft-version" => {
+                self.replay.kraft_version(rest.parse().unwrap());
+                return self.append(&[]);
+            }
             "feature" => Record::FeatureLevel {
                 name: argument(rest, "name").unwrap().into(),
                 level: argument(rest, "level").unwrap().parse().unwrap(),
@@ -352,6 +425,38 @@ fn altered(text: &str) -> (ConfigResource, Alteration) {
         Alteration::Change(words.iter().map(change).collect())
     };
     (resource, alteration)
+}
+
+fn more_partitions(text: &str) -> MorePartitions {
+    let brokers = |list: &str| {
+        list.split(',').filter(|b| !b.is_empty()).map(|b| b.parse().unwrap()).collect()
+    };
+    let assignments = argument(text, "on").map(|all| match all {
+        "none" => Vec::new(),
+        all => all.split('/').map(brokers).collect(),
+    });
+    MorePartitions {
+        name: text.split(' ').next().unwrap().into(),
+        count: argument(text, "count").unwrap().parse().unwrap(),
+        assignments,
+    }
+}
+
+/// A change of a leader or of lists of brokers; `none` where there is nobody.
+fn partition_change(topic: TopicId, text: &str) -> PartitionChange {
+    let nodes = |key| {
+        argument(text, key).map(|list| match list {
+            "none" => Vec::new(),
+            list => list.split(',').map(node).collect(),
+        })
+    };
+    let partition = PartitionId::new(argument(text, "partition").unwrap().parse().unwrap());
+    PartitionChange {
+        leader: nodes("leader").map(|leader| leader.first().copied()),
+        isr: nodes("isr"),
+        elr: nodes("elr"),
+        ..PartitionChange::of(topic, partition)
+    }
 }
 
 fn selector(word: &str) -> TopicSelector {

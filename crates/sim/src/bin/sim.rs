@@ -10,12 +10,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ottla_sim::{Counts, Event, Options, Report, simulate};
+use ottla_sim::{Counts, Event, Options, Report, Workload, simulate};
 
 const USAGE: &str = "\
 usage: sim --seeds A..B            these seeds (0..200 without any option)
        sim --minutes M [--from A]  one seed after the other, for so long
        sim --seed N                one seed
+           --groups                ... of groups of consumers, instead of records; with any of these
            --trace                 ... printing all that happens, to stderr
            --without 0,2           ... without some of its faults
            --shrink                ... without any fault that is not needed to fail";
@@ -24,12 +25,15 @@ thread_local! {
     static SEED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
+/// Whether the seeds are about groups, for whoever tells of one.
+static GROUPS: AtomicBool = AtomicBool::new(false);
+
 /// From so many seeds on, everything that some seed must meet has to have happened.
 const SEEDS_THAT_MEET_ALL: u64 = 200;
 
 enum Work {
-    Seeds(Range<u64>),
-    Minutes { from: u64, minutes: u64 },
+    Seeds { seeds: Range<u64>, workload: Workload },
+    Minutes { from: u64, minutes: u64, workload: Workload },
     Seed { seed: u64, options: Options, shrinks: bool },
 }
 
@@ -41,9 +45,10 @@ fn main() -> ExitCode {
     };
     tell_the_seed_of_a_panic();
     let clean = match work {
-        Work::Seeds(seeds) => run_many(seeds, None),
-        Work::Minutes { from, minutes } => {
-            run_many(from..u64::MAX, Some(Instant::now() + Duration::from_secs(60 * minutes)))
+        Work::Seeds { seeds, workload } => run_many(seeds, None, workload),
+        Work::Minutes { from, minutes, workload } => {
+            let until = Instant::now() + Duration::from_secs(60 * minutes);
+            run_many(from..u64::MAX, Some(until), workload)
         }
         Work::Seed { seed, options, shrinks: false } => run_one(seed, &options),
         Work::Seed { seed, options, shrinks: true } => shrink(seed, options),
@@ -57,23 +62,33 @@ fn parse(arguments: &[String]) -> Option<Work> {
         arguments.get(at + 1).map(String::as_str)
     };
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    let known = ["--seeds", "--minutes", "--from", "--seed", "--trace", "--without", "--shrink"];
+    let known = [
+        "--seeds",
+        "--minutes",
+        "--from",
+        "--seed",
+        "--groups",
+        "--trace",
+        "--without",
+        "--shrink",
+    ];
+    let workload = if has("--groups") { Workload::Groups } else { Workload::Records };
     if arguments.iter().any(|a| a.starts_with('-') && !known.contains(&a.as_str())) {
         return None;
     }
     if let Some(seed) = value("--seed") {
         let without: Result<BTreeSet<usize>, _> =
             value("--without").unwrap_or_default().split_terminator(',').map(str::parse).collect();
-        let options = Options { without: without.ok()?, prints: has("--trace") };
+        let options = Options { workload, without: without.ok()?, prints: has("--trace") };
         let shrinks = has("--shrink");
         return Some(Work::Seed { seed: seed.parse().ok()?, options, shrinks });
     }
     if let Some(minutes) = value("--minutes") {
         let from = value("--from").unwrap_or("0").parse().ok()?;
-        return Some(Work::Minutes { from, minutes: minutes.parse().ok()? });
+        return Some(Work::Minutes { from, minutes: minutes.parse().ok()?, workload });
     }
     let (from, to) = value("--seeds").unwrap_or("0..200").split_once("..")?;
-    Some(Work::Seeds(from.parse().ok()?..to.parse().ok()?))
+    Some(Work::Seeds { seeds: from.parse().ok()?..to.parse().ok()?, workload })
 }
 
 /// One line to stdout; a reader that went away is no failure.
@@ -92,12 +107,14 @@ fn tell_the_seed_of_a_panic() {
 }
 
 fn replay(seed: u64) -> String {
-    format!("replay with: cargo xtask sim --seed {seed} --trace")
+    let groups = if GROUPS.load(Ordering::Relaxed) { " --groups" } else { "" };
+    format!("replay with: cargo xtask sim{groups} --seed {seed} --trace")
 }
 
 /// Runs a seed; `None` where the node panicked, which the hook has told.
 fn run(seed: u64, options: &Options) -> Option<Report> {
     SEED.set(Some(seed));
+    GROUPS.store(options.workload == Workload::Groups, Ordering::Relaxed);
     let report = catch_unwind(AssertUnwindSafe(|| simulate(seed, options))).ok();
     SEED.set(None);
     report
@@ -117,6 +134,7 @@ struct Totals {
     lives: u64,
     acked: u64,
     read: u64,
+    hand_overs: u64,
     traces: u64,
     events: Counts,
     faults: BTreeMap<&'static str, u64>,
@@ -130,6 +148,7 @@ impl Totals {
         self.lives += u64::from(report.lives);
         self.acked += report.acked;
         self.read += report.read;
+        self.hand_overs += report.hand_overs;
         for (event, count) in &report.events {
             *self.events.entry(*event).or_default() += count;
         }
@@ -145,7 +164,10 @@ impl Totals {
     }
 
     /// Events that should have happened by now and have not.
-    fn unmet(&self) -> Vec<Event> {
+    fn unmet(&self, workload: Workload) -> Vec<Event> {
+        if workload == Workload::Groups {
+            return Vec::new();
+        }
         let unmet = |event: &Event| !self.events.contains_key(event);
         match self.seeds {
             ..SEEDS_THAT_MEET_ALL => Vec::new(),
@@ -154,7 +176,7 @@ impl Totals {
     }
 }
 
-fn run_many(seeds: Range<u64>, until: Option<Instant>) -> bool {
+fn run_many(seeds: Range<u64>, until: Option<Instant>, workload: Workload) -> bool {
     let begun = Instant::now();
     let (next, totals) = (AtomicU64::new(seeds.start), Mutex::new(Totals::default()));
     let enough = AtomicBool::new(false);
@@ -167,7 +189,7 @@ fn run_many(seeds: Range<u64>, until: Option<Instant>) -> bool {
                     if seed >= seeds.end || until.is_some_and(|until| Instant::now() >= until) {
                         return;
                     }
-                    let report = run(seed, &Options::default());
+                    let report = run(seed, &Options { workload, ..Options::default() });
                     let mut totals = totals.lock().expect("nothing panics under the lock");
                     totals.add(seed, report);
                     // Ten examples are enough to go on with.
@@ -180,7 +202,7 @@ fn run_many(seeds: Range<u64>, until: Option<Instant>) -> bool {
     let real = begun.elapsed();
     say(&format!(
         "{} seeds, {} failed {:?}: {} s simulated in {:.1} s, {} lives, {} acked, {} read, \
-         traces {:016x}",
+         {} hand-overs, traces {:016x}",
         totals.seeds,
         totals.failed.len(),
         totals.failed,
@@ -189,11 +211,12 @@ fn run_many(seeds: Range<u64>, until: Option<Instant>) -> bool {
         totals.lives,
         totals.acked,
         totals.read,
+        totals.hand_overs,
         totals.traces
     ));
     say(&format!("faults: {:?}", totals.faults));
     say(&format!("met: {:?}", totals.events));
-    let unmet = totals.unmet();
+    let unmet = totals.unmet(workload);
     if !unmet.is_empty() {
         say(&format!("never met, so the seeds prove nothing about them: {unmet:?}"));
     }

@@ -11,6 +11,7 @@ mod client;
 mod connection;
 mod consumer;
 mod deleter;
+mod groups;
 mod history;
 mod keeps;
 mod nemesis;
@@ -51,9 +52,20 @@ const HEALED: Duration = Duration::from_secs(2);
 /// How long what was begun, or a reading of everything, may take in a healed world.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a run is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Workload {
+    /// Records: written, read, deleted, kept.
+    #[default]
+    Records,
+    /// Groups of consumers: who reads what, and from where on.
+    Groups,
+}
+
 /// How to run a seed.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    pub workload: Workload,
     /// Planned faults, by number, that are left out.
     pub without: BTreeSet<usize>,
     /// Whether the trace is printed.
@@ -74,6 +86,8 @@ pub struct Report {
     /// Records that were acknowledged, and that were read.
     pub acked: u64,
     pub read: u64,
+    /// Partitions that went from one member of a group to another.
+    pub hand_overs: u64,
     /// How often things happened that some run must meet.
     pub events: Counts,
     /// The faults that happened.
@@ -123,6 +137,13 @@ impl fmt::Display for Report {
 /// When the node does: whatever is under way is printed by the panic's hook.
 #[must_use]
 pub fn simulate(seed: u64, options: &Options) -> Report {
+    match options.workload {
+        Workload::Records => simulate_records(seed, options),
+        Workload::Groups => groups::simulate(seed, options),
+    }
+}
+
+fn simulate_records(seed: u64, options: &Options) -> Report {
     let mut plan = Plan::draw(seed);
     let mut number = 0;
     plan.faults.retain(|_| {
@@ -145,6 +166,7 @@ pub fn simulate(seed: u64, options: &Options) -> Report {
         lives: node.lives(),
         acked,
         read,
+        hand_overs: 0,
         events,
         faults,
         violations: history.violations().to_vec(),

@@ -52,6 +52,15 @@ enum Status {
 
 impl Supervised {
     pub(super) fn new(host: Host, plan: &Plan) -> Self {
+        Self::with_properties(host, plan, &[])
+    }
+
+    /// A node with more properties than those of every plan.
+    pub(super) fn with_properties(
+        host: Host,
+        plan: &Plan,
+        more: &[(&'static str, String)],
+    ) -> Self {
         let ip = host.id().ip();
         let listeners = format!("PLAINTEXT://{ip}:{PORT},CONTROLLER://{ip}:{CONTROLLER_PORT}");
         let properties: Properties = [
@@ -68,6 +77,7 @@ impl Supervised {
             ("log.initial.task.delay.ms", plan.retention_check_ms.1.to_string()),
         ]
         .into_iter()
+        .chain(more.iter().cloned())
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
         let config = NodeConfig::parse(&properties, None).expect("these can be");

@@ -212,7 +212,7 @@ fn few(draws: &Draws, below: u64) -> u32 {
 }
 
 impl PlannedFault {
-    fn draw(draws: &Draws, trouble_ms: u64, clients: usize) -> Self {
+    pub(super) fn draw(draws: &Draws, trouble_ms: u64, clients: usize) -> Self {
         let at = draws.below(trouble_ms);
         let left = (trouble_ms - at).clamp(2, 4_000);
         let millis = |range: Range<u64>| Duration::from_millis(draws.within(range));

@@ -53,6 +53,7 @@ const CODECS: &[Codec] = codecs! {
         ConsumerGroupHeartbeatResponse CreatePartitionsRequest CreatePartitionsResponse
         CreateTopicsRequest CreateTopicsResponse DeleteGroupsRequest DeleteGroupsResponse
         DeleteRecordsRequest DeleteRecordsResponse DeleteTopicsRequest DeleteTopicsResponse
+        DescribeAclsRequest DescribeAclsResponse
         DescribeClientQuotasRequest DescribeClientQuotasResponse DescribeClusterRequest
         DescribeClusterResponse DescribeConfigsRequest DescribeConfigsResponse DescribeGroupsRequest
         DescribeGroupsResponse DescribeLogDirsRequest DescribeLogDirsResponse

@@ -42,6 +42,7 @@ const ORACLES: &[(&str, fn() -> Oracle)] = oracles! {
     CreatePartitionsRequest CreatePartitionsResponse CreateTopicsRequest CreateTopicsResponse
     DeleteGroupsRequest DeleteGroupsResponse DeleteRecordsRequest DeleteRecordsResponse
     DeleteTopicsRequest DeleteTopicsResponse DescribeClientQuotasRequest
+    DescribeAclsRequest DescribeAclsResponse
     DescribeClientQuotasResponse DescribeClusterRequest DescribeClusterResponse
     DescribeConfigsRequest DescribeConfigsResponse DescribeGroupsRequest DescribeGroupsResponse
     DescribeLogDirsRequest DescribeLogDirsResponse DescribeProducersRequest

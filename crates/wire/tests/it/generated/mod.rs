@@ -679,6 +679,71 @@ subject!(
     Some(4)
 );
 
+impl Arbitrary for messages::describe_acls_request::DescribeAclsRequest<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            resource_type_filter: random.draw(version),
+            resource_name_filter: random.draw(version),
+            pattern_type_filter: random.draw(version),
+            principal_filter: random.draw(version),
+            host_filter: random.draw(version),
+            operation: random.draw(version),
+            permission_type: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::describe_acls_request::DescribeAclsRequest<'static>,
+    "DescribeAclsRequest",
+    Some(ottla_wire::ApiKey::DescribeAcls),
+    Some(2)
+);
+
+impl Arbitrary for messages::describe_acls_response::DescribeAclsResponse<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            throttle_time_ms: random.draw(version),
+            error_code: random.draw(version),
+            error_message: random.draw(version),
+            resources: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_acls_response::DescribeAclsResource<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            resource_type: random.draw(version),
+            resource_name: random.draw(version),
+            pattern_type: random.draw(version),
+            acls: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+impl Arbitrary for messages::describe_acls_response::AclDescription<'static> {
+    fn draw(random: &mut Random, version: i16) -> Self {
+        Self {
+            principal: random.draw(version),
+            host: random.draw(version),
+            operation: random.draw(version),
+            permission_type: random.draw(version),
+            unknown_tags: random.unknown_tags(version >= 2),
+        }
+    }
+}
+
+subject!(
+    messages::describe_acls_response::DescribeAclsResponse<'static>,
+    "DescribeAclsResponse",
+    Some(ottla_wire::ApiKey::DescribeAcls),
+    Some(2)
+);
+
 impl Arbitrary for messages::describe_client_quotas_request::DescribeClientQuotasRequest<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
@@ -4083,6 +4148,8 @@ pub(crate) fn each(visitor: &mut impl Visitor) {
     visitor.visit::<messages::delete_records_response::DeleteRecordsResponse<'static>>();
     visitor.visit::<messages::delete_topics_request::DeleteTopicsRequest<'static>>();
     visitor.visit::<messages::delete_topics_response::DeleteTopicsResponse<'static>>();
+    visitor.visit::<messages::describe_acls_request::DescribeAclsRequest<'static>>();
+    visitor.visit::<messages::describe_acls_response::DescribeAclsResponse<'static>>();
     visitor
         .visit::<messages::describe_client_quotas_request::DescribeClientQuotasRequest<'static>>();
     visitor

@@ -1,0 +1,147 @@
+"""Runs what was asked for and prints a line for each; exits with 1 where one failed."""
+
+import argparse
+import concurrent.futures
+import os
+import shlex
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+
+from . import scenarios
+from .history import Broken
+from .node import Node
+from .variants import VARIANTS
+
+ALONE = [
+    ("handover", scenarios.of_one_variant(scenarios.handover)),
+    ("killed", scenarios.of_one_variant(scenarios.killed)),
+    ("static", scenarios.of_one_variant(scenarios.static)),
+    ("surplus", scenarios.of_one_variant(scenarios.surplus, partitions=2)),
+]
+TOGETHER = [
+    ("mixed-classic", scenarios.mixed,
+     ["java-classic", "librdkafka-classic", "franz-classic", "kafka-python-classic", "kcat-classic"]),
+    ("mixed-consumer", scenarios.mixed, ["java-consumer", "librdkafka-consumer", "franz-consumer"]),
+    ("migration-java", scenarios.migration, ["java-classic", "java-consumer"]),
+    ("migration-cooperative", scenarios.migration, ["java-cooperative", "java-consumer"]),
+    ("migration-librdkafka", scenarios.migration, ["librdkafka-classic", "librdkafka-consumer"]),
+    ("migration-franz", scenarios.migration, ["franz-cooperative", "franz-consumer"]),
+]
+# Every client and every scenario once, not each with each.
+SHORT = {
+    "handover/java-consumer", "handover/franz-consumer", "handover/kafka-python-classic", "handover/kcat-classic",
+    "killed/librdkafka-classic", "killed/java-consumer", "static/java-classic", "static/librdkafka-consumer",
+    "surplus/franz-cooperative", "mixed-classic", "migration-java",
+}
+SHORT_RESTART = ["java-classic", "librdkafka-consumer", "franz-consumer", "kcat-cooperative"]
+
+
+@dataclass
+class Setting:
+    """What every scenario knows."""
+
+    run: str
+    bootstrap: str
+    programs: dict
+    work: str
+    node: Node
+    slack_us: int
+
+
+def tasks(setting, options):
+    """Name and function of each scenario that was asked for; those that need the node to themselves come last."""
+    known = {name: one for name, one in VARIANTS.items() if one.program in setting.programs}
+    found = [(f"admin/{program}", lambda p=program: scenarios.admin(setting, p))
+             for program in setting.programs if program != "kcat"]
+    for name, run, variants in TOGETHER:
+        if all(variant in known for variant in variants):
+            scenario = scenarios.of_several(run, name, variants)
+            found.append((name, lambda s=scenario: s(setting)))
+    for name, run in ALONE:
+        for variant in known.values():
+            if name == "static" and not variant.static:
+                continue
+            found.append((f"{name}/{variant.name}", lambda r=run, v=variant: r(setting, v)))
+    last = restarts(setting, known, options.short) if setting.node.command else []
+    if options.scenario:
+        found, last = ([task for task in some if any(wanted in task[0] for wanted in options.scenario)]
+                       for some in (found, last))
+    elif options.short:
+        found = [task for task in found if task[0] in SHORT or task[0].startswith("admin/")]
+    return found, last
+
+
+def restarts(setting, known, short):
+    """A node goes down under some groups at a time, no more than the machine can carry."""
+    few = {"restart": SHORT_RESTART} if short else {
+        f"restart-{protocol}": [one.name for one in known.values() if one.name.endswith(protocol)]
+        for protocol in ("classic", "cooperative", "consumer")
+    }
+    return [(name, lambda v=[known[variant] for variant in variants if variant in known]: scenarios.restart(setting, v))
+            for name, variants in few.items()]
+
+
+printing = threading.Lock()
+
+
+def run_one(task):
+    """Prints how it went; whether it went well."""
+    name, function = task
+    started = time.monotonic()
+    try:
+        function()
+        word, why = "ok", ""
+    except Broken as broken:
+        word, why = "FAILED", str(broken)
+    except Exception:  # a bug of ours, or a question that the broker did not answer
+        word, why = "FAILED", traceback.format_exc()
+    with printing:
+        print(f"{word:<9} {name:<34} {time.monotonic() - started:5.1f} s", flush=True)
+        for line in why.splitlines():
+            print(f"    | {line[:400]}", flush=True)
+    return word == "ok"
+
+
+def main():
+    """The command line is `../groups`'s."""
+    parser = argparse.ArgumentParser(prog="judge")
+    parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--program", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("--node", help="the command line that starts the node")
+    parser.add_argument("--jobs", type=int, default=3)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("scenario", nargs="*")
+    options = parser.parse_args()
+    programs = dict(one.split("=", 1) for one in options.program)
+    node = Node(options.bootstrap, shlex.split(options.node or ""), os.path.join(options.work, "node.log"))
+    setting = Setting(
+        run=f"groups-{int(time.time())}",
+        bootstrap=options.bootstrap,
+        programs={name: shlex.split(line) for name, line in programs.items()},
+        work=options.work,
+        node=node,
+        slack_us=max([one.slack_us for one in VARIANTS.values()]) if "kcat" in programs else 0,
+    )
+    many, alone = tasks(setting, options)
+    if not many and not alone:
+        sys.exit("no scenario has such a name")
+    if node.command:
+        node.start()
+    try:
+        node.await_coordinators()
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            good = list(pool.map(run_one, many))
+        good += [run_one(task) for task in alone]
+    finally:
+        node.end()
+    failed = good.count(False)
+    print(f"{len(good) - failed} of {len(good)} scenarios", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""What a group goes through. Each scenario gets a fresh group, and raises `Broken` where it was not served."""
+
+import signal
+import subprocess
+import time
+
+from .group import Group, now_us
+from .history import Broken
+from .variants import VARIANTS
+
+THIRDS = (4, 4, 4)
+HALVES = (6, 6)
+# A dead member is missed after its session, the node's longest is 10 s; then the others share.
+DEATH_SECONDS_MAX = 30
+ADMIN_SECONDS_MAX = 120
+# Longer than the slowest client or node takes to start on a busy machine.
+PATIENT_SESSION_MS = 20_000
+
+
+def handover(group):
+    """Members come and go, the group rests and goes on: every record once."""
+    group.produce()
+    first = group.start()
+    group.await_shares(12)
+    second = group.start()
+    group.await_shares(*HALVES)
+    third = group.start()
+    group.await_shares(*THIRDS)
+    group.stop(second)
+    group.await_shares(*HALVES)
+    fourth = group.start()
+    group.await_shares(*THIRDS)
+    ends = group.stop_producing()
+    group.await_read(ends)
+    group.stop(first, third, fourth)
+    group.demand_committed(ends)
+    # Resumed where they were committed, without a gap and without a second time.
+    group.produce()
+    time.sleep(0.5)
+    last = group.start()
+    group.await_shares(12)
+    ends = group.stop_producing()
+    group.await_read(ends)
+    group.stop(last)
+    group.demand_committed(ends)
+    group.demand_laws(ends, once=True)
+
+
+def killed(group):
+    """One of three dies without a word: the others take over from its commits."""
+    group.produce()
+    names = [group.start() for _ in range(3)]
+    group.await_shares(*THIRDS)
+    group.kill(names[0])
+    group.await_shares(*HALVES, seconds=DEATH_SECONDS_MAX)
+    names[0] = group.start()
+    group.await_shares(*THIRDS)
+    ends = group.stop_producing()
+    group.await_read(ends)
+    group.stop(*names)
+    group.demand_committed(ends)
+    group.demand_laws(ends, once=False)
+
+
+def static(group):
+    """A static member that comes back within its session finds its partitions; nobody else hears of it."""
+    group.produce()
+    # One after the other: who leads the group is not chance then.
+    names = []
+    for share in ((12,), HALVES, THIRDS):
+        names.append(group.start(static=f"place-{len(names)}", session_ms=PATIENT_SESSION_MS))
+        group.await_shares(*share)
+    # The leader of the group, and one that is led.
+    for place, die in ((0, False), (2, False), (1, True)):
+        # What was not released belongs to the dead until its session ends (KIP-848).
+        if die and group.variant.protocol == "consumer":
+            continue
+        former = names[place]
+        before = group.history.owned()[former]
+        since = now_us()
+        (group.kill if die else group.stop)(former)
+        names[place] = group.start(static=f"place-{place}", session_ms=PATIENT_SESSION_MS)
+        group.await_shares(*THIRDS)
+        after = group.history.owned()[names[place]]
+        if after != before:
+            raise Broken(f"place {place} had {sorted(before)}, and after its restart {sorted(after)}")
+        group.await_read()
+        group.demand_quiet(since, but=[former, names[place]])
+    ends = group.stop_producing()
+    group.await_read(ends)
+    group.stop(*names)
+    group.demand_laws(ends, once=False)
+
+
+def surplus(group):
+    """More members than partitions: who has none takes over."""
+    group.produce()
+    names = [group.start() for _ in range(3)]
+    group.await_shares(1, 1, 0)
+    owner = next(name for name in names if group.history.owned().get(name))
+    group.stop(owner)
+    names.remove(owner)
+    group.await_shares(1, 1)
+    ends = group.stop_producing()
+    group.await_read(ends)
+    group.stop(*names)
+    group.demand_laws(ends, once=True)
+
+
+def mixed(group, variants):
+    """Members of different clients in one group, whoever of them leads it."""
+    group.produce()
+    names = [group.start(variant=variant) for variant in variants]
+    count = len(names)
+    group.await_shares(*shares(12, count))
+    for place in range(count):
+        group.stop(names[place])
+        group.await_shares(*shares(12, count - 1))
+        names[place] = group.start(variant=variants[place])
+        group.await_shares(*shares(12, count))
+    ends = group.stop_producing()
+    group.await_read(ends)
+    group.stop(*names)
+    group.demand_laws(ends, once=True)
+
+
+def shares(partitions, members):
+    """As even as they can be."""
+    return [partitions // members + (place < partitions % members) for place in range(members)]
+
+
+def migration(group, old, new):
+    """From the classic protocol to the consumer protocol and back, one member at a time, without a pause."""
+    group.produce()
+    names = [group.start(variant=old) for _ in range(3)]
+    group.await_shares(*THIRDS)
+    for variant in (new, old):
+        for place in range(3):
+            group.stop(names[place])
+            names[place] = group.start(variant=variant)
+            group.await_shares(*THIRDS)
+    ends = group.stop_producing()
+    group.await_read(ends)
+    group.stop(*names)
+    group.demand_committed(ends)
+    group.demand_laws(ends, once=True)
+
+
+def restart(setting, variants):
+    """The node is stopped cleanly and killed under groups of three; they go on, and nothing is lost or taken back."""
+    groups = []
+    try:
+        for variant in variants:
+            group = Group(setting, f"restart-{variant.name}", variant)
+            groups.append(group)
+            group.produce()
+            for _ in range(3):
+                group.start(session_ms=PATIENT_SESSION_MS)
+        for group in groups:
+            group.await_shares(*THIRDS)
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            for group in groups:
+                group.await_read()
+            setting.node.end(how)
+            setting.node.start()
+            for group in groups:
+                group.await_read()
+                group.await_shares(*THIRDS)
+        for group in groups:
+            ends = group.stop_producing()
+            group.await_read(ends)
+            group.stop(*list(group.members))
+            group.demand_committed(ends)
+            group.demand_laws(ends, once=False)
+        # What the groups have committed outlives the node, too, when they are not there.
+        every = [(group, group.ends()) for group in groups]
+        setting.node.end(signal.SIGKILL)
+        setting.node.start()
+        for group, ends in every:
+            group.until(lambda: "the offsets are not loaded", lambda g=group: is_loaded(g))
+            group.demand_committed(ends)
+    finally:
+        for group in groups:
+            group.clean_up()
+
+
+def is_loaded(group):
+    """A coordinator that reads its log answers with an error until it has done so."""
+    try:
+        group.setting.node.broker.committed(group.name, group.name, group.partitions)
+    except AssertionError:
+        return False
+    return True
+
+
+def admin(setting, program):
+    """The calls of a client's admin client."""
+    line = [*setting.programs[program], "admin", "--bootstrap", setting.bootstrap]
+    line += ["--prefix", f"{setting.run}-admin-{program}"]
+    # An open pipe: a program ends with its standard input.
+    process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        answer, _ = process.communicate(timeout=ADMIN_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        answer, _ = process.communicate()
+        raise Broken(f"no end after {ADMIN_SECONDS_MAX} s:\n{answer[-2000:]}") from None
+    if process.returncode:
+        raise Broken(answer[-2000:])
+
+
+def of_one_variant(scenario, partitions=12):
+    """A scenario on a group of its own."""
+
+    def run(setting, variant):
+        group = Group(setting, f"{scenario.__name__}-{variant.name}", variant, partitions)
+        try:
+            scenario(group)
+        finally:
+            group.clean_up()
+
+    return run
+
+
+def of_several(scenario, name, variants):
+    """A scenario that is told which clients play."""
+
+    def run(setting):
+        group = Group(setting, name, VARIANTS[variants[0]])
+        try:
+            scenario(group, *(variants_of(scenario, variants)))
+        finally:
+            group.clean_up()
+
+    return run
+
+
+def variants_of(scenario, names):
+    """A list for `mixed`, two arguments for `migration`."""
+    found = [VARIANTS[name] for name in names]
+    return [found] if scenario is mixed else found

@@ -1,0 +1,130 @@
+"""The few questions that the judge asks the broker itself, in versions old enough to be written by hand."""
+
+import socket
+import struct
+import time
+
+CREATE_TOPICS, LIST_OFFSETS, OFFSET_FETCH, FIND_COORDINATOR = 19, 2, 9, 10
+# A topic is answered, and a node serves, before it is known who leads each partition.
+LED_SECONDS_MAX = 30
+
+
+def _text(value):
+    return struct.pack(">h", len(value)) + value.encode()
+
+
+class Answer:
+    """A cursor over an answer."""
+
+    def __init__(self, frame):
+        self.frame = frame
+        self.at = 0
+
+    def take(self, form):
+        """One number."""
+        (value,) = struct.unpack_from(">" + form, self.frame, self.at)
+        self.at += struct.calcsize(">" + form)
+        return value
+
+    def text(self):
+        """A string, or None."""
+        length = self.take("h")
+        if length < 0:
+            return None
+        value = self.frame[self.at : self.at + length].decode()
+        self.at += length
+        return value
+
+
+class Broker:
+    """One node, by its client address."""
+
+    def __init__(self, bootstrap):
+        host, port = bootstrap.rsplit(":", 1)
+        self.address = (host, int(port))
+
+    def ask(self, key, version, body):
+        """One request on a connection of its own; its answer without the header."""
+        header = struct.pack(">hhi", key, version, 1) + _text("judge")
+        with socket.create_connection(self.address, 30) as stream:
+            stream.sendall(struct.pack(">i", len(header + body)) + header + body)
+            (length,) = struct.unpack(">i", self._exactly(stream, 4))
+            return Answer(self._exactly(stream, length)[4:])
+
+    @staticmethod
+    def _exactly(stream, count):
+        data = b""
+        while len(data) < count:
+            part = stream.recv(count - len(data))
+            if not part:
+                raise ConnectionError("the node has closed the connection")
+            data += part
+        return data
+
+    def create_topic(self, name, partitions):
+        """Returns when every partition is led; version 2."""
+        topic = _text(name) + struct.pack(">ihii", partitions, 1, 0, 0)
+        answer = self.ask(CREATE_TOPICS, 2, struct.pack(">i", 1) + topic + struct.pack(">ib", 30000, 0))
+        answer.take("i")
+        answer.take("i")
+        answer.text()
+        code = answer.take("h")
+        if code:
+            raise AssertionError(f"topic {name} was not created: error {code}, {answer.text()}")
+        self.ends(name, partitions)
+
+    def has_coordinator(self, group):
+        """Whether the group has one, and that one has loaded it; version 0."""
+        if self.ask(FIND_COORDINATOR, 0, _text(group)).take("h"):
+            return False
+        try:
+            self.committed(group, "none", 1)
+        except AssertionError:
+            return False
+        return True
+
+    def ends(self, topic, partitions):
+        """How far each partition reaches, when all are led."""
+        deadline = time.monotonic() + LED_SECONDS_MAX
+        while True:
+            try:
+                return self._ends(topic, partitions)
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def _ends(self, topic, partitions):
+        """Version 1."""
+        wanted = b"".join(struct.pack(">iq", partition, -1) for partition in range(partitions))
+        body = struct.pack(">ii", -1, 1) + _text(topic) + struct.pack(">i", partitions) + wanted
+        answer = self.ask(LIST_OFFSETS, 1, body)
+        answer.take("i")
+        answer.text()
+        ends = {}
+        for _ in range(answer.take("i")):
+            partition, code, _time, offset = (answer.take(form) for form in "ihqq")
+            if code:
+                raise AssertionError(f"the end of {topic}-{partition}: error {code}")
+            ends[partition] = offset
+        return ends
+
+    def committed(self, group, topic, partitions):
+        """Each partition's committed offset, -1 where there is none; version 5."""
+        wanted = struct.pack(f">i{partitions}i", partitions, *range(partitions))
+        answer = self.ask(OFFSET_FETCH, 5, _text(group) + struct.pack(">i", 1) + _text(topic) + wanted)
+        answer.take("i")
+        found = {}
+        for _ in range(answer.take("i")):
+            answer.text()
+            for _ in range(answer.take("i")):
+                partition, offset, _epoch = (answer.take(form) for form in "iqi")
+                answer.text()
+                code = answer.take("h")
+                if code:
+                    raise AssertionError(f"the committed offset of {topic}-{partition}: error {code}")
+                found[partition] = offset
+        code = answer.take("h")
+        if code:
+            raise AssertionError(f"the committed offsets of {group}: error {code}")
+        return found
