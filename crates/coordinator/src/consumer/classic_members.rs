@@ -12,6 +12,7 @@ use super::member::Member;
 use super::partitions::Partitions;
 use super::protocol::{self, Subscription};
 use super::reconcile::MemberState;
+use super::request::MEMBER_BYTES_MAX;
 use crate::answer::{
     HeartbeatError, JoinAnswer, JoinError, JoinRefused, LeaveError, LeftMember, SyncAnswer,
     SyncError,
@@ -134,6 +135,10 @@ impl GroupShard {
             _ if group.member(id).is_some() => Admission::Known,
             _ => Admission::New,
         };
+        let says = request.protocols.iter().map(|each| each.name.len() + each.metadata.len());
+        if says.sum::<usize>() > MEMBER_BYTES_MAX {
+            return Err(JoinError::GroupMaxSizeReached);
+        }
         let first = request.protocols.first().ok_or(JoinError::InconsistentGroupProtocol)?;
         let subscription = protocol::subscription(&first.metadata, at.image)
             .ok_or(JoinError::InconsistentGroupProtocol)?;

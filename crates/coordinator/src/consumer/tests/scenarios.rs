@@ -113,6 +113,9 @@ fn requests_that_make_no_sense_are_refused_in_kafkas_words() {
     check(odd, "ServerAssignor odd is not supported. Supported assignors: uniform, range.");
     let regex = ConsumerHeartbeat { regex: Some("(".into()), ..joining("m", &[]) };
     check(regex, "SubscribedTopicRegex `(` is not a valid regular expression: unclosed group.");
+    let names = vec!["a".repeat(200).into(); 6_000];
+    let long = ConsumerHeartbeat { topics: Some(names), ..joining("m", &[]) };
+    check(long, "The member says more than 1048576 bytes.");
     check(heartbeat("m", 4), "Consumer group g not found.");
     check(heartbeat("m", -1), "Consumer group g not found.");
     assert!(world.log.is_empty(), "nothing was changed");
