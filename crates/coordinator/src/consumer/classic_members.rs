@@ -66,6 +66,9 @@ impl GroupShard {
             self.replace_member(name, old, &id, effects);
         }
         let before = self.consumer_member(name, &id).cloned().unwrap_or_else(Member::new);
+        if !before.is_classic() {
+            self.cancel_rebalance(name, &id);
+        }
         let wants = Member::normalised(&updated(&before.wants, request, &subscription));
         let change = Change { is_new: admission == Admission::New, before: &before, wants };
         let changed = self.update_member(at, name, &id, change, effects);

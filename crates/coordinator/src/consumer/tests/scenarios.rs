@@ -206,6 +206,16 @@ fn targets_are_made_at_most_once_an_interval() {
 }
 
 #[test]
+fn a_clock_that_goes_back_stops_no_group() {
+    let mut world = World::new(GroupSettings::default());
+    world.topic("a", 2);
+    world.told(joining("m1", &["a"]));
+    world.wall_goes_back(SECOND * 3_600);
+    assert_eq!(world.told(joining("m2", &["a"])), "3:");
+    assert_eq!(world.told(heartbeat("m1", 2)), "2: a0");
+}
+
+#[test]
 fn expressions_follow_new_topics_after_ten_seconds() {
     let (mut world, _) = world();
     let regex =
