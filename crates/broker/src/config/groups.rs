@@ -373,7 +373,7 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
         consumer_migration: consumer_migration?,
     };
     check_bounds(reader, &settings);
-    Some(settings)
+    super::consumer_groups::read(reader, settings)
 }
 
 /// As Kafka does at its start: bounds in order, and what holds by default between them.

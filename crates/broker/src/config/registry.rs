@@ -9,8 +9,12 @@ use super::kafkas::KAFKAS;
 use super::property::{Described, Ignored, Properties, Update};
 
 /// The lists of the files.
-static FILES: &[&[&dyn Described]] =
-    &[super::PROPERTIES, super::log::PROPERTIES, super::groups::PROPERTIES];
+static FILES: &[&[&dyn Described]] = &[
+    super::PROPERTIES,
+    super::log::PROPERTIES,
+    super::groups::PROPERTIES,
+    super::consumer_groups::PROPERTIES,
+];
 
 /// Every property that a node reads, in no order.
 pub fn registry() -> impl Iterator<Item = &'static dyn Described> {

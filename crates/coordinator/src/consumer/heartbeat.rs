@@ -239,8 +239,7 @@ impl GroupShard {
         let changed = wants.topics != before.topics || wants.regex != before.regex;
         let regex = wants.regex.clone();
         if is_new || wants != *before {
-            let (group, member) = (group.clone(), id.clone());
-            self.append(GroupRecord::ConsumerMember { group, member, value: Some(wants) }, effects);
+            self.append_member(group, id, wants, effects);
         }
         if let Some(before) = &before.regex {
             self.forget_regex(group, before, effects);

@@ -84,8 +84,7 @@ impl GroupShard {
         self.delete_classic_group(at, name, effects);
         let group = || name.clone();
         for (id, member) in &members {
-            let (member, value) = (id.clone(), Some(member.wants.clone()));
-            self.append(GroupRecord::ConsumerMember { group: group(), member, value }, effects);
+            self.append_member(name, id, member.wants.clone(), effects);
         }
         let made = self.consumer_group(name).expect("it has members");
         let hash = made.hash_of_topics(at.image);
