@@ -62,7 +62,9 @@ impl GroupShard {
         if group.target_epoch() >= group.epoch() {
             return;
         }
-        let may = group.target_made_at().is_none_or(|made_at| age(at, made_at) >= interval);
+        // A clock that was set back must not keep a group from its next target for as long.
+        let is_due = |made_at| made_at > at.now.wall || age(at, made_at) >= interval;
+        let may = group.target_made_at().is_none_or(is_due);
         if !may && !interval.is_zero() {
             return;
         }

@@ -203,6 +203,17 @@ fn targets_are_made_at_most_once_an_interval() {
 }
 
 #[test]
+fn a_wall_clock_that_is_set_back_does_not_hold_up_the_next_target() {
+    let mut world = World::new(GroupSettings::default());
+    world.topic("a", 4);
+    assert_eq!(world.told(joining("m1", &["a"])), "2: a0 a1 a2 a3");
+    world.wall_skew_ms = -3_600_000;
+    world.pass(SECOND);
+    assert_eq!(world.told(joining("m2", &["a"])), "3:");
+    assert_eq!(world.told(heartbeat("m1", 2)), "2: a0 a1");
+}
+
+#[test]
 fn expressions_follow_new_topics_after_ten_seconds() {
     let (mut world, _) = world();
     let regex =
