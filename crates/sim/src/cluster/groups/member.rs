@@ -174,6 +174,8 @@ impl Life {
 
     /// Takes its time over records.
     async fn think(&self, busy: bool) {
+        // In the end there may be much left to read.
+        let busy = busy && self.stage.phase() == Phase::Trouble;
         let millis = match (busy, self.plan.slow) {
             (true, true) if self.draws.one_in(20) => 20_000,
             (true, _) if self.draws.one_in(10) => self.draws.within(1..3_000),
