@@ -79,7 +79,7 @@ fn replaced(resource: &AlterConfigsResource<'_>, own: BrokerId) -> Altered {
     let asked = || {
         check_names(resource.configs.iter().map(|config| config.name.into_owned()))?;
         let null = resource.configs.iter().filter(|config| config.value.is_none());
-        check_null(null.map(|config| config.name.into_owned()).collect())?;
+        check_null(null.map(|config| config.name.into_owned()))?;
         let properties = resource
             .configs
             .iter()
@@ -99,7 +99,7 @@ fn changed(resource: &Incremental<'_>, own: BrokerId) -> Altered {
             .configs
             .iter()
             .filter(|config| config.config_operation != DELETE && config.value.is_none());
-        check_null(null.map(|config| config.name.into_owned()).collect())?;
+        check_null(null.map(|config| config.name.into_owned()))?;
         let resource_named = config_resource::from_wire(kind, &name, own)?;
         let changes: Result<BTreeMap<_, _>, NoResource> = resource
             .configs
@@ -138,7 +138,8 @@ fn check_names(names: impl Iterator<Item = String>) -> Result<(), NoResource> {
     Ok(())
 }
 
-fn check_null(names: Vec<String>) -> Result<(), NoResource> {
+fn check_null(names: impl Iterator<Item = String>) -> Result<(), NoResource> {
+    let names: Vec<String> = names.collect();
     if names.is_empty() {
         return Ok(());
     }

@@ -120,7 +120,7 @@ fn of_group(broker: &Broker, name: &str) -> Result<Vec<Setting>, Unavailable> {
     let setting = |property: &'static ottla_metadata::GroupConfigProperty| {
         let own = own.get(property.name).map(|value| Origin {
             name: property.name,
-            value: value.clone(),
+            value: value.trim().to_owned(),
             source: ConfigSource::Group,
         });
         let mut all = Vec::from_iter(own);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Moment;
 use super::admit::Admission;
-use super::group::ConsumerGroup;
+use super::group::{ConsumerGroup, ConsumerGroupState};
 use super::heartbeat::Change;
 use super::member::Member;
 use super::partitions::Partitions;
@@ -80,7 +80,10 @@ impl GroupShard {
         let answer = self.join_answer(name, &id);
         self.timers.cancel(&Timer::ConsumerJoin(name.clone(), id.clone()));
         if downgrades {
-            self.downgrade(at, name, &[].into(), is_behind, effects);
+            // Members that are on their way would stay where they are without a rebalance.
+            let group = self.consumer_group(name).expect("the member has joined it");
+            let rebalance = group.state() != ConsumerGroupState::Stable;
+            self.downgrade(at, name, &[].into(), rebalance, effects);
         } else {
             self.arm_session(at, name, &id);
             let timer = Timer::ConsumerSync(name.clone(), id.clone());

@@ -116,7 +116,8 @@ impl GroupShard {
             None => Ok(Admission::New),
             Some(Group::Consumer(_)) => unreachable!("only asked for other groups"),
             Some(Group::Classic(classic)) => {
-                if classic.is_empty() {
+                // In a rebalance all may have left, while others are still about to join.
+                if classic.members().is_empty() {
                     self.delete_classic_group(at, group, effects);
                     return Ok(Admission::New);
                 }
@@ -238,8 +239,7 @@ impl GroupShard {
         let changed = wants.topics != before.topics || wants.regex != before.regex;
         let regex = wants.regex.clone();
         if is_new || wants != *before {
-            let (group, member) = (group.clone(), id.clone());
-            self.append(GroupRecord::ConsumerMember { group, member, value: Some(wants) }, effects);
+            self.append_member(group, id, wants, effects);
         }
         if let Some(before) = &before.regex {
             self.forget_regex(group, before, effects);

@@ -31,7 +31,7 @@ impl GroupShard {
     ) -> bool {
         let group = self.consumer_group(name).expect("the member is in it");
         let known = group.resolved(regex);
-        if known.is_some_and(|known| self.is_fresh(at, name, known)) {
+        if known.is_some_and(|known| self.is_fresh(at, known)) {
             return false;
         }
         // What Kafka took for an expression and we do not matches nothing.
@@ -46,13 +46,12 @@ impl GroupShard {
     }
 
     /// Whether what is known of an expression need not be looked at again.
-    fn is_fresh(&self, at: Moment<'_>, name: &GroupId, known: &RegexValue) -> bool {
+    fn is_fresh(&self, at: Moment<'_>, known: &RegexValue) -> bool {
         let age = age(at, known.timestamp);
         if age <= REGEX_REFRESH_MIN {
             return true;
         }
         let grown = self.topics_grew_at.is_none_or(|grew| known.version < grew.get());
-        debug_assert!(self.groups.contains_key(name), "asked for a group that is there");
         !grown && age <= self.settings.consumer_regex_refresh_interval
     }
 

@@ -158,9 +158,9 @@ pub enum AlterConfigError {
     /// Eligible leader replicas count on it being there.
     #[error("Cluster-level min.insync.replicas cannot be removed while ELR is enabled.")]
     NoMinIsrWithElr,
-    /// Nothing of the kind has properties here.
-    #[error("Unknown resource type {0}")]
-    UnknownKind(i8),
+    /// Nothing of the kind does what its properties say.
+    #[error("Resource type {0} is not supported by this version of Ottla")]
+    Unserved(i8),
 }
 
 type Properties = BTreeMap<String, String>;
@@ -220,7 +220,9 @@ impl Controller {
             ConfigResource::Topic(topic) => check_for(topic, &set)?,
             ConfigResource::Group(_) => GroupConfig::check(&set, &self.config.group_limits)?,
             ConfigResource::Broker(broker) => brokers.check(*broker, &set)?,
-            ConfigResource::Other { kind, .. } => return Err(AlterConfigError::UnknownKind(*kind)),
+            // What Apache Kafka stored may go.
+            ConfigResource::Other { .. } if set.is_empty() => {}
+            ConfigResource::Other { kind, .. } => return Err(AlterConfigError::Unserved(*kind)),
         }
         let is_topic = matches!(resource, ConfigResource::Topic(_));
         let is_new = !is_topic && stored.is_empty() && !set.is_empty();

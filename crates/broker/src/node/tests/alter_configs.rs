@@ -1,6 +1,8 @@
 //! Properties that are altered while a node runs: what they do, what is told of them, what is
 //! refused. Words and codes are those of a broker of 4.3.1, where it refuses, too.
 
+use std::borrow::Cow;
+
 use ottla_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
@@ -71,7 +73,7 @@ impl Client {
         let body = &mut answer.body();
         let response = IncrementalAlterConfigsResponse::decode(body, version).unwrap();
         let told = response.responses.iter();
-        told.map(|it| (it.error_code, it.error_message.map(|it| it.into_owned()))).collect()
+        told.map(|it| (it.error_code, it.error_message.map(Cow::into_owned))).collect()
     }
 
     async fn alter(&mut self, of: (i8, &'static str), changes: &[&str]) -> (i16, Option<String>) {
