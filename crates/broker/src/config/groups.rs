@@ -312,7 +312,7 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
         ..GroupSettings::default()
     };
     check_bounds(reader, &settings);
-    super::consumer_groups::read(reader, settings)
+    super::consumer_groups::read(reader, &settings)
 }
 
 /// As Kafka does at its start: bounds in order, and what holds by default between them.
