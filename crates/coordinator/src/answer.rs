@@ -144,6 +144,9 @@ pub enum SyncError {
     InconsistentGroupProtocol,
     #[error("the group rebalances: the member should join again")]
     RebalanceInProgress,
+    /// UNKNOWN_SERVER_ERROR, as Kafka says where the group's record is too large.
+    #[error("the assignment is larger than the group's record may be")]
+    AssignmentTooLarge,
 }
 
 /// Why a member cannot just go on.
@@ -356,8 +359,6 @@ pub struct ListedGroup {
 /// Why a group is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeleteGroupError {
-    #[error("the group id is empty")]
-    InvalidGroupId,
     #[error("no such group")]
     GroupNotFound,
     #[error("the group has members")]

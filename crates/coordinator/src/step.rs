@@ -200,7 +200,6 @@ impl GroupShard {
         effects: &mut Effects,
     ) -> Result<(), DeleteGroupError> {
         match self.groups.get(id) {
-            _ if id.as_str().is_empty() => return Err(DeleteGroupError::InvalidGroupId),
             None => return Err(DeleteGroupError::GroupNotFound),
             Some(group) if !group.is_empty() => return Err(DeleteGroupError::NonEmptyGroup),
             Some(_) => {}

@@ -204,7 +204,8 @@ impl TopicConfig {
         let names = TOPIC_CONFIGS.iter().map(|property| property.name);
         for name in names.chain(UNSUPPORTED_TOPIC_CONFIGS) {
             if let Some(value) = own.get(name) {
-                all.insert(name, (value.clone(), ConfigSource::Topic));
+                // Kafka tells a value without the spaces around it.
+                all.insert(name, (value.trim().to_owned(), ConfigSource::Topic));
             }
         }
         let told = |(name, (value, source))| EffectiveTopicConfig { name, value, source };

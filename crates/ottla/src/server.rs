@@ -16,7 +16,9 @@ const EXAMPLES: &str = "\
 Examples:
   ottla server
   ottla server --override log.dirs=/var/lib/ottla --override num.partitions=3
-  ottla server --config server.properties";
+  ottla server --config server.properties
+
+Every property, with what it means: ottla config --reference";
 
 /// Starts a node, and runs it until it is told to stop (SIGINT, SIGTERM).
 #[derive(Debug, Default, clap::Args)]

@@ -10,7 +10,7 @@ import time
 from .history import Broken, Event, History
 
 SESSION_MS = 4000
-PATIENCE_SECONDS = 45
+PATIENCE_SECONDS = 60
 STOP_SECONDS_MAX = 45
 RATE = 300
 
@@ -100,6 +100,8 @@ class Group:
         arguments += ["--session-ms", str(session_ms), *variant.arguments()]
         if static:
             arguments += ["--static", static]
+        if variant.careless:
+            self.history.careless.add(name)
         add = self.history.add
         self.members[name] = self._program(variant, name, arguments, lambda line: add(Event(name, line)))
         return name

@@ -14,7 +14,7 @@ HALVES = (6, 6)
 DEATH_SECONDS_MAX = 30
 ADMIN_SECONDS_MAX = 120
 # Longer than the slowest client or node takes to start on a busy machine.
-PATIENT_SESSION_MS = 20_000
+PATIENT_SESSION_MS = 60_000
 
 
 def handover(group):

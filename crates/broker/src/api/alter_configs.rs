@@ -79,7 +79,7 @@ fn replaced(resource: &AlterConfigsResource<'_>, own: BrokerId) -> Altered {
     let asked = || {
         check_names(resource.configs.iter().map(|config| config.name.into_owned()))?;
         let null = resource.configs.iter().filter(|config| config.value.is_none());
-        check_null(null.map(|config| config.name.into_owned()).collect())?;
+        check_null(null.map(|config| config.name.into_owned()))?;
         let properties = resource
             .configs
             .iter()
@@ -99,7 +99,7 @@ fn changed(resource: &Incremental<'_>, own: BrokerId) -> Altered {
             .configs
             .iter()
             .filter(|config| config.config_operation != DELETE && config.value.is_none());
-        check_null(null.map(|config| config.name.into_owned()).collect())?;
+        check_null(null.map(|config| config.name.into_owned()))?;
         let resource_named = config_resource::from_wire(kind, &name, own)?;
         let changes: Result<BTreeMap<_, _>, NoResource> = resource
             .configs
@@ -138,7 +138,8 @@ fn check_names(names: impl Iterator<Item = String>) -> Result<(), NoResource> {
     Ok(())
 }
 
-fn check_null(names: Vec<String>) -> Result<(), NoResource> {
+fn check_null(names: impl Iterator<Item = String>) -> Result<(), NoResource> {
+    let names: Vec<String> = names.collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -176,7 +177,7 @@ async fn alter(
                 .into_iter()
                 .map(|outcome| match outcome {
                     Ok(()) => (ErrorCode::None, None),
-                    Err(error) => (alter_config_code(&error), Some(error.to_string())),
+                    Err(error) => (alter_config_code(&error), Some(shortened(error.to_string()))),
                 })
                 .collect(),
             Err(outcome) => vec![outcome; count],
@@ -185,10 +186,21 @@ async fn alter(
     };
     let outcomes = altered.iter().map(|it| match &it.asked {
         Ok(_) => answers.next().expect("the controller answers for each"),
-        Err((code, words)) => (*code, Some(words.clone())),
+        Err((code, words)) => (*code, Some(shortened(words.clone()))),
     });
     let outcomes = outcomes.collect();
     (altered, outcomes)
+}
+
+/// Words that name what came are as long as that, and an answer's text is not.
+fn shortened(mut words: String) -> String {
+    const BYTES_MAX: usize = 2_000;
+    if words.len() > BYTES_MAX {
+        let end = words.floor_char_boundary(BYTES_MAX);
+        words.truncate(end);
+        words.push('…');
+    }
+    words
 }
 
 /// Kafka refuses all of them: which should count?

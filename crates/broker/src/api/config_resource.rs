@@ -57,8 +57,9 @@ pub(super) fn from_wire(kind: i8, name: &str, own: BrokerId) -> Result<ConfigRes
             Err(invalid("Default group resources are not allowed.".to_owned()))
         }
         GROUP => Ok(ConfigResource::Group(name.to_owned())),
-        // Kafka has these two. Nothing here would do what they say.
-        BROKER_LOGGER | CLIENT_METRICS => {
+        // What Apache Kafka stored of these; nothing here does what they say.
+        CLIENT_METRICS => Ok(ConfigResource::Other { kind, name: name.to_owned() }),
+        BROKER_LOGGER => {
             let kind = kind_name(kind);
             let words = format!("Resource type {kind} is not supported by this version of Ottla");
             Err(invalid(words))

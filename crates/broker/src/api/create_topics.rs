@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ottla_metadata::{
     Assignment, ConfigSource, CreateTopics, CreatedTopic, EffectiveTopicConfig, NewTopic,
-    TopicOutcome,
+    TopicConfigProperty, TopicOutcome,
 };
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::create_topics_request::CreatableTopic;
@@ -14,6 +14,7 @@ use ottla_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
 use super::errors::{Refusal, create_topic_code};
 use super::{Answer, Call, Refused, encode};
+use crate::config::NodeConfig;
 use crate::controller::Unavailable;
 
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
@@ -40,7 +41,11 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     Ok(Answer::Later(Box::pin(async move {
         let names: Vec<String> = request.topics.iter().map(|topic| topic.name.clone()).collect();
         match broker.controller.create_topics(request).await {
-            Ok(Ok(outcomes)) => answer(outcomes.iter().map(result).collect(), version),
+            Ok(Ok(outcomes)) => {
+                let config = broker.live.load();
+                let told = outcomes.iter().map(|outcome| result(outcome, &config));
+                answer(told.collect(), version)
+            }
             Ok(Err(Unavailable::NoSpace)) => {
                 let full = Refusal::directory_full();
                 let refused = names.iter().map(|n| refusal(n, full.code, full.message.clone()));
@@ -90,32 +95,46 @@ fn refusal(name: &str, error: ErrorCode, message: Option<String>) -> CreatableTo
     }
 }
 
-fn result(outcome: &TopicOutcome) -> CreatableTopicResult<'_> {
+fn result<'a>(outcome: &'a TopicOutcome, config: &NodeConfig) -> CreatableTopicResult<'a> {
     match &outcome.outcome {
-        Ok(created) => success(&outcome.name, created),
+        Ok(created) => success(&outcome.name, created, config),
         Err(error) => refusal(&outcome.name, create_topic_code(error), Some(error.to_string())),
     }
 }
 
-fn success<'a>(name: &'a str, created: &'a CreatedTopic) -> CreatableTopicResult<'a> {
+fn success<'a>(
+    name: &'a str,
+    created: &'a CreatedTopic,
+    node: &NodeConfig,
+) -> CreatableTopicResult<'a> {
     CreatableTopicResult {
         name: name.into(),
         topic_id: created.id,
         error_message: None,
         num_partitions: i32::try_from(created.partitions).unwrap_or(i32::MAX),
         replication_factor: i16::try_from(created.replication_factor).unwrap_or(i16::MAX),
-        configs: Some(created.configs.iter().map(config).collect()),
+        configs: Some(created.configs.iter().map(|it| config(it, node)).collect()),
         ..Default::default()
     }
 }
 
-fn config(config: &EffectiveTopicConfig) -> CreatableTopicConfigs<'_> {
+fn config<'a>(config: &'a EffectiveTopicConfig, node: &NodeConfig) -> CreatableTopicConfigs<'a> {
     CreatableTopicConfigs {
         name: config.name.into(),
         value: Some(config.value.as_str().into()),
-        config_source: source_to_wire(config.source),
+        config_source: source_to_wire(source(config, node)),
         ..Default::default()
     }
+}
+
+/// What a topic inherits comes from the first of the broker's properties that anybody set.
+fn source(config: &EffectiveTopicConfig, node: &NodeConfig) -> ConfigSource {
+    if config.source == ConfigSource::Topic {
+        return ConfigSource::Topic;
+    }
+    let synonyms = TopicConfigProperty::named(config.name).map_or(&[][..], |it| it.synonyms);
+    let sources = synonyms.iter().filter_map(|name| node.effective(name)).map(|it| it.source);
+    sources.min().unwrap_or(ConfigSource::Default)
 }
 
 /// Kafka's numbers of the places that a value can come from.

@@ -178,7 +178,7 @@ pub(super) fn alter_config_code(error: &AlterConfigError) -> ErrorCode {
         AlterConfigError::Broker(
             BrokerConfigError::ReadOnly { .. } | BrokerConfigError::Value(_),
         )
-        | AlterConfigError::UnknownKind(_) => ErrorCode::InvalidRequest,
+        | AlterConfigError::Unserved(_) => ErrorCode::InvalidRequest,
         AlterConfigError::TooManyRecords | AlterConfigError::TooManyConfigured => {
             ErrorCode::PolicyViolation
         }
@@ -190,7 +190,8 @@ pub(super) fn alter_config_code(error: &AlterConfigError) -> ErrorCode {
         | AlterConfigError::NotAList { .. }
         | AlterConfigError::NotABrokersList { .. }
         | AlterConfigError::NoBrokersList(_)
-        | AlterConfigError::TooLong
+        | AlterConfigError::TooLong { .. }
+        | AlterConfigError::NameTooLong
         | AlterConfigError::BrokersMinIsrWithElr
         | AlterConfigError::NoMinIsrWithElr => ErrorCode::InvalidConfig,
     }

@@ -51,6 +51,7 @@ pub(super) fn sync_code(error: SyncError) -> ErrorCode {
         SyncError::IllegalGeneration => ErrorCode::IllegalGeneration,
         SyncError::InconsistentGroupProtocol => ErrorCode::InconsistentGroupProtocol,
         SyncError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        SyncError::AssignmentTooLarge => ErrorCode::UnknownServerError,
     }
 }
 
@@ -132,7 +133,6 @@ pub(super) fn delete_partition_code(error: DeletePartitionError) -> ErrorCode {
 
 pub(super) fn delete_group_code(error: DeleteGroupError) -> ErrorCode {
     match error {
-        DeleteGroupError::InvalidGroupId => ErrorCode::InvalidGroupId,
         DeleteGroupError::GroupNotFound => ErrorCode::GroupIdNotFound,
         DeleteGroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
     }

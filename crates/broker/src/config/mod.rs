@@ -1,5 +1,6 @@
 //! A node's configuration: Kafka's properties, as far as this node enforces them.
 
+mod consumer_groups;
 mod environment;
 mod file;
 mod groups;

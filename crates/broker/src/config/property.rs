@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
             given.push((ConfigSource::Broker, value.clone()));
         }
         let (source, value) = match (given.first(), property.default) {
-            (Some((source, value)), _) => (*source, Some(value.clone())),
+            (Some((source, value)), _) => (*source, Some(value.trim().to_owned())),
             (None, default) => (ConfigSource::Default, default.map(str::to_owned)),
         };
         self.effective.push(Effective { property, value: value.clone(), source, given });

@@ -9,8 +9,12 @@ use super::kafkas::KAFKAS;
 use super::property::{Described, Ignored, Properties, Update};
 
 /// The lists of the files.
-static FILES: &[&[&dyn Described]] =
-    &[super::PROPERTIES, super::log::PROPERTIES, super::groups::PROPERTIES];
+static FILES: &[&[&dyn Described]] = &[
+    super::PROPERTIES,
+    super::log::PROPERTIES,
+    super::groups::PROPERTIES,
+    super::consumer_groups::PROPERTIES,
+];
 
 /// Every property that a node reads, in no order.
 pub fn registry() -> impl Iterator<Item = &'static dyn Described> {
@@ -82,7 +86,7 @@ const TYPOS_MAX: usize = 2;
 
 /// The property whose name is like this one.
 fn meant_by(name: &str) -> Option<&'static str> {
-    let names = registry().filter(|property| !property.is_internal()).map(|p| p.name());
+    let names = registry().filter(|property| !property.is_internal()).map(Described::name);
     let near = names.map(|other| (distance(name, other), other));
     near.filter(|(typos, _)| *typos <= TYPOS_MAX).min().map(|(_, name)| name)
 }
@@ -112,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_is_listed_is_read_and_what_is_read_is_listed() {
-        let mut listed: Vec<_> = registry().map(|property| property.name()).collect();
+        let mut listed: Vec<_> = registry().map(Described::name).collect();
         listed.sort_unstable();
         let config = parse(&[]).unwrap();
         let read: Vec<_> = config.effective.iter().map(|each| each.property.name()).collect();

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use ottla_types::Uuid;
 
-use super::{ClassicGroup, Member, PENDING_MEMBERS_MAX, Preparation, State};
+use super::members::bytes_of;
+use super::{ClassicGroup, GROUP_BYTES_MAX, Member, PENDING_MEMBERS_MAX, Preparation, State};
 use crate::answer::{GroupAnswer, JoinAnswer, JoinError, JoinRefused};
 use crate::desk::Desk;
 use crate::ids::MemberId;
@@ -12,8 +13,9 @@ use crate::request::JoinGroup;
 use crate::settings::GroupSettings;
 use crate::shard::Ticket;
 
-/// Kafka's longest string, less a dash and the 36 characters of a random id.
-const MEMBER_PREFIX_BYTES_MAX: usize = 0x7fff - 37;
+/// How much of a client's name is part of its members' ids: longer ones would not fit into a string
+/// of the protocol any more, and 10,000 of them not into memory.
+const MEMBER_PREFIX_BYTES_MAX: usize = 1_024;
 
 /// What can be said of a join without its group.
 pub(crate) fn check(settings: &GroupSettings, join: &JoinGroup) -> Result<(), JoinError> {
@@ -63,7 +65,8 @@ pub(crate) fn refuse(
 impl ClassicGroup {
     /// A member enters, or says so again.
     pub(crate) fn join(&mut self, desk: &mut Desk<'_>, ticket: Ticket, join: JoinGroup) {
-        if !self.has_room_for(desk.settings, join.member.as_ref()) {
+        let room = self.has_room_for(desk.settings, join.member.as_ref());
+        if !room || !self.can_hold(&join) {
             if let Some(member) = &join.member {
                 self.dismiss(desk, member);
             }
@@ -90,6 +93,13 @@ impl ClassicGroup {
             }
             State::Completing | State::Stable => present.is_some() || self.members.len() < max,
         }
+    }
+
+    /// Whether the group's record stays one that can be written.
+    fn can_hold(&self, join: &JoinGroup) -> bool {
+        let names = join.client.id.len() + join.client.host.len() + MEMBER_PREFIX_BYTES_MAX;
+        let others = self.members.bytes_without(join.member.as_ref());
+        others + names + bytes_of(&join.protocols) <= GROUP_BYTES_MAX
     }
 
     fn join_as_newcomer(&mut self, desk: &mut Desk<'_>, ticket: Ticket, join: JoinGroup) {

@@ -86,10 +86,22 @@ impl Member {
         Self { id, is_new: false, join: None, sync: None, ..self }
     }
 
+    /// What it takes in the group's record, were all its protocols in it.
+    fn bytes(&self) -> usize {
+        let instance = self.instance.as_ref().map_or(0, |instance| instance.as_str().len());
+        let client = self.client.id.len() + self.client.host.len();
+        self.id.as_str().len() + instance + client + bytes_of(&self.protocols)
+    }
+
     /// The protocol that it likes best among those that all support.
     fn vote(&self, is_candidate: impl Fn(&str) -> bool) -> Option<&Arc<str>> {
         self.protocols.iter().map(|each| &each.name).find(|name| is_candidate(name))
     }
+}
+
+/// What protocols take in memory, roughly.
+pub(crate) fn bytes_of(protocols: &[Protocol]) -> usize {
+    protocols.iter().map(|each| each.name.len() + each.metadata.len()).sum()
 }
 
 /// A client that names a protocol twice means it once; its first word counts.
@@ -108,6 +120,8 @@ pub(crate) struct Members {
     supporters: BTreeMap<Arc<str>, usize>,
     /// How many members wait for the rebalance to be over.
     joining: usize,
+    /// What the members tell of themselves.
+    bytes: usize,
 }
 
 impl Members {
@@ -146,6 +160,11 @@ impl Members {
         self.joining
     }
 
+    /// What the members tell of themselves, in bytes, one of them excepted.
+    pub(crate) fn bytes_without(&self, id: Option<&MemberId>) -> usize {
+        self.bytes - id.and_then(|id| self.get(id)).map_or(0, Member::bytes)
+    }
+
     /// Who has a static name.
     pub(crate) fn by_instance(&self, instance: &InstanceId) -> Option<&MemberId> {
         self.by_instance.get(instance)
@@ -161,6 +180,7 @@ impl Members {
             *self.supporters.entry(Arc::clone(&protocol.name)).or_default() += 1;
         }
         self.joining += usize::from(member.is_joining());
+        self.bytes += member.bytes();
         self.by_id.insert(member.id.clone(), member);
     }
 
@@ -180,6 +200,7 @@ impl Members {
             }
         }
         self.joining -= usize::from(member.is_joining());
+        self.bytes -= member.bytes();
         Some(member)
     }
 

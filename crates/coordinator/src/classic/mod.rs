@@ -31,8 +31,13 @@ use crate::timers::Timer;
 pub(crate) use members::{Member, Members};
 
 /// Members that were given an id and have not joined with it yet. 10,000 of them with their
-/// deadlines take about 4 MB; Kafka has no bound.
+/// deadlines take about 15 MB if their clients' names are as long as may be; Kafka has no bound.
 const PENDING_MEMBERS_MAX: usize = 10_000;
+
+/// What the members of a group may tell of themselves, and once more what they may be assigned:
+/// both are in the group's record. 16 MiB are 100,000 members with 160 bytes each; Kafka stops at
+/// the topic's `max.message.bytes`, 1 MiB.
+const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A group whose members choose one of them to assign.
 #[derive(Debug)]
@@ -218,10 +223,6 @@ impl ClassicGroup {
 
     pub(crate) const fn protocol_name(&self) -> Option<&Arc<str>> {
         self.protocol_name.as_ref()
-    }
-
-    pub(crate) const fn leader(&self) -> Option<&MemberId> {
-        self.leader.as_ref()
     }
 
     pub(crate) const fn members(&self) -> &Members {

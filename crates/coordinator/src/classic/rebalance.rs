@@ -48,7 +48,7 @@ impl ClassicGroup {
     /// Everybody has to join again.
     pub(super) fn prepare_rebalance(&mut self, desk: &mut Desk<'_>) {
         if self.state == State::Completing {
-            self.refuse_syncs(desk);
+            self.refuse_syncs(desk, SyncError::RebalanceInProgress);
         }
         self.pending_syncs.clear();
         desk.cancel(&Timer::ClassicSync(self.group.clone()));
@@ -157,7 +157,7 @@ impl ClassicGroup {
                 super::join::refuse(desk, join, Some(id), JoinError::RebalanceInProgress);
             }
         }
-        self.refuse_syncs(desk);
+        self.refuse_syncs(desk, SyncError::RebalanceInProgress);
         self.cancel_timers(desk);
     }
 

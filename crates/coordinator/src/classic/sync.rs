@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{ClassicGroup, Member, State};
+use super::{ClassicGroup, GROUP_BYTES_MAX, Member, State};
 use crate::answer::{GroupAnswer, HeartbeatError, SyncAnswer, SyncError};
 use crate::desk::Desk;
 use crate::ids::MemberId;
@@ -29,9 +29,15 @@ impl ClassicGroup {
             let refused = GroupAnswer::Sync(Err(SyncError::RebalanceInProgress));
             desk.answer(abandoned, refused);
         }
-        if self.is_leader(&id) {
-            self.assign(desk, sync.assignments);
+        if !self.is_leader(&id) {
+            return;
         }
+        let bytes: usize = sync.assignments.iter().map(|each| each.assignment.len()).sum();
+        if bytes > GROUP_BYTES_MAX {
+            self.refuse_syncs(desk, SyncError::AssignmentTooLarge);
+            return self.prepare_rebalance(desk);
+        }
+        self.assign(desk, sync.assignments);
     }
 
     fn check_sync(&self, sync: &SyncGroup) -> Result<MemberId, SyncError> {
@@ -77,12 +83,12 @@ impl ClassicGroup {
     }
 
     /// Whoever waits for an assignment has to join again.
-    pub(super) fn refuse_syncs(&mut self, desk: &mut Desk<'_>) {
+    pub(super) fn refuse_syncs(&mut self, desk: &mut Desk<'_>, why: SyncError) {
         for member in self.members.iter_mut() {
             member.assignment = Bytes::new();
         }
         for (id, ticket) in self.take_syncs() {
-            desk.answer(ticket, GroupAnswer::Sync(Err(SyncError::RebalanceInProgress)));
+            desk.answer(ticket, GroupAnswer::Sync(Err(why)));
             self.alive(desk, &id);
         }
     }

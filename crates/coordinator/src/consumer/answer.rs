@@ -196,7 +196,7 @@ pub struct DescribedConsumerMember {
     pub client_host: Arc<str>,
     /// The topics that it names, in order.
     pub topics: Vec<Arc<str>>,
-    /// The expression that it gives.
+    /// The expression that it gives; empty for none, as Kafka says it.
     pub regex: Option<Arc<str>>,
     /// What it has, and what it has yet to give up.
     pub assignment: Vec<DescribedPartitions>,

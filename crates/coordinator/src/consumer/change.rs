@@ -9,7 +9,7 @@ use super::member::Member;
 use super::reconcile::CurrentAssignment;
 use crate::group::Group;
 use crate::ids::{Epoch, GroupId, MemberId};
-use crate::record::{ConsumerEpochValue, GroupRecord};
+use crate::record::{ConsumerEpochValue, ConsumerMemberValue, GroupRecord};
 use crate::shard::{Effects, GroupShard};
 
 impl GroupShard {
@@ -43,6 +43,19 @@ impl GroupShard {
         self.append(GroupRecord::ConsumerEpoch { group: group.clone(), value }, effects);
     }
 
+    pub(super) fn append_member(
+        &mut self,
+        group: &GroupId,
+        member: &MemberId,
+        mut wants: ConsumerMemberValue,
+        effects: &mut Effects,
+    ) {
+        // Kafka stores an empty expression for none.
+        wants.regex.get_or_insert_default();
+        let (group, member, value) = (group.clone(), member.clone(), Some(wants));
+        self.append(GroupRecord::ConsumerMember { group, member, value }, effects);
+    }
+
     pub(super) fn append_current(
         &mut self,
         group: &GroupId,
@@ -72,8 +85,7 @@ impl GroupShard {
         };
         self.remove_member(name, old, effects);
         self.cancel_member_timers(name, old);
-        let (group, member) = (name.clone(), new.clone());
-        self.append(GroupRecord::ConsumerMember { group, member, value: Some(wants) }, effects);
+        self.append_member(name, new, wants, effects);
         let (group, member) = (name.clone(), new.clone());
         self.append(GroupRecord::ConsumerTarget { group, member, value: Some(target) }, effects);
         self.append_current(name, new, &has, effects);

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::Moment;
 use super::admit::Admission;
-use super::group::ConsumerGroup;
+use super::group::{ConsumerGroup, ConsumerGroupState};
 use super::heartbeat::Change;
 use super::member::Member;
 use super::partitions::Partitions;
 use super::protocol::{self, Subscription};
 use super::reconcile::MemberState;
+use super::request::MEMBER_BYTES_MAX;
 use crate::answer::{
     HeartbeatError, JoinAnswer, JoinError, JoinRefused, LeaveError, LeftMember, SyncAnswer,
     SyncError,
@@ -65,6 +66,9 @@ impl GroupShard {
             self.replace_member(name, old, &id, effects);
         }
         let before = self.consumer_member(name, &id).cloned().unwrap_or_else(Member::new);
+        if !before.is_classic() {
+            self.cancel_rebalance(name, &id);
+        }
         let wants = Member::normalised(&updated(&before.wants, request, &subscription));
         let change = Change { is_new: admission == Admission::New, before: &before, wants };
         let changed = self.update_member(at, name, &id, change, effects);
@@ -80,7 +84,10 @@ impl GroupShard {
         let answer = self.join_answer(name, &id);
         self.timers.cancel(&Timer::ConsumerJoin(name.clone(), id.clone()));
         if downgrades {
-            self.downgrade(at, name, &[].into(), is_behind, effects);
+            // Members that are on their way would stay where they are without a rebalance.
+            let group = self.consumer_group(name).expect("the member has joined it");
+            let rebalance = group.state() != ConsumerGroupState::Stable;
+            self.downgrade(at, name, &[].into(), rebalance, effects);
         } else {
             self.arm_session(at, name, &id);
             let timer = Timer::ConsumerSync(name.clone(), id.clone());
@@ -131,6 +138,10 @@ impl GroupShard {
             _ if group.member(id).is_some() => Admission::Known,
             _ => Admission::New,
         };
+        let says = request.protocols.iter().map(|each| each.name.len() + each.metadata.len());
+        if says.sum::<usize>() > MEMBER_BYTES_MAX {
+            return Err(JoinError::GroupMaxSizeReached);
+        }
         let first = request.protocols.first().ok_or(JoinError::InconsistentGroupProtocol)?;
         let subscription = protocol::subscription(&first.metadata, at.image)
             .ok_or(JoinError::InconsistentGroupProtocol)?;

@@ -62,7 +62,7 @@ fn describe_member(
         client_id: Arc::clone(&wants.client.id),
         client_host: Arc::clone(&wants.client.host),
         topics: wants.topics.clone(),
-        regex: wants.regex.clone(),
+        regex: Some(wants.regex.clone().unwrap_or_default()),
         assignment: named(&held, image),
         target: group.target(id).map(|target| named(target, image)).unwrap_or_default(),
         is_classic: member.is_classic(),

@@ -66,7 +66,7 @@ pub(crate) struct ConsumerGroup {
     names: BTreeMap<Arc<str>, usize>,
     /// How many members subscribe with an expression.
     expressions: BTreeMap<Arc<str>, usize>,
-    /// What expressions match.
+    /// What expressions match, in order.
     resolved: BTreeMap<Arc<str>, RegexValue>,
     /// A record of Kafka before 4.1 is to be taken away.
     has_topics_record: bool,
@@ -125,7 +125,9 @@ impl ConsumerGroup {
                 self.replay_current(member, current);
             }
             GroupRecord::ConsumerRegex { regex, value: Some(value), .. } => {
-                self.resolved.insert(Arc::clone(regex), value.clone());
+                let mut value = value.clone();
+                value.topics.sort_unstable();
+                self.resolved.insert(Arc::clone(regex), value);
             }
             GroupRecord::ConsumerRegex { regex, value: None, .. } => {
                 self.resolved.remove(regex);
@@ -284,8 +286,9 @@ impl ConsumerGroup {
 
     /// Whether some member subscribes to the topic.
     pub(crate) fn subscribes_to(&self, topic: &str) -> bool {
-        let matches =
-            |value: &RegexValue| value.topics.iter().any(|matched| matched.as_ref() == topic);
+        let matches = |value: &RegexValue| {
+            value.topics.binary_search_by(|matched| matched.as_ref().cmp(topic)).is_ok()
+        };
         self.names.contains_key(topic) || self.resolved.values().any(matches)
     }
 

@@ -90,6 +90,10 @@ impl GroupShard {
             self.replace_member(group, old, &id, effects);
         }
         let before = self.consumer_member(group, &id).cloned().unwrap_or_else(Member::new);
+        if before.is_classic() {
+            // It need not join or ask for its assignment any more.
+            self.cancel_member_timers(group, &id);
+        }
         let wants = Member::normalised(&updated(&before.wants, request));
         let change = Change { is_new: admission == Admission::New, before: &before, wants };
         let changed = self.update_member(at, group, &id, change, effects);
@@ -116,7 +120,8 @@ impl GroupShard {
             None => Ok(Admission::New),
             Some(Group::Consumer(_)) => unreachable!("only asked for other groups"),
             Some(Group::Classic(classic)) => {
-                if classic.is_empty() {
+                // In a rebalance all may have left, while others are still about to join.
+                if classic.members().is_empty() {
                     self.delete_classic_group(at, group, effects);
                     return Ok(Admission::New);
                 }
@@ -238,8 +243,7 @@ impl GroupShard {
         let changed = wants.topics != before.topics || wants.regex != before.regex;
         let regex = wants.regex.clone();
         if is_new || wants != *before {
-            let (group, member) = (group.clone(), id.clone());
-            self.append(GroupRecord::ConsumerMember { group, member, value: Some(wants) }, effects);
+            self.append_member(group, id, wants, effects);
         }
         if let Some(before) = &before.regex {
             self.forget_regex(group, before, effects);

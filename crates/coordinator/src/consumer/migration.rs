@@ -12,10 +12,10 @@ use super::answer::NoConsumerGroup;
 use super::group::ConsumerGroup;
 use super::member::Member;
 use super::partitions::{OwnedPartitions, Partitions};
-use super::protocol::{self, ForeignAssignment};
+use super::protocol::{self, ForeignAssignment, Subscription};
 use super::reconcile::{CurrentAssignment, MemberState};
-use crate::classic::ClassicGroup;
 use crate::classic::subscription::CONSUMER;
+use crate::classic::{ClassicGroup, Member as ClassicMember};
 use crate::group::Group;
 use crate::ids::{Epoch, GroupId, MemberId};
 use crate::record::{
@@ -23,6 +23,9 @@ use crate::record::{
     ConsumerTargetEpochValue, GroupRecord,
 };
 use crate::shard::{Effects, GroupShard};
+
+/// A classic group is one record: groups whose members say more than this stay what they are.
+const CLASSIC_GROUP_BYTES_MAX: usize = 16 << 20;
 
 impl GroupShard {
     /// Takes away a classic group without members, in favour of a consumer group.
@@ -84,8 +87,7 @@ impl GroupShard {
         self.delete_classic_group(at, name, effects);
         let group = || name.clone();
         for (id, member) in &members {
-            let (member, value) = (id.clone(), Some(member.wants.clone()));
-            self.append(GroupRecord::ConsumerMember { group: group(), member, value }, effects);
+            self.append_member(name, id, member.wants.clone(), effects);
         }
         let made = self.consumer_group(name).expect("it has members");
         let hash = made.hash_of_topics(at.image);
@@ -119,6 +121,8 @@ impl GroupShard {
             && staying().all(|(_, member)| member.is_classic())
             && self.settings.consumer_migration.downgrades()
             && left <= self.settings.classic_members_max
+            && staying().map(|(_, member)| classic_bytes(member)).sum::<usize>()
+                <= CLASSIC_GROUP_BYTES_MAX
     }
 
     /// Makes a classic group of those who stay, if that can be; whether it did.
@@ -173,50 +177,74 @@ pub(super) struct Upgraded {
 }
 
 /// The members of a classic group as those of a consumer group. They have what their leader gave
-/// them, and are asked to join again if that is not all they are to have.
+/// them, and are asked to join again if that is not all they are to have. What a member said it
+/// had when it joined last, and was not given again, it may still be reading: it has to give that
+/// up before anybody else gets it.
 fn upgraded_members(
     classic: &ClassicGroup,
     at: Moment<'_>,
 ) -> Result<Vec<(MemberId, Member)>, ForeignAssignment> {
-    let epoch = classic.generation();
-    let mut taken = Partitions::default();
-    let mut members = Vec::new();
+    let chosen = classic.protocol_name().map(AsRef::as_ref);
+    let mut read = Vec::new();
     for each in classic.members().iter() {
-        let chosen = classic.protocol_name().map(AsRef::as_ref);
         let chosen = chosen.or_else(|| Some(each.protocols.first()?.name.as_ref()));
-        let metadata = each.metadata(chosen);
-        let subscription =
-            protocol::subscription(&metadata, at.image).ok_or(ForeignAssignment::Malformed)?;
-        let assigned = protocol::assignment(&each.assignment, at.image)?;
-        // What a leader gave to two members stays with the first.
-        let assigned: Partitions =
-            assigned.iter().filter(|(topic, number)| taken.insert(*topic, *number)).collect();
-        let wants = ConsumerMemberValue {
-            instance: each.instance.clone(),
-            rack: subscription.rack,
-            client: each.client.clone(),
-            topics: subscription.topics,
-            regex: None,
-            rebalance_timeout: Some(each.rebalance_timeout),
-            assignor: None,
-            classic: Some(ClassicMemberFacet {
-                session_timeout: each.session_timeout,
-                protocols: each.protocols.clone(),
-            }),
+        let subscription = protocol::subscription(&each.metadata(chosen), at.image)
+            .ok_or(ForeignAssignment::Malformed)?;
+        // A rebalance that was given up has taken the assignment away.
+        let given = match each.assignment.is_empty() {
+            true => subscription.owned.clone(),
+            false => protocol::assignment(&each.assignment, at.image)?,
         };
-        let has = CurrentAssignment {
-            epoch: Some(epoch),
-            previous_epoch: Some(epoch),
-            state: MemberState::Stable,
-            assigned: OwnedPartitions::all_since(&assigned, epoch),
-            revoking: OwnedPartitions::default(),
-        };
-        members.push((each.id.clone(), Member { wants: Member::normalised(&wants), has }));
+        read.push((each, subscription, given));
     }
-    Ok(members)
+    // What a leader gave to two members stays with the first.
+    let mut taken = Partitions::default();
+    let mut rest = |all: &Partitions| -> Partitions {
+        all.iter().filter(|(topic, number)| taken.insert(*topic, *number)).collect()
+    };
+    let given: Vec<Partitions> = read.iter().map(|(_, _, given)| rest(given)).collect();
+    let members = read.into_iter().zip(given).map(|((each, subscription, _), given)| {
+        let revoking = rest(&subscription.owned);
+        let has = taken_over(classic.generation(), &given, &revoking);
+        let wants = Member::normalised(&wanted(each, subscription));
+        (each.id.clone(), Member { wants, has })
+    });
+    Ok(members.collect())
 }
 
-/// The classic group that those who stay make. Each has what it was to have.
+fn taken_over(epoch: Epoch, given: &Partitions, revoking: &Partitions) -> CurrentAssignment {
+    let state = match revoking.is_empty() {
+        true => MemberState::Stable,
+        false => MemberState::UnrevokedPartitions,
+    };
+    CurrentAssignment {
+        epoch: Some(epoch),
+        previous_epoch: Some(epoch),
+        state,
+        assigned: OwnedPartitions::all_since(given, epoch),
+        revoking: OwnedPartitions::all_since(revoking, epoch),
+    }
+}
+
+fn wanted(member: &ClassicMember, subscription: Subscription) -> ConsumerMemberValue {
+    ConsumerMemberValue {
+        instance: member.instance.clone(),
+        rack: subscription.rack,
+        client: member.client.clone(),
+        topics: subscription.topics,
+        regex: None,
+        rebalance_timeout: Some(member.rebalance_timeout),
+        assignor: None,
+        classic: Some(ClassicMemberFacet {
+            session_timeout: member.session_timeout,
+            protocols: member.protocols.clone(),
+        }),
+    }
+}
+
+/// The classic group that those who stay make. Each has what it reads now: what it was to have it
+/// may not have yet, and if the group changes again before the member has joined, nobody else
+/// must get what it reads.
 fn downgraded(
     group: &ConsumerGroup,
     at: Moment<'_>,
@@ -229,10 +257,9 @@ fn downgraded(
         .filter_map(|(id, member)| Some((id, member, member.wants.classic.as_ref()?)))
         .collect();
     let protocol = elected(&staying.iter().map(|(_, _, facet)| *facet));
-    let none = Partitions::default();
     let member = |(id, member, facet): &(&MemberId, &Member, &ClassicMemberFacet)| {
         let chosen = facet.protocols.iter().find(|each| Some(&each.name) == protocol.as_ref());
-        let target = group.target(id).unwrap_or(&none);
+        let held: Partitions = member.has.held().collect();
         ClassicMemberValue {
             member: (*id).clone(),
             instance: member.wants.instance.clone(),
@@ -240,7 +267,7 @@ fn downgraded(
             rebalance_timeout: member.wants.rebalance_timeout.unwrap_or(facet.session_timeout),
             session_timeout: facet.session_timeout,
             subscription: chosen.map_or_else(Bytes::new, |each| each.metadata.clone()),
-            assignment: member.assignment_bytes(target, at.image),
+            assignment: member.assignment_bytes(&held, at.image),
         }
     };
     let members = staying.iter().map(member).collect();
@@ -252,6 +279,17 @@ fn downgraded(
         state_since: Some(at.now.wall),
         members,
     }
+}
+
+/// What the record of a classic group holds of one member at most, its names apart.
+fn classic_bytes(member: &Member) -> usize {
+    let facet = member.wants.classic.as_ref();
+    let says = facet.and_then(|facet| {
+        facet.protocols.iter().map(|each| each.name.len() + each.metadata.len()).max()
+    });
+    // A name of at most 249 letters for each topic, and four bytes for each partition.
+    let has = member.has.held().count() * 4 + member.topics_held() * 256;
+    says.unwrap_or(0) + has
 }
 
 /// The protocol with the most votes among those that all support; of equals the first by name.

@@ -31,7 +31,7 @@ impl GroupShard {
     ) -> bool {
         let group = self.consumer_group(name).expect("the member is in it");
         let known = group.resolved(regex);
-        if known.is_some_and(|known| self.is_fresh(at, name, known)) {
+        if known.is_some_and(|known| self.is_fresh(at, known)) {
             return false;
         }
         // What Kafka took for an expression and we do not matches nothing.
@@ -46,13 +46,12 @@ impl GroupShard {
     }
 
     /// Whether what is known of an expression need not be looked at again.
-    fn is_fresh(&self, at: Moment<'_>, name: &GroupId, known: &RegexValue) -> bool {
-        let age = age(at, known.timestamp);
+    fn is_fresh(&self, at: Moment<'_>, known: &RegexValue) -> bool {
+        let Some(age) = age(at, known.timestamp) else { return false };
         if age <= REGEX_REFRESH_MIN {
             return true;
         }
         let grown = self.topics_grew_at.is_none_or(|grew| known.version < grew.get());
-        debug_assert!(self.groups.contains_key(name), "asked for a group that is there");
         !grown && age <= self.settings.consumer_regex_refresh_interval
     }
 
@@ -63,8 +62,8 @@ impl GroupShard {
         if group.target_epoch() >= group.epoch() {
             return;
         }
-        let may = group.target_made_at().is_none_or(|made_at| age(at, made_at) >= interval);
-        if !may && !interval.is_zero() {
+        let age = group.target_made_at().and_then(|made_at| age(at, made_at));
+        if age.is_some_and(|age| age < interval) {
             return;
         }
         let epoch = group.epoch();
@@ -118,8 +117,9 @@ impl GroupShard {
     }
 }
 
-/// How long ago that was; no time at all if the clock went back since.
-fn age(at: Moment<'_>, then: Timestamp) -> Duration {
+/// How long ago that was; `None` if it is yet to come: the clock went back, or another node's was
+/// ahead. Waiting for it would make a group stand still.
+fn age(at: Moment<'_>, then: Timestamp) -> Option<Duration> {
     let millis = at.now.wall.millis().saturating_sub(then.millis());
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    u64::try_from(millis).ok().map(Duration::from_millis)
 }

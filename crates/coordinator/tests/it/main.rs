@@ -1,6 +1,8 @@
 //! Scripts of a shard and its log, and random events over one.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bounds;
+mod hostile;
 mod random;
 mod records;
 mod text;

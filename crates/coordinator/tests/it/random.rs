@@ -19,9 +19,13 @@ const CLIENTS: usize = 5;
 const GROUPS: [&str; 2] = ["g", "h"];
 
 /// SplitMix64: small, and good enough to choose events.
-struct Draws(u64);
+pub(crate) struct Draws(u64);
 
 impl Draws {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -30,11 +34,11 @@ impl Draws {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(bound).unwrap()).unwrap()
     }
 
-    fn one_in(&mut self, bound: usize) -> bool {
+    pub(crate) fn one_in(&mut self, bound: usize) -> bool {
         self.below(bound) == 0
     }
 }
@@ -106,7 +110,7 @@ impl Play {
             ..GroupSettings::default()
         });
         let mut play = Self {
-            draws: Draws(seed),
+            draws: Draws::new(seed),
             shard: GroupShard::new(PartitionId::ZERO, Arc::clone(&settings)),
             settings,
             image: MetadataImage::empty("cluster"),

@@ -1,16 +1,13 @@
 //! Records keep their meaning on the way to the log and back.
 
-use std::path::Path;
-
 use ottla_coordinator::{GroupRecord, RecordBytes, ReplayError};
+
+use crate::hostile::vectors;
 
 #[test]
 fn apaches_records_survive_byte_for_byte() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/vectors");
-    let vectors = std::fs::read_to_string(path.join("apache_4_3_groups.hex")).unwrap();
-    for line in vectors.lines().filter(|line| !line.starts_with('#')) {
-        let (key, value) = line.split_once(' ').unwrap();
-        check(key, Some(value).filter(|value| *value != "-"));
+    for (key, value) in vectors() {
+        check_bytes(&RecordBytes { key, value });
     }
 }
 
@@ -45,9 +42,12 @@ fn records_are_written_as_kafka_writes_them() {
 }
 
 fn check(key: &str, value: Option<&str>) {
-    let stored = RecordBytes { key: bytes(key), value: value.map(bytes) };
+    check_bytes(&RecordBytes { key: bytes(key), value: value.map(bytes) });
+}
+
+fn check_bytes(stored: &RecordBytes) {
     let record = GroupRecord::decode(&stored.key, stored.value.as_deref()).unwrap().unwrap();
-    assert_eq!(record.encode(), stored, "{record:?}");
+    assert_eq!(&record.encode(), stored, "{record:?}");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn unknown_types_are_skipped_and_broken_bytes_refused() {
     }
 }
 
-fn bytes(hex: &str) -> Vec<u8> {
+pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     let digits: String = hex.split_whitespace().collect();
     let pairs = digits.as_bytes().chunks(2);
     pairs.map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()

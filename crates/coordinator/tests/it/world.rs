@@ -49,6 +49,7 @@ impl World {
         match verb {
             "set" => self.set(rest),
             "wait" => self.wait(rest),
+            "stall" => self.stall(rest),
             "load" => self.load(),
             "pending" => self.pending(rest),
             "marker" => self.marker(rest),
@@ -88,13 +89,21 @@ impl World {
             self.mono = self.mono.max(next);
             let mut effects = Effects::default();
             self.shard.on_time(self.now(), &self.image, &mut effects);
-            let happened = self.settle(effects);
+            let happened = self.settle(&effects);
             if !happened.is_empty() {
                 write!(said, "at {}:\n{happened}", self.mono.as_secs_f64()).unwrap();
             }
         }
         self.mono = end;
         said
+    }
+
+    /// Time passes, and nobody looks at the deadlines before it is over.
+    fn stall(&mut self, seconds: &str) -> String {
+        self.mono += Duration::from_secs_f64(seconds.parse().unwrap());
+        let mut effects = Effects::default();
+        self.shard.on_time(self.now(), &self.image, &mut effects);
+        self.settle(&effects)
     }
 
     fn load(&mut self) -> String {
@@ -104,7 +113,7 @@ impl World {
         }
         let mut effects = Effects::default();
         self.shard.on_loaded(self.now(), &self.image, &mut effects);
-        self.settle(effects)
+        self.settle(&effects)
     }
 
     /// A commit that a transaction of Apache Kafka left in the log.
@@ -132,7 +141,7 @@ impl World {
         let changes = TopicChanges { deleted, changed: Vec::new() };
         let mut effects = Effects::default();
         self.shard.on_metadata(self.now(), &self.image, &changes, &mut effects);
-        self.settle(effects)
+        self.settle(&effects)
     }
 
     fn request(&mut self, verb: &str, rest: &str) -> String {
@@ -142,7 +151,7 @@ impl World {
         let ticket = Ticket(self.tickets);
         self.shard.step(self.now(), &self.image, ticket, request, &mut effects);
         let parked = !effects.answers.iter().any(|(answered, _)| *answered == ticket);
-        let mut said = self.settle(effects);
+        let mut said = self.settle(&effects);
         if parked {
             writeln!(said, "{} waits", ticket.0).unwrap();
         }
@@ -150,7 +159,7 @@ impl World {
     }
 
     /// What a host does: append, commit, answer.
-    fn settle(&mut self, effects: Effects) -> String {
+    fn settle(&mut self, effects: &Effects) -> String {
         let mut said = String::new();
         for record in &effects.records {
             self.log.push((None, record.encode()));

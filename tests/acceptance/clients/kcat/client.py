@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from events import main, say, stopping, tell
+from events import HEARTBEAT_MS, main, say, stopping, tell
 
 REBALANCED = re.compile(r"% Group \S+ rebalanced.*?: (assigned|revoked|incremental \w+)(.*)")
 
@@ -25,7 +25,7 @@ def member(options):
     settings = {
         "client.id": options.id,
         "session.timeout.ms": options.session_ms,
-        "heartbeat.interval.ms": options.session_ms // 6,
+        "heartbeat.interval.ms": HEARTBEAT_MS,
         "auto.commit.interval.ms": 100,
         "auto.offset.reset": "earliest",
         "partition.assignment.strategy": options.assignor or "range",
@@ -34,7 +34,7 @@ def member(options):
     }
     if options.static:
         settings["group.instance.id"] = options.static
-    line = ["kcat", "-b", options.bootstrap, "-G", options.group, "-u", "-f", "%p %o\n"]
+    line = ["kcat", "-b", options.bootstrap, "-G", options.group, "-E", "-u", "-f", "%p %o\n"]
     line += [word for name, value in settings.items() for word in ("-X", f"{name}={value}")]
     # In this process group, so that whoever kills it kills both.
     process = subprocess.Popen(line + [options.topic], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -71,7 +71,7 @@ def read_rebalances(lines):
 
 def produce(options):
     """Sends at a rate until the standard input ends."""
-    line = ["kcat", "-b", options.bootstrap, "-P", "-t", options.topic]
+    line = ["kcat", "-b", options.bootstrap, "-P", "-E", "-t", options.topic]
     line += ["-X", "enable.idempotence=true", "-X", "sticky.partitioning.linger.ms=0"]
     line += ["-X", "reconnect.backoff.max.ms=200"]
     process = subprocess.Popen(line, stdin=subprocess.PIPE, text=True)

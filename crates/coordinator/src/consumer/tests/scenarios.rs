@@ -113,6 +113,9 @@ fn requests_that_make_no_sense_are_refused_in_kafkas_words() {
     check(odd, "ServerAssignor odd is not supported. Supported assignors: uniform, range.");
     let regex = ConsumerHeartbeat { regex: Some("(".into()), ..joining("m", &[]) };
     check(regex, "SubscribedTopicRegex `(` is not a valid regular expression: unclosed group.");
+    let names = vec!["a".repeat(200).into(); 6_000];
+    let long = ConsumerHeartbeat { topics: Some(names), ..joining("m", &[]) };
+    check(long, "The member says more than 1048576 bytes.");
     check(heartbeat("m", 4), "Consumer group g not found.");
     check(heartbeat("m", -1), "Consumer group g not found.");
     assert!(world.log.is_empty(), "nothing was changed");
@@ -203,6 +206,16 @@ fn targets_are_made_at_most_once_an_interval() {
 }
 
 #[test]
+fn a_clock_that_goes_back_stops_no_group() {
+    let mut world = World::new(GroupSettings::default());
+    world.topic("a", 2);
+    world.told(joining("m1", &["a"]));
+    world.wall_goes_back(SECOND * 3_600);
+    assert_eq!(world.told(joining("m2", &["a"])), "3:");
+    assert_eq!(world.told(heartbeat("m1", 2)), "2: a0");
+}
+
+#[test]
 fn expressions_follow_new_topics_after_ten_seconds() {
     let (mut world, _) = world();
     let regex =
@@ -265,16 +278,21 @@ fn a_group_may_have_times_of_its_own() {
     assert!(world.group().members().is_empty());
 }
 
-/// Measured with Kafka's own arithmetic.
+/// The first measured with Kafka's own arithmetic, the second read from its log.
 #[test]
 fn the_hash_of_topics_is_the_one_that_kafka_stores() {
+    check_hash("AAAAAAAAAAEAAAAAAAAAAg", 3, -4_373_262_523_051_953_005);
+    check_hash("1__3UjOYSDyR5UwbA1xEgA", 12, -1_859_716_126_578_994_974);
+}
+
+fn check_hash(id: &str, partitions: i32, hash: i64) {
     let mut world = World::new(GroupSettings::default());
     assert_eq!(hash_of_topics(["orders"].into_iter(), world.image()), 0);
-    let id = Uuid::from_u128((1 << 64) | 2);
+    let id: Uuid = id.parse().unwrap();
     let name = TopicName::parse("orders").unwrap();
     world.change(&[Record::Topic { name, id }], &TopicChanges::default());
-    world.topic("orders", 3);
-    assert_eq!(hash_of_topics(["orders"].into_iter(), world.image()), -4_373_262_523_051_953_005);
+    world.topic("orders", partitions);
+    assert_eq!(hash_of_topics(["orders"].into_iter(), world.image()), hash);
 }
 
 #[test]
