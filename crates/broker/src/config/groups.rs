@@ -431,6 +431,10 @@ mod tests {
         refused("group.consumer.session.timeout.ms", "44999");
         refused("group.consumer.min.session.timeout.ms", "60001");
         refused("group.consumer.heartbeat.interval.ms", "15001");
+        refused("group.consumer.assignment.interval.ms", "15001");
+        refused("group.consumer.assignors", "uniform,mine");
+        refused("group.consumer.assignors", "");
+        refused("group.consumer.migration.policy", "sometimes");
     }
 
     fn refused(name: &str, value: &str) {

@@ -49,6 +49,7 @@ impl World {
         match verb {
             "set" => self.set(rest),
             "wait" => self.wait(rest),
+            "stall" => self.stall(rest),
             "load" => self.load(),
             "pending" => self.pending(rest),
             "marker" => self.marker(rest),
@@ -95,6 +96,14 @@ impl World {
         }
         self.mono = end;
         said
+    }
+
+    /// Time passes, and nobody looks at the deadlines before it is over.
+    fn stall(&mut self, seconds: &str) -> String {
+        self.mono += Duration::from_secs_f64(seconds.parse().unwrap());
+        let mut effects = Effects::default();
+        self.shard.on_time(self.now(), &self.image, &mut effects);
+        self.settle(&effects)
     }
 
     fn load(&mut self) -> String {

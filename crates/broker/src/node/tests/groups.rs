@@ -671,3 +671,50 @@ fn a_topic_that_comes_later_is_assigned_and_one_that_goes_takes_its_offsets() {
         assert_eq!(client.committed().await, (OK, -1));
     });
 }
+
+#[test]
+fn groups_begin_on_a_disk_that_is_full_when_their_topic_is_made() {
+    for room in (0..2_000).step_by(100) {
+        World::new(400 + room).live(async move |life| {
+            let _node = life.node(FEW).await;
+            let mut client = life.client().await;
+            client.create(&[]).await;
+            life.pause(10_000).await;
+            life.room(Some(room));
+            let (error, _) = client.find(0, GROUP).await;
+            assert!([OK, COORDINATOR_NOT_AVAILABLE].contains(&error), "{room}: {error}");
+            client.commit(6).await;
+            life.room(None);
+            life.pause(10_000).await;
+            assert_eq!(client.find(0, GROUP).await, (OK, 1), "{room} bytes of room");
+            life.pause(1_000).await;
+            assert_eq!(client.commit(7).await, OK, "{room} bytes of room");
+            assert_eq!(client.committed().await, (OK, 7), "{room} bytes of room");
+            life.has_not_halted();
+        });
+    }
+}
+
+#[test]
+fn a_group_that_cannot_be_written_down_is_made_again_by_its_members() {
+    World::new(73).live(async |life| {
+        let _node = life.node(FEW).await;
+        let mut client = life.client().await;
+        client.find(0, GROUP).await;
+        let member = client.member_id().await;
+        client.send_join(&member).await;
+        let joined = client.joined().await;
+        life.room(Some(5));
+        let assigned: [(&str, &[u8]); 1] = [(&member, b"all")];
+        assert_eq!(client.sync(&joined, &assigned).await, (COORDINATOR_NOT_AVAILABLE, vec![]));
+        assert_eq!(client.sync(&joined, &assigned).await.0, COORDINATOR_LOAD_IN_PROGRESS);
+        life.room(None);
+        life.pause(5_000).await;
+        assert_eq!(client.sync(&joined, &assigned).await.0, UNKNOWN_MEMBER_ID);
+        let member = client.member_id().await;
+        client.send_join(&member).await;
+        let joined = client.joined().await;
+        assert_eq!(client.sync(&joined, &[(&member, b"all")]).await, (OK, b"all".to_vec()));
+        life.has_not_halted();
+    });
+}
