@@ -16,7 +16,7 @@ use ottla_wire::messages::{
 };
 
 use super::config_resource::{self, NoResource};
-use super::errors::{Refusal, alter_config_code};
+use super::errors::{Refusal, alter_config_code, shortened};
 use super::{Answer, Call, Refused, encode};
 use crate::broker::Broker;
 use crate::controller::Unavailable;
@@ -190,17 +190,6 @@ async fn alter(
     });
     let outcomes = outcomes.collect();
     (altered, outcomes)
-}
-
-/// Words that name what came are as long as that, and an answer's text is not.
-fn shortened(mut words: String) -> String {
-    const BYTES_MAX: usize = 2_000;
-    if words.len() > BYTES_MAX {
-        let end = words.floor_char_boundary(BYTES_MAX);
-        words.truncate(end);
-        words.push('…');
-    }
-    words
 }
 
 /// Kafka refuses all of them: which should count?

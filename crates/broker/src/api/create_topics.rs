@@ -12,7 +12,7 @@ use ottla_wire::messages::create_topics_request::CreatableTopic;
 use ottla_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use ottla_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
-use super::errors::{Refusal, create_topic_code};
+use super::errors::{Refusal, create_topic_code, shortened};
 use super::{Answer, Call, Refused, encode};
 use crate::config::NodeConfig;
 use crate::controller::Unavailable;
@@ -98,7 +98,10 @@ fn refusal(name: &str, error: ErrorCode, message: Option<String>) -> CreatableTo
 fn result<'a>(outcome: &'a TopicOutcome, config: &NodeConfig) -> CreatableTopicResult<'a> {
     match &outcome.outcome {
         Ok(created) => success(&outcome.name, created, config),
-        Err(error) => refusal(&outcome.name, create_topic_code(error), Some(error.to_string())),
+        Err(error) => {
+            let words = shortened(error.to_string());
+            refusal(&outcome.name, create_topic_code(error), Some(words))
+        }
     }
 }
 

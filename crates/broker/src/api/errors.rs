@@ -145,6 +145,17 @@ fn log_code(error: &LogAppendError) -> ErrorCode {
     }
 }
 
+/// Words that name what came are as long as that, and an answer's text is not.
+pub(super) fn shortened(mut words: String) -> String {
+    const BYTES_MAX: usize = 2_000;
+    if words.len() > BYTES_MAX {
+        let end = words.floor_char_boundary(BYTES_MAX);
+        words.truncate(end);
+        words.push('…');
+    }
+    words
+}
+
 pub(super) fn create_topic_code(error: &CreateTopicError) -> ErrorCode {
     match error {
         CreateTopicError::TooManyPartitions | CreateTopicError::TooManyRecords => {
@@ -157,7 +168,7 @@ pub(super) fn create_topic_code(error: &CreateTopicError) -> ErrorCode {
             ErrorCode::InvalidTopicException
         }
         CreateTopicError::Exists(_) => ErrorCode::TopicAlreadyExists,
-        CreateTopicError::Config(_) => ErrorCode::InvalidConfig,
+        CreateTopicError::Config(_) | CreateTopicError::TooLong => ErrorCode::InvalidConfig,
         CreateTopicError::AssignmentAndReplicationFactor
         | CreateTopicError::AssignmentAndPartitions => ErrorCode::InvalidRequest,
         CreateTopicError::AssignedTwice(_)

@@ -10,11 +10,9 @@ use crate::image::MetadataImage;
 use crate::record::{ConfigResource, Record};
 use crate::topic_config::{TopicConfig, TopicConfigError, TopicConfigProperty};
 
+use super::bounds::{VALUE_BYTES_MAX, fit_together};
 use super::create_topics::check_for;
-use super::{Controller, Outcome, RECORDS_PER_REQUEST_MAX};
-
-/// The longest value in bytes: what an old client can be told of it.
-const VALUE_BYTES_MAX: usize = i16::MAX as usize;
+use super::{Controller, Outcome};
 
 /// Resources that are no topics and may have properties: the image holds each, of groups that need
 /// not exist. With the bound below, 300 MiB at the very most, and 20 MiB of what people write.
@@ -22,13 +20,6 @@ const CONFIGURED_MAX: usize = 100_000;
 
 /// The longest name of a group with properties, and the longest value of one, in bytes.
 const OF_GROUP_BYTES_MAX: usize = 1_024;
-
-/// What the records of one request may be together, in bytes: they are one batch of the metadata
-/// log, of which Apache Kafka reads 8 MiB at the most.
-const RECORD_BYTES_PER_REQUEST_MAX: usize = 4 << 20;
-
-/// Bytes of a record besides its texts, rounded up.
-const RECORD_OVERHEAD_BYTES: usize = 64;
 
 /// The property that eligible leader replicas depend on (KIP-966).
 const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
@@ -200,8 +191,7 @@ impl Controller {
             }));
         }
         records.extend(forgotten_elr(image, &records));
-        let bytes: usize = records.iter().map(bytes_of).sum();
-        if records.len() > RECORDS_PER_REQUEST_MAX || bytes > RECORD_BYTES_PER_REQUEST_MAX {
+        if !fit_together(&records) {
             let refused = || Err(AlterConfigError::TooManyRecords);
             let response = request.resources.iter().map(|_| refused()).collect();
             return Outcome { records: Vec::new(), response };
@@ -270,22 +260,6 @@ fn check_lengths(resource: &ConfigResource, set: &Properties) -> Result<(), Alte
         }
         _ => Ok(()),
     }
-}
-
-/// A generous measure of a record.
-fn bytes_of(record: &Record) -> usize {
-    let texts = match record {
-        Record::Config { resource, name, value } => {
-            let of = match resource {
-                ConfigResource::Topic(name) => name.as_str().len(),
-                ConfigResource::Group(name) | ConfigResource::Other { name, .. } => name.len(),
-                ConfigResource::Broker(_) => 0,
-            };
-            of + name.len() + value.as_ref().map_or(0, String::len)
-        }
-        _ => 0,
-    };
-    RECORD_OVERHEAD_BYTES + texts
 }
 
 /// What is stored of a resource so far.

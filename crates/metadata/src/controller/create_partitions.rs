@@ -8,8 +8,9 @@ use crate::image::{MetadataImage, PartitionImage, TopicImage};
 use crate::record::{NewPartition, Record};
 
 use super::assignment::{AssignmentError, assigned_partition, new_partition};
+use super::bounds::RECORDS_PER_REQUEST_MAX;
 use super::placement::{Placement, PlacementError};
-use super::{Controller, Outcome, RECORDS_PER_REQUEST_MAX};
+use super::{Controller, Outcome};
 
 /// The request.
 #[derive(Clone, Debug, PartialEq, Eq)]

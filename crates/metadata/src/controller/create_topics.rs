@@ -9,8 +9,9 @@ use crate::record::{ConfigResource, NewPartition, Record};
 use crate::topic_config::{EffectiveTopicConfig, TopicConfig, TopicConfigError};
 
 use super::assignment::{AssignmentError, assigned_partition, new_partition};
+use super::bounds::{VALUE_BYTES_MAX, fit_together};
 use super::placement::{Placement, PlacementError};
-use super::{Controller, Outcome, RECORDS_PER_REQUEST_MAX};
+use super::{Controller, Outcome};
 
 /// The topic that is the metadata log itself.
 const CLUSTER_METADATA: &str = "__cluster_metadata";
@@ -106,6 +107,12 @@ pub enum CreateTopicError {
     /// A property is refused.
     #[error(transparent)]
     Config(#[from] TopicConfigError),
+    /// The value of a property is too long.
+    #[error(
+        "The configuration value cannot be added because it exceeds the maximum value size of \
+         {VALUE_BYTES_MAX} bytes."
+    )]
+    TooLong,
     /// Assignments say it already.
     #[error(
         "A manual partition assignment was specified, but replication factor was not set to -1."
@@ -161,7 +168,7 @@ impl Controller {
             let outcome = self.create_topic(image, topic, draw, &mut records);
             response.push(TopicOutcome { name: topic.name.clone(), outcome });
         }
-        if records.len() > RECORDS_PER_REQUEST_MAX {
+        if !fit_together(&records) {
             return refuse_all(request, &CreateTopicError::TooManyRecords);
         }
         // Kafka's broker takes these two kinds out before it asks the controller: they come last.
@@ -300,6 +307,10 @@ fn check_configs(
     }
     let given = configs.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
     let properties: BTreeMap<_, _> = given.collect();
+    // Spaces around a value count: it is stored as it came.
+    if properties.values().any(|value| value.len() > VALUE_BYTES_MAX) {
+        return Err(CreateTopicError::TooLong);
+    }
     check_for(topic, &properties)?;
     Ok(properties)
 }

@@ -7,7 +7,8 @@ use ottla_types::TopicId;
 use crate::image::MetadataImage;
 use crate::record::Record;
 
-use super::{Controller, Outcome, RECORDS_PER_REQUEST_MAX};
+use super::bounds::RECORDS_PER_REQUEST_MAX;
+use super::{Controller, Outcome};
 
 /// How a request names a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod activation;
 mod alter_configs;
 mod assignment;
+mod bounds;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
@@ -40,9 +41,6 @@ pub use update_features::{
     FeatureUpdate, InvalidUpdate, Member, RefusedDowngrade, UpdateFeatures, UpdateFeaturesError,
     UpgradeType,
 };
-
-/// `max.records.per.batch` of Kafka's controller: what one request may change at most.
-const RECORDS_PER_REQUEST_MAX: usize = 10_000;
 
 /// What a new topic gets if its creator does not say.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Records as Apache Kafka wrote them, and scripts of the controller.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bounds;
 mod text;
 mod world;
 
