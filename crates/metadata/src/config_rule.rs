@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+/// The longest list of words in bytes: each may be repeated, and is told to whoever asks.
+const LIST_BYTES_MAX: usize = 1_024;
+
 /// The type of a property's values, as DescribeConfigs names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigType {
@@ -112,6 +115,9 @@ pub enum Mismatch {
     /// There is nothing between two commas of a list.
     #[error("values must not be empty")]
     EmptyItem,
+    /// A list is longer than its words call for. Kafka takes any, and removes repetitions.
+    #[error("a list of words has no more than {LIST_BYTES_MAX} bytes")]
+    LongList,
     /// Kafka has the value, Ottla does not yet.
     #[error("not supported by this version of Ottla")]
     Unserved,
@@ -155,6 +161,7 @@ impl Mismatch {
             Self::NotANumber(_)
             | Self::NotBoolean
             | Self::EmptyItem
+            | Self::LongList
             | Self::Unserved
             | Self::Unreadable(_) => Cow::Borrowed(value.trim()),
         }
@@ -203,6 +210,7 @@ impl ConfigRule {
             }
             // An empty list is a list; one of an empty item is a mistake.
             Self::List { .. } if value.is_empty() => Ok(()),
+            Self::List { .. } if value.len() > LIST_BYTES_MAX => Err(Mismatch::LongList),
             Self::List { words, served } => {
                 let items = || value.split(',').map(str::trim);
                 if items().any(str::is_empty) {

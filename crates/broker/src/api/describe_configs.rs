@@ -1,6 +1,6 @@
 //! DescribeConfigs: the settings of topics, groups and of this broker, as far as they are enforced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_metadata::{
     ConfigResource, ConfigSource, ConfigType, EffectiveTopicConfig, GROUP_CONFIGS,
@@ -49,7 +49,12 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let request = DescribeConfigsRequest::decode(&mut call.body, call.version)?;
     let detail =
         Detail { synonyms: request.include_synonyms, documentation: request.include_documentation };
-    let resources: Vec<_> = request.resources.iter().collect();
+    // Each once: what is told of a resource is much longer than its name, and clients read a map.
+    let mut seen = BTreeSet::new();
+    let is_first = |it: &DescribeConfigsResource<'_>| {
+        seen.insert((it.resource_type, it.resource_name.clone().into_owned()))
+    };
+    let resources: Vec<_> = request.resources.iter().filter(is_first).collect();
     let found = resources.iter().enumerate().map(|(at, resource)| {
         let found = if at < RESOURCES_MAX {
             settings(call.broker, resource)

@@ -14,6 +14,10 @@ use crate::controller::Unavailable;
 /// Topics and their partitions, as the client named them; `None` for all.
 type Named = Option<Vec<(String, Vec<i32>)>>;
 
+/// Partitions that one request may name: an answer has some 300 bytes for each, and an image as
+/// many partitions is a large one.
+const PARTITIONS_MAX: usize = 100_000;
+
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let version = call.version;
     let request = ElectLeadersRequest::decode(&mut call.body, version)?;
@@ -27,6 +31,12 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     if request.timeout_ms <= 0 {
         let late = ErrorCode::RequestTimedOut.into();
         return Ok(Answer::Now(refuse_all(named.as_ref(), &late, version)?));
+    }
+    if named.iter().flatten().map(|(_, partitions)| partitions.len()).sum::<usize>()
+        > PARTITIONS_MAX
+    {
+        let too_many = ErrorCode::PolicyViolation.into();
+        return Ok(Answer::Now(refuse_all(named.as_ref(), &too_many, version)?));
     }
     let election = match request.election_type {
         0 => Election::Preferred,

@@ -231,6 +231,7 @@ pub(super) fn elect_leader_code(error: &ElectLeaderError) -> ErrorCode {
         ElectLeaderError::NotNeeded => ErrorCode::ElectionNotNeeded,
         ElectLeaderError::PreferredNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
         ElectLeaderError::NobodyEligible => ErrorCode::EligibleLeadersNotAvailable,
+        ElectLeaderError::TooManyRecords => ErrorCode::PolicyViolation,
     }
 }
 

@@ -1,10 +1,13 @@
 //! ElectLeaders: another leader on request (KIP-460).
 
-use ottla_types::{BrokerId, PartitionId, Uuid};
+use std::collections::BTreeSet;
+
+use ottla_types::{BrokerId, PartitionId, Uuid, limits};
 
 use crate::image::{BrokerImage, LeaderRecovery, MetadataImage, PartitionImage, TopicImage};
 use crate::record::{PartitionChange, Record};
 
+use super::bounds::fit_together;
 use super::{Controller, Outcome};
 
 /// Which election is asked for.
@@ -57,6 +60,9 @@ pub enum ElectLeaderError {
     /// No replica is there.
     #[error("Eligible topic partition leaders are not available.")]
     NobodyEligible,
+    /// The request as a whole would write too many records.
+    #[error("Unable to perform excessively large batch operation.")]
+    TooManyRecords,
 }
 
 /// A partition's next leader.
@@ -70,15 +76,18 @@ enum Next {
 }
 
 impl Controller {
-    /// Elects leaders; each partition stands or falls by itself. Of all partitions, those are not
-    /// told of that need no election.
+    /// Elects leaders; each partition stands or falls by itself, and counts once however often it
+    /// is named. Of all partitions, those are not told of that need no election.
     pub fn elect_leaders(image: &MetadataImage, request: &ElectLeaders) -> Outcome<Vec<Elected>> {
         let mut records = Vec::new();
-        let response = match &request.partitions {
+        let mut seen = BTreeSet::new();
+        let mut response: Vec<Elected> = match &request.partitions {
             Some(named) => named
                 .iter()
                 .map(|(topic, partitions)| {
-                    elect_named(image, request.election, topic, partitions, &mut records)
+                    let mut once = partitions.clone();
+                    once.retain(|number| seen.insert((topic.as_str(), *number)));
+                    elect_named(image, request.election, topic, &once, &mut records)
                 })
                 .collect(),
             None => image
@@ -86,6 +95,11 @@ impl Controller {
                 .map(|t| elect_all(image, request.election, t, &mut records))
                 .collect(),
         };
+        if !fit_together(&records) {
+            records.clear();
+            let outcomes = response.iter_mut().flat_map(|topic| &mut topic.partitions);
+            outcomes.for_each(|(_, outcome)| *outcome = Err(ElectLeaderError::TooManyRecords));
+        }
         Outcome { records, response }
     }
 }
@@ -101,11 +115,16 @@ fn elect_named(
     let elect_one = |number: &i32| {
         let outcome = match found {
             Some(found) => elect(image, election, found, *number),
-            None => Err(ElectLeaderError::UnknownTopic(topic.to_owned())),
+            None => Err(ElectLeaderError::UnknownTopic(shown(topic).to_owned())),
         };
         (*number, outcome.map(|change| records.push(Record::PartitionChange(change))))
     };
     Elected { topic: topic.to_owned(), partitions: partitions.iter().map(elect_one).collect() }
+}
+
+/// As much of what the client named as a topic's name can be long: it is told for each partition.
+fn shown(topic: &str) -> &str {
+    &topic[..topic.floor_char_boundary(limits::TOPIC_NAME_BYTES_MAX)]
 }
 
 fn elect_all(

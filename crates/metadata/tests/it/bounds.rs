@@ -1,7 +1,7 @@
 //! What one request may write.
 
 use ottla_metadata::{
-    Controller, ControllerConfig, CreateTopicError, CreateTopics,
+    Controller, ControllerConfig, CreateTopicError, CreateTopics, ElectLeaders, Election,
     GroupConfigLimits, MetadataImage, MetadataReplay, NewTopic, TopicConfig,
 };
 use ottla_types::{LeaderEpoch, Offset, Uuid};
@@ -33,4 +33,16 @@ fn a_value_of_a_new_topic_is_no_longer_than_a_client_can_be_told() {
     assert_eq!(create(1, 32_768), Some(CreateTopicError::TooLong));
     // There is no broker for it.
     assert!(matches!(create(1, 32_767), Some(CreateTopicError::Placement { .. })));
+}
+
+#[test]
+fn a_partition_that_is_named_often_is_looked_at_once() {
+    let named = |topic: &str| (topic.to_owned(), vec![0, 0, 1, 0]);
+    let request = ElectLeaders {
+        election: Election::Preferred,
+        partitions: Some(vec![named("t"), named("u"), named("t")]),
+    };
+    let told = Controller::elect_leaders(&image(), &request).response;
+    let counts: Vec<usize> = told.iter().map(|topic| topic.partitions.len()).collect();
+    assert_eq!(counts, [2, 2, 0]);
 }
