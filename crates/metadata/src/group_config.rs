@@ -74,9 +74,14 @@ pub struct GroupConfig {
     pub assignment_interval: Option<Duration>,
 }
 
-/// What the broker's properties allow groups to say, in milliseconds.
+/// What the broker's properties allow groups to say, and what holds for those that say nothing, in
+/// milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupConfigLimits {
+    /// `group.consumer.session.timeout.ms`.
+    pub session_timeout_default_ms: i32,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub heartbeat_interval_default_ms: i32,
     /// `group.consumer.min.session.timeout.ms` to `group.consumer.max.session.timeout.ms`.
     pub session_timeout_ms: RangeInclusive<i32>,
     /// `group.consumer.min.heartbeat.interval.ms` to `group.consumer.max.heartbeat.interval.ms`.
@@ -88,6 +93,8 @@ pub struct GroupConfigLimits {
 impl GroupConfigLimits {
     /// Kafka's defaults.
     pub const KAFKA: Self = Self {
+        session_timeout_default_ms: 45_000,
+        heartbeat_interval_default_ms: 5_000,
         session_timeout_ms: 45_000..=60_000,
         heartbeat_interval_ms: 5_000..=15_000,
         assignment_interval_ms: 0..=15_000,
@@ -121,6 +128,9 @@ pub enum GroupConfigError {
     /// No group can have the value.
     #[error(transparent)]
     Value(#[from] InvalidValue),
+    /// Members would be put out before their next heartbeat is due.
+    #[error("{SESSION_TIMEOUT_MS} must be greater than {HEARTBEAT_INTERVAL_MS}")]
+    SessionWithinHeartbeat,
     /// The broker's properties do not allow so little.
     #[error("{name} must be greater than or equal to {broker}")]
     BelowBroker {
@@ -182,6 +192,28 @@ impl GroupConfig {
         }
     }
 
+    /// Checks all properties that a group would have, once those that change were checked one by
+    /// one: its timeouts as they would hold, whoever says them.
+    ///
+    /// # Errors
+    /// When they do not go together.
+    pub fn check_together(
+        properties: &BTreeMap<String, String>,
+        limits: &GroupConfigLimits,
+    ) -> Result<(), GroupConfigError> {
+        let own = Self::of(properties, limits);
+        if own.session_timeout.or(own.heartbeat_interval).is_none() {
+            // The broker's own, which its start has judged.
+            return Ok(());
+        }
+        let default = |ms: i32| Duration::from_millis(u64::from(ms.unsigned_abs()));
+        let session =
+            own.session_timeout.unwrap_or_else(|| default(limits.session_timeout_default_ms));
+        let heartbeat =
+            own.heartbeat_interval.unwrap_or_else(|| default(limits.heartbeat_interval_default_ms));
+        if session > heartbeat { Ok(()) } else { Err(GroupConfigError::SessionWithinHeartbeat) }
+    }
+
     /// Checks properties that somebody wants to set: names before values.
     ///
     /// # Errors
@@ -230,6 +262,29 @@ mod tests {
     fn check(name: &str, value: &str, refusal: Option<&str>) {
         let outcome = GroupConfig::check(&properties(name, value), &GroupConfigLimits::KAFKA);
         assert_eq!(outcome.err().map(|e| e.to_string()).as_deref(), refusal);
+    }
+
+    #[test]
+    fn a_session_outlasts_a_heartbeat() {
+        let limits =
+            GroupConfigLimits { session_timeout_ms: 6_000..=60_000, ..GroupConfigLimits::KAFKA };
+        let together = |session: Option<&str>, heartbeat: Option<&str>| {
+            let said = [(SESSION_TIMEOUT_MS, session), (HEARTBEAT_INTERVAL_MS, heartbeat)];
+            let own = said.into_iter().filter_map(|(n, v)| Some((n.to_owned(), v?.to_owned())));
+            GroupConfig::check_together(&own.collect(), &limits).map_err(|e| e.to_string())
+        };
+        let refused = "consumer.session.timeout.ms must be greater than \
+                       consumer.heartbeat.interval.ms";
+        assert_eq!(together(Some("6000"), Some("10000")), Err(refused.to_owned()));
+        assert_eq!(together(Some("10000"), Some("10000")), Err(refused.to_owned()));
+        for (session, heartbeat) in [
+            (Some("6000"), Some("5000")),
+            (Some("6000"), None),
+            (None, Some("15000")),
+            (None, None),
+        ] {
+            assert_eq!(together(session, heartbeat), Ok(()), "{session:?} {heartbeat:?}");
+        }
     }
 
     #[test]

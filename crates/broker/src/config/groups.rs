@@ -250,6 +250,8 @@ impl GroupsConfig {
         let millis = |span: Duration| i32::try_from(span.as_millis()).unwrap_or(i32::MAX);
         let it = &self.settings;
         GroupConfigLimits {
+            session_timeout_default_ms: millis(it.consumer_session_timeout),
+            heartbeat_interval_default_ms: millis(it.consumer_heartbeat_interval),
             session_timeout_ms: millis(it.consumer_session_timeout_min)
                 ..=millis(it.consumer_session_timeout_max),
             heartbeat_interval_ms: millis(it.consumer_heartbeat_interval_min)

@@ -66,7 +66,10 @@ impl GroupShard {
         let Some(properties) = at.image.configs(&resource) else { return GroupConfig::default() };
         let it = &self.settings;
         let range = |least, most| millis(least)..=millis(most);
+        let as_i32 = |span| *range(span, span).start();
         let limits = GroupConfigLimits {
+            session_timeout_default_ms: as_i32(it.consumer_session_timeout),
+            heartbeat_interval_default_ms: as_i32(it.consumer_heartbeat_interval),
             session_timeout_ms: range(
                 it.consumer_session_timeout_min,
                 it.consumer_session_timeout_max,

@@ -223,7 +223,10 @@ impl Controller {
         check_lengths(resource, &set)?;
         match resource {
             ConfigResource::Topic(topic) => check_for(topic, &set)?,
-            ConfigResource::Group(_) => GroupConfig::check(&set, &self.config.group_limits)?,
+            ConfigResource::Group(_) => {
+                GroupConfig::check(&set, &self.config.group_limits)?;
+                GroupConfig::check_together(&after(stored, &changes), &self.config.group_limits)?;
+            }
             ConfigResource::Broker(broker) => brokers.check(*broker, &set)?,
             // What Apache Kafka stored may go.
             ConfigResource::Other { .. } if set.is_empty() => {}
@@ -320,6 +323,14 @@ fn changes(
             changes.iter().map(value).collect()
         }
     }
+}
+
+/// The properties once they have changed.
+fn after(stored: &Properties, changes: &BTreeMap<String, Option<String>>) -> Properties {
+    let kept = stored.iter().filter(|(name, _)| !changes.contains_key(*name));
+    let kept = kept.map(|(name, value)| (name.clone(), value.clone()));
+    let set = changes.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+    kept.chain(set).collect()
 }
 
 /// The items that a list has now.
