@@ -82,6 +82,9 @@ impl MetadataPublisher for PartitionHost {
             image.topics().map(Arc::clone).collect()
         };
         let is_first = !std::mem::replace(&mut self.begun, true);
+        if is_first {
+            LiveConfig::on_first_image(image);
+        }
         if removed.is_empty() && changed.is_empty() && !is_first {
             done.send(());
         } else {
