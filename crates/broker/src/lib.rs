@@ -16,8 +16,8 @@ mod stopping;
 
 pub use config::{
     ConfigError, ConfigErrors, Described, Effective, GroupsConfig, Ignored, Listener, LogSettings,
-    NodeConfig, PROFILE, Properties, Property, Update, from_environment, parse_properties,
-    reference, registry,
+    NodeConfig, PROFILE, Properties, Property, Update, escape_value, from_environment,
+    parse_properties, reference, registry,
 };
 pub use node::{Node, StartError};
 pub use partition::{Durability, partition_lock_waits_total};

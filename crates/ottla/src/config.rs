@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use ottla_broker::{Effective, NodeConfig, reference};
+use ottla_broker::{Effective, NodeConfig, escape_value, reference};
 
 use crate::given::{Given, Mistakes, Sources};
 
@@ -72,7 +72,7 @@ fn section(text: &mut String, title: &str, said: &[&Effective], is_default: bool
         match &effective.value {
             _ if is_default && property.is_internal() => {}
             Some(_) if property.is_sensitive() => line(&format!("# {} is set", property.name())),
-            Some(value) => line(&format!("{}={}", property.name(), value.replace('\\', "\\\\"))),
+            Some(value) => line(&format!("{}={}", property.name(), escape_value(value))),
             None => line(&format!("# {} is not set", property.name())),
         }
     }

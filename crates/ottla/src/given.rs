@@ -1,5 +1,6 @@
 //! What a node is given: profile, file, environment and command line, each over the one before.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
@@ -57,11 +58,9 @@ impl Sources {
                 given.add(&place, properties);
             }
         }
-        let variables = std::env::vars_os();
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        given.add("the environment", from_environment(variables.filter_map(text)));
+        let (variables, unreadable) = readable(std::env::vars_os());
+        given.mistakes.extend(unreadable);
+        given.add("the environment", from_environment(variables));
         let mut overrides = Properties::new();
         for pair in &self.overrides {
             match pair.split_once('=') {
@@ -81,6 +80,25 @@ impl Sources {
 
 fn profile() -> Properties {
     PROFILE.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Variables whose name and value are text; and in words, those that are not and that may say
+/// something of a node.
+fn readable(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> (Vec<(String, String)>, Vec<String>) {
+    let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+    for (name, value) in variables {
+        let shown = name.to_string_lossy().into_owned();
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => readable.push((name, value)),
+            _ if shown.starts_with("KAFKA_") || shown == CLUSTER_ID => {
+                unreadable.push(format!("the variable {shown} of the environment is not UTF-8"));
+            }
+            _ => {}
+        }
+    }
+    (readable, unreadable)
 }
 
 /// Each property by its first name, so that a synonym in one place goes over the name in a place
@@ -139,8 +157,29 @@ impl Given {
     }
 }
 
-/// As Kafka's container images take it.
+/// The variable of Apache's container image.
+const CLUSTER_ID: &str = "CLUSTER_ID";
+
+/// As Kafka's container images take it; one of nothing but spaces is none.
 fn cluster_id() -> Option<String> {
-    let names = ["KAFKA_CLUSTER_ID", "CLUSTER_ID", "KAFKA_KRAFT_CLUSTER_ID"];
-    names.into_iter().find_map(|name| std::env::var(name).ok())
+    let names = ["KAFKA_CLUSTER_ID", CLUSTER_ID, "KAFKA_KRAFT_CLUSTER_ID"];
+    let said = names.into_iter().filter_map(|name| std::env::var(name).ok());
+    said.map(|id| id.trim().to_owned()).find(|id| !id.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_no_text_is_a_mistake_where_it_is_ours() {
+        let latin = || OsString::from_vec(b"/dat\xe4".to_vec());
+        let variables = [("KAFKA_LOG_DIRS", latin()), ("LS_COLORS", latin()), ("A", "b".into())];
+        let (read, wrong) =
+            readable(variables.map(|(name, value)| (name.into(), value)).into_iter());
+        assert_eq!(read, [("A".to_owned(), "b".to_owned())]);
+        assert_eq!(wrong, ["the variable KAFKA_LOG_DIRS of the environment is not UTF-8"]);
+    }
 }

@@ -68,14 +68,32 @@ fn code_point(hexadecimal: &str) -> char {
     code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// A name or value as [`parse_properties`] reads it again; neither spans lines.
+/// A name or value as [`parse_properties`] reads it again.
 pub(crate) fn escape(text: &str) -> String {
+    escape_also(text, |_, c| matches!(c, '=' | ':' | '#' | '!' | ' '))
+}
+
+/// A value as [`parse_properties`] reads it again, with no more backslashes than it needs.
+#[must_use]
+pub fn escape_value(text: &str) -> String {
+    escape_also(text, |at, c| at == 0 && c == ' ')
+}
+
+/// What ends a line, or begins an escape, is never literal.
+fn escape_also(text: &str, is_special: impl Fn(usize, char) -> bool) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '=' | ':' | '#' | '!' | '\\' | ' ') {
+    for (at, c) in text.char_indices() {
+        let letter = match c {
+            '\n' => 'n',
+            '\r' => 'r',
+            '\t' => 't',
+            '\x0c' => 'f',
+            other => other,
+        };
+        if letter != c || c == '\\' || is_special(at, c) {
             escaped.push('\\');
         }
-        escaped.push(c);
+        escaped.push(letter);
     }
     escaped
 }
@@ -96,6 +114,19 @@ mod tests {
         check("a\\ b\\:c=1", Ok(&[("a b:c", "1")]));
         check("last=1\\", Ok(&[("last", "1")]));
         check("a=1\nb\nc=2\nd", Err(&["line 2: `b` is not name=value", "line 4: `d` is not name=value"]));
+    }
+
+    #[test]
+    fn what_is_escaped_is_read_again() {
+        for text in ["plain", "a=b:c #!", " first", "two\nlines\r\n\tand \x0c", "C:\\new\\", "é"] {
+            for value in [escape(text), escape_value(text)] {
+                let (read, wrong) = parse_properties(&format!("{}={value}\nb=1\n", escape(text)));
+                assert!(wrong.is_empty(), "{wrong:?}");
+                let own = |text: &str| text.to_owned();
+                let expected = [(own("b"), own("1")), (own(text), own(text))];
+                assert_eq!(read, Properties::from(expected), "{value}");
+            }
+        }
     }
 
     fn check(text: &str, expected: Result<&[(&str, &str)], &[&str]>) {

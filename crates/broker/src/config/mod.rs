@@ -23,7 +23,7 @@ use ottla_types::BrokerId;
 
 pub use environment::from_environment;
 pub(crate) use file::escape;
-pub use file::parse_properties;
+pub use file::{escape_value, parse_properties};
 pub use groups::GroupsConfig;
 pub(crate) use groups::REPLICATION_FACTOR_DEFAULT;
 pub use listener::Listener;
@@ -316,6 +316,13 @@ impl NodeConfig {
         let ignored = registry::ignored(properties);
         let mut reader = Reader::new(properties, &none, &none);
         let config = Self::read(&mut reader);
+        // An image's script sets it to nothing where nobody chose one.
+        let cluster_id = cluster_id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+        if let Some(id) = &cluster_id
+            && id.contains(|c: char| c.is_whitespace() || c.is_control())
+        {
+            reader.refuse("cluster.id", id, "an id has no spaces and spans no lines");
+        }
         let config = reader.finish(config, &ignored)?;
         Ok(Self { cluster_id, ignored, given: properties.clone(), ..config })
     }
@@ -481,6 +488,20 @@ mod tests {
         assert_eq!(config.controller_listeners[0].to_string(), "CONTROLLER://127.0.0.1:9093");
         assert_eq!(config.durability, Durability::Fsync);
         assert!(config.auto_create_topics && config.ignored == Ignored::default());
+    }
+
+    /// A folder would be formatted for it that no later start can read.
+    #[test]
+    fn an_id_of_a_cluster_can_be_written_and_read_again() {
+        let id = |given: &str| {
+            let config = NodeConfig::parse(&Properties::new(), Some(given.to_owned()));
+            config.map(|config| config.cluster_id).map_err(|errors| errors.to_string())
+        };
+        assert_eq!(id("MkU3OEVBNTcwNTJENDM2Qg"), Ok(Some("MkU3OEVBNTcwNTJENDM2Qg".to_owned())));
+        assert_eq!(id(" x\n"), Ok(Some("x".to_owned())));
+        assert_eq!((id(""), id(" ")), (Ok(None), Ok(None)));
+        let refused = "cluster.id=a\nb: an id has no spaces and spans no lines";
+        assert_eq!(id("a\nb"), Err(refused.to_owned()));
     }
 
     #[test]
