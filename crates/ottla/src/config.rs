@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     given: Sources,
 
-    /// The defaults, too.
+    /// The defaults, too, as comments: they hold where nobody says anything.
     #[arg(long)]
     all: bool,
 
@@ -72,6 +72,9 @@ fn section(text: &mut String, title: &str, said: &[&Effective], is_default: bool
         match &effective.value {
             _ if is_default && property.is_internal() => {}
             Some(_) if property.is_sensitive() => line(&format!("# {} is set", property.name())),
+            // To say a default is more than to say nothing: nodes tell the two apart, and the page
+            // is to be the configuration that it was printed from.
+            Some(value) if is_default => line(&format!("# {}={value}", property.name())),
             Some(value) => line(&format!("{}={}", property.name(), escape_value(value))),
             None => line(&format!("# {} is not set", property.name())),
         }

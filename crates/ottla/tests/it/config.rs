@@ -64,12 +64,22 @@ fn mistakes_of_all_places_are_told_in_one_run() {
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), b"".as_slice()));
 }
 
+/// The page is the configuration that it was printed from: a default that somebody says is none
+/// any more, and asks for three replicas, for example.
 #[test]
 fn all_that_is_printed_can_be_read_again() {
-    let output = ottla_with(&[], &["config", "--all"]);
+    let output = ottla_with(&[("KAFKA_LOG_DIRS", "a\tb\nc")], &["config", "--all"]);
     let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/all.properties");
     fs::write(file, &output.stdout).unwrap();
     let again = ottla_with(&[], &["config", "--config", file, "--all"]);
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
     assert_eq!(String::from_utf8(again.stderr).unwrap(), "");
+    let lines = |page: Vec<u8>| {
+        let page = String::from_utf8(page).unwrap();
+        let said = page.lines().filter(|line| !line.is_empty() && !line.starts_with("# From"));
+        let mut lines: Vec<String> = said.map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(lines(output.stdout), lines(again.stdout));
 }
