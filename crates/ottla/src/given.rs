@@ -102,21 +102,26 @@ fn readable(
 }
 
 /// Each property by its first name, so that a synonym in one place goes over the name in a place
-/// that counts less; where one place has both, the name counts.
-fn first_named(mut named: Properties) -> Properties {
+/// that counts less; where one place has both, the name counts. Two numbers of one node are a
+/// mistake, as in Kafka: the other may be the one whose data this is.
+fn first_named(mut named: Properties) -> (Properties, Option<String>) {
+    let mut mistake = None;
     for property in registry() {
-        if let Some(synonym) = property.synonym()
-            && let Some(value) = named.remove(synonym)
-        {
-            named.entry(property.name().to_owned()).or_insert(value);
+        let Some(synonym) = property.synonym() else { continue };
+        let Some(value) = named.remove(synonym) else { continue };
+        let said = named.entry(property.name().to_owned()).or_insert_with(|| value.clone());
+        if property.name() == "node.id" && said.trim() != value.trim() {
+            mistake = Some(format!("node.id={said} and broker.id={value}: one number is needed"));
         }
     }
-    named
+    (named, mistake)
 }
 
 impl Given {
     fn add(&mut self, place: &str, properties: Properties) {
-        self.layers.push(Layer { place: place.to_owned(), properties: first_named(properties) });
+        let (properties, mistake) = first_named(properties);
+        self.mistakes.extend(mistake.map(|why| format!("{place}: {why}")));
+        self.layers.push(Layer { place: place.to_owned(), properties });
     }
 
     /// The properties of all places; and of the place that says a property.

@@ -64,6 +64,25 @@ fn mistakes_of_all_places_are_told_in_one_run() {
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), b"".as_slice()));
 }
 
+#[test]
+fn a_synonym_alone_counts_without_a_file() {
+    let expected = PROFILE.replace("log.dirs=./ottla-data\n", "");
+    let expected = expected + "\n# From the environment:\nlog.dirs=/x\n";
+    prints(&[("KAFKA_LOG_DIR", "/x")], &[], &expected);
+}
+
+#[test]
+fn two_numbers_of_one_node_are_a_mistake() {
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/numbers.properties");
+    fs::write(file, "node.id=1\nbroker.id=2\n").unwrap();
+    let output = ottla_with(&[], &["config", "--config", file]);
+    let told = format!("ottla: {file}: node.id=1 and broker.id=2: one number is needed\n");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), told);
+    assert_eq!(output.status.code(), Some(1));
+    fs::write(file, "node.id=2\nbroker.id = 2\n").unwrap();
+    assert!(ottla_with(&[], &["config", "--config", file]).status.success());
+}
+
 /// The page is the configuration that it was printed from: a default that somebody says is none
 /// any more, and asks for three replicas, for example.
 #[test]
