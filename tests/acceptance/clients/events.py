@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 
+# What a rebalance waits for; below the shortest session.
+HEARTBEAT_MS = 600
 stopping = threading.Event()
 _lock = threading.Lock()
 

@@ -100,6 +100,8 @@ class Group:
         arguments += ["--session-ms", str(session_ms), *variant.arguments()]
         if static:
             arguments += ["--static", static]
+        if variant.careless:
+            self.history.careless.add(name)
         add = self.history.add
         self.members[name] = self._program(variant, name, arguments, lambda line: add(Event(name, line)))
         return name

@@ -25,6 +25,8 @@ class History:
     """Everything that the members of a group have said so far; filled by a thread for each member."""
 
     def __init__(self):
+        # Members that commit what they were handed when they are stopped, and do not print it.
+        self.careless = set()
         self._lock = threading.Lock()
         self._events = []
         self._owned = {}
@@ -79,9 +81,22 @@ class History:
     # -- the laws --------------------------------------------------------------------------------------------------
 
     def missing(self, ends):
-        """Records below these ends that nobody has been given."""
-        seen = self.seen()
-        return [(p, o) for p, end in ends.items() for o in range(end) if (p, o) not in seen]
+        """Records below these ends that nobody has been given, though somebody should have been."""
+        reader = {(p, o): member for _, member, p, o in self.reads()}
+        ended = {event.member for event in self.events("ended")}
+        missing = []
+        for partition, end in ends.items():
+            last, gap = None, []
+            for offset in range(end):
+                if (partition, offset) not in reader:
+                    gap.append((partition, offset))
+                    continue
+                # Who came after a careless one went on behind its commit.
+                if last not in ended & self.careless:
+                    missing += gap
+                last, gap = reader[partition, offset], []
+            missing += gap
+        return missing
 
     def demand_all(self, ends):
         """Nothing is lost, and nothing was invented."""

@@ -70,7 +70,8 @@ impl Crowd {
         Ok(())
     }
 
-    /// Waits until all members stand in one generation, which they tell, and own all partitions.
+    /// Waits until all members stand in one generation, which they tell, and share all partitions
+    /// evenly.
     pub(super) fn await_rest(&mut self) -> Result<i32, String> {
         let deadline = Instant::now() + Duration::from_secs(REST_SECONDS_MAX);
         loop {
@@ -84,12 +85,16 @@ impl Crowd {
         }
     }
 
+    /// A group can stand still and not rest: one that has just been joined may still have all
+    /// partitions in few hands.
     fn rest(&self) -> Option<i32> {
         let (generation, _) = self.seats.first()?.member.place()?;
+        let (least, rest) =
+            (self.partitions / self.seats.len(), self.partitions % self.seats.len());
         let mut owned = 0;
         for seat in &self.seats {
             let (its, count) = seat.member.place()?;
-            if its != generation {
+            if its != generation || count < least || count > least + rest.min(1) {
                 return None;
             }
             owned += count;

@@ -17,6 +17,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// What a rebalance waits for; below the shortest session.
+const heartbeat = 600 * time.Millisecond
+
 type options map[string]string
 
 type fields map[string]any
@@ -112,7 +115,7 @@ func runMember(stopping context.Context, given options) error {
 			"roundrobin": kgo.RoundRobinBalancer(), "sticky": kgo.StickyBalancer(),
 			"cooperative-sticky": kgo.CooperativeStickyBalancer()}
 		settings = append(settings, kgo.Balancers(balancers[given["assignor"]]),
-			kgo.SessionTimeout(session), kgo.HeartbeatInterval(session/6))
+			kgo.SessionTimeout(session), kgo.HeartbeatInterval(heartbeat))
 	}
 	client, err := kgo.NewClient(settings...)
 	if err != nil {

@@ -30,6 +30,9 @@ public final class GroupClient {
             "sticky", ASSIGNORS + "StickyAssignor",
             "cooperative-sticky", ASSIGNORS + "CooperativeStickyAssignor");
 
+    /** What a rebalance waits for; below the shortest session. */
+    private static final int HEARTBEAT_MS = 600;
+
     private static volatile boolean stopping;
 
     public static void main(String[] arguments) {
@@ -130,7 +133,7 @@ public final class GroupClient {
                 }
             } else {
                 settings.put("session.timeout.ms", options.get("session-ms"));
-                settings.put("heartbeat.interval.ms", Integer.parseInt(options.get("session-ms")) / 6);
+                settings.put("heartbeat.interval.ms", HEARTBEAT_MS);
                 settings.put("partition.assignment.strategy",
                         ASSIGNOR_CLASSES.get(options.getOrDefault("assignor", "range")));
             }

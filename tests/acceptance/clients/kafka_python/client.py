@@ -16,7 +16,7 @@ from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAs
 from kafka.errors import KafkaError, NoError
 from kafka.structs import OffsetAndMetadata
 
-from events import expect, main, say, stopping, tell, until
+from events import HEARTBEAT_MS, expect, main, say, stopping, tell, until
 
 ASSIGNORS = {
     "range": RangePartitionAssignor,
@@ -39,7 +39,7 @@ class Member(ConsumerRebalanceListener):
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=options.session_ms,
-            heartbeat_interval_ms=options.session_ms // 6,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             partition_assignment_strategy=[ASSIGNORS[options.assignor or "range"]],
             reconnect_backoff_max_ms=200,
             fetch_max_wait_ms=100,

@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from events import main, say, stopping, tell
+from events import HEARTBEAT_MS, main, say, stopping, tell
 
 REBALANCED = re.compile(r"% Group \S+ rebalanced.*?: (assigned|revoked|incremental \w+)(.*)")
 
@@ -25,7 +25,7 @@ def member(options):
     settings = {
         "client.id": options.id,
         "session.timeout.ms": options.session_ms,
-        "heartbeat.interval.ms": options.session_ms // 6,
+        "heartbeat.interval.ms": HEARTBEAT_MS,
         "auto.commit.interval.ms": 100,
         "auto.offset.reset": "earliest",
         "partition.assignment.strategy": options.assignor or "range",

@@ -12,7 +12,7 @@ from confluent_kafka import ConsumerGroupState, KafkaError
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions
 from confluent_kafka.admin import NewTopic, OffsetSpec, ResourceType
 
-from events import expect, main, say, stopping, tell, until
+from events import HEARTBEAT_MS, expect, main, say, stopping, tell, until
 
 
 class Member:
@@ -35,7 +35,7 @@ class Member:
             settings["group.instance.id"] = options.static
         if options.protocol == "classic":
             settings["session.timeout.ms"] = options.session_ms
-            settings["heartbeat.interval.ms"] = options.session_ms // 6
+            settings["heartbeat.interval.ms"] = HEARTBEAT_MS
             settings["partition.assignment.strategy"] = options.assignor or "range"
         elif options.assignor:
             settings["group.remote.assignor"] = options.assignor
