@@ -19,6 +19,14 @@ use crate::record::{GroupRecord, ReplayError};
 use crate::settings::GroupSettings;
 use crate::timers::{Timer, Timers};
 
+/// A deadline that is noticed later than this says that the coordinator has stalled, for a slow
+/// disk or a busy processor, and not that a member was silent.
+const LATE_MAX: Duration = Duration::from_secs(1);
+
+/// What a stalled coordinator grants its members at most, to be heard: three heartbeats of Kafka's
+/// consumers.
+const GRACE_MAX: Duration = Duration::from_secs(9);
+
 /// Names a request whose answer is given later; the host draws it and keeps what it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
@@ -121,6 +129,7 @@ impl GroupShard {
             }
         }
         self.on_consumers_loaded(Moment { now, image });
+        self.forget_unknown_topics(image, effects);
     }
 
     /// The earliest time at which [`GroupShard::on_time`] has something to do, on the monotonic
@@ -134,8 +143,16 @@ impl GroupShard {
     pub fn on_time(&mut self, now: Now, image: &MetadataImage, effects: &mut Effects) {
         // A timer that arms itself for the same instant waits for the next call.
         for due in self.timers.due(now.mono) {
-            if self.timers.take(&due) {
-                self.on_timer(Moment { now, image }, &due.1, effects);
+            if !self.timers.take(&due) {
+                continue;
+            }
+            let (at, timer) = due;
+            let late = now.mono.saturating_sub(at);
+            if late > LATE_MAX && timer.waits_for_members() {
+                // What they sent may be waiting behind this very call.
+                self.timers.arm(timer, now.mono + late.min(GRACE_MAX));
+            } else {
+                self.on_timer(Moment { now, image }, &timer, effects);
             }
         }
     }

@@ -26,6 +26,22 @@ pub(crate) enum Timer {
     ConsumerSync(GroupId, MemberId),
 }
 
+impl Timer {
+    /// Whether it says that members were silent.
+    pub(crate) const fn waits_for_members(&self) -> bool {
+        match self {
+            Self::Expiry => false,
+            Self::ClassicJoin(_)
+            | Self::ClassicSync(_)
+            | Self::ClassicSession(..)
+            | Self::ConsumerSession(..)
+            | Self::ConsumerRebalance(..)
+            | Self::ConsumerJoin(..)
+            | Self::ConsumerSync(..) => true,
+        }
+    }
+}
+
 /// Deadlines, of which the next is always known. One entry a member and a few a group: memory is
 /// bounded by what the groups hold.
 #[derive(Debug, Default)]

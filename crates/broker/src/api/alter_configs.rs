@@ -177,7 +177,7 @@ async fn alter(
                 .into_iter()
                 .map(|outcome| match outcome {
                     Ok(()) => (ErrorCode::None, None),
-                    Err(error) => (alter_config_code(&error), Some(error.to_string())),
+                    Err(error) => (alter_config_code(&error), Some(shortened(error.to_string()))),
                 })
                 .collect(),
             Err(outcome) => vec![outcome; count],
@@ -186,10 +186,21 @@ async fn alter(
     };
     let outcomes = altered.iter().map(|it| match &it.asked {
         Ok(_) => answers.next().expect("the controller answers for each"),
-        Err((code, words)) => (*code, Some(words.clone())),
+        Err((code, words)) => (*code, Some(shortened(words.clone()))),
     });
     let outcomes = outcomes.collect();
     (altered, outcomes)
+}
+
+/// Words that name what came are as long as that, and an answer's text is not.
+fn shortened(mut words: String) -> String {
+    const BYTES_MAX: usize = 2_000;
+    if words.len() > BYTES_MAX {
+        let end = words.floor_char_boundary(BYTES_MAX);
+        words.truncate(end);
+        words.push('…');
+    }
+    words
 }
 
 /// Kafka refuses all of them: which should count?

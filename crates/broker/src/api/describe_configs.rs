@@ -34,6 +34,10 @@ struct Setting {
     sensitive: bool,
 }
 
+/// Resources that one request may ask about. An answer has 2 KiB for one, and 20 KiB where all is
+/// asked for, whatever little the question had: 200 MiB at the very most.
+const RESOURCES_MAX: usize = 10_000;
+
 /// What a request wants to hear about each setting.
 #[derive(Clone, Copy)]
 struct Detail {
@@ -46,7 +50,15 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let detail =
         Detail { synonyms: request.include_synonyms, documentation: request.include_documentation };
     let resources: Vec<_> = request.resources.iter().collect();
-    let found = resources.iter().map(|resource| (resource, settings(call.broker, resource)));
+    let found = resources.iter().enumerate().map(|(at, resource)| {
+        let found = if at < RESOURCES_MAX {
+            settings(call.broker, resource)
+        } else {
+            let words = format!("no more than {RESOURCES_MAX} resources are described at once");
+            Err((ErrorCode::PolicyViolation, words))
+        };
+        (resource, found)
+    });
     let response = DescribeConfigsResponse {
         results: found.map(|(resource, found)| result(resource, found, detail)).collect(),
         ..Default::default()

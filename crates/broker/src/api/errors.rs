@@ -190,7 +190,8 @@ pub(super) fn alter_config_code(error: &AlterConfigError) -> ErrorCode {
         | AlterConfigError::NotAList { .. }
         | AlterConfigError::NotABrokersList { .. }
         | AlterConfigError::NoBrokersList(_)
-        | AlterConfigError::TooLong
+        | AlterConfigError::TooLong { .. }
+        | AlterConfigError::NameTooLong
         | AlterConfigError::BrokersMinIsrWithElr
         | AlterConfigError::NoMinIsrWithElr => ErrorCode::InvalidConfig,
     }

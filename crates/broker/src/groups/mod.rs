@@ -3,9 +3,10 @@
 //! A shard is a core (`ottla_coordinator::GroupShard`) and a task of its own, on one of the loops.
 //! Connections put requests into its bounded mailbox. The task steps the core, appends the records
 //! that it gives as one batch, and answers when the high watermark has passed them; what queues up
-//! meanwhile shares the next append, and its sync. `docs/internals/groups.md` has the pictures.
+//! meanwhile shares the next append, and its sync. `docs/internals/group-shards.md` has the pictures.
 
 mod append;
+mod batch;
 mod host;
 mod load;
 mod news;
@@ -34,7 +35,8 @@ pub(crate) use topic::{GROUP_METADATA, make_group_metadata};
 /// number of members that may speak at the same moment; each holds what its frame held.
 const MAILBOX_MAX: usize = 16_384;
 
-/// Why a group cannot be asked just now. A client that asks again later, or elsewhere, is served.
+/// Why a group cannot be asked just now. A client that asks again later, or elsewhere, is served,
+/// unless it asks for too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unavailable {
     #[error("another node has the group, or none yet")]
@@ -45,6 +47,8 @@ pub(crate) enum Unavailable {
     Behind,
     #[error("what the group decided could not be written")]
     NotWritten,
+    #[error("the request would lead to more records than fit a batch")]
+    TooLarge,
 }
 
 /// What comes back from a shard: the answer of the request's own kind.
@@ -84,12 +88,37 @@ struct Shard {
     news: Arc<NewsSlot>,
 }
 
+/// What became of a partition of the topic.
+#[derive(Clone)]
+enum Slot {
+    Served(Arc<Shard>),
+    /// There was no space for it yet; it is looked for again.
+    Lacking,
+    /// Its files are not what they should be.
+    Damaged,
+}
+
 /// The shards of one incarnation of the topic.
 struct Shards {
     topic: TopicId,
-    /// By partition; `None` where the files are damaged. Their number is that of the start, or of
-    /// the topic's creation: groups do not move under their members.
-    shards: Vec<Option<Shard>>,
+    /// By partition. Their number is that of the start, or of the topic's creation: groups do not
+    /// move under their members.
+    shards: Vec<Slot>,
+}
+
+impl Slot {
+    fn shard(&self) -> Option<&Arc<Shard>> {
+        match self {
+            Self::Served(shard) => Some(shard),
+            Self::Lacking | Self::Damaged => None,
+        }
+    }
+}
+
+impl Shards {
+    fn served(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        self.shards.iter().filter_map(Slot::shard)
+    }
 }
 
 /// The groups of this node. Asking takes no lock.
@@ -136,14 +165,14 @@ impl Groups {
     pub(crate) fn ask_partition(&self, partition: PartitionId, request: GroupRequest) -> Asked {
         let shards = self.shards();
         let at = usize::try_from(partition.get()).ok();
-        let shard = shards.as_ref().and_then(|it| it.shards.get(at?)?.as_ref());
+        let shard = shards.as_ref().and_then(|it| it.shards.get(at?)?.shard());
         shard.map_or_else(|| refused(Unavailable::NotCoordinator), |shard| shard.ask(request))
     }
 
     /// Asks every shard; `request` makes the request for each.
     pub(crate) fn ask_all(&self, request: impl Fn() -> GroupRequest) -> Vec<Asked> {
         let shards = self.shards();
-        let shards = shards.iter().flat_map(|it| it.shards.iter().flatten());
+        let shards = shards.iter().flat_map(|it| it.served());
         shards.map(|shard| shard.ask(request())).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ottla_coordinator::TopicChanges;
 use ottla_env::{Answer, Env, LoopId, Reply, mailbox, reply};
@@ -12,10 +13,13 @@ use tokio::sync::Notify;
 use super::host::ShardHost;
 use super::news::NewsSlot;
 use super::topic::GROUP_METADATA;
-use super::{Groups, MAILBOX_MAX, Shard, Shards};
-use crate::partition::{PartitionHost, Partitions};
+use super::{Groups, MAILBOX_MAX, Shard, Shards, Slot};
+use crate::partition::{Absent, PartitionHost, Partitions};
 use crate::publisher::MetadataPublisher;
 use crate::stopping::Stopping;
+
+/// How long after a partition was not there for lack of space it is looked for again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// One step of the metadata.
 #[derive(Debug)]
@@ -82,10 +86,15 @@ impl ShardKeeper {
     }
 
     async fn run(self, changes: Arc<Changes>) {
+        let mut image = None;
         loop {
             let next = changes.waiting().pop_front();
             let Some(change) = next else {
-                changes.arrived.notified().await;
+                match image.as_ref().filter(|_| self.lacks()) {
+                    // A change that arrives meanwhile waits, too.
+                    Some(image) => self.try_again(image).await,
+                    None => changes.arrived.notified().await,
+                }
                 continue;
             };
             // Abandoned: whoever opens partitions has ended, and nothing is served any more.
@@ -93,8 +102,27 @@ impl ShardKeeper {
                 return;
             }
             self.apply(&change.image, &change.topics);
+            image = Some(change.image);
             change.done.send(());
         }
+    }
+
+    /// Whether there are partitions for which there was no space yet.
+    fn lacks(&self) -> bool {
+        let served = self.groups.shards();
+        served.is_some_and(|it| it.shards.iter().any(|slot| matches!(slot, Slot::Lacking)))
+    }
+
+    /// Looks whether there is space by now; whoever opens partitions does so, too.
+    async fn try_again(&self, image: &Arc<MetadataImage>) {
+        self.env.clock.sleep(TRY_AGAIN_AFTER).await;
+        let Some(served) = self.groups.shards() else { return };
+        let again = |(index, slot): (PartitionId, &Slot)| match slot {
+            Slot::Lacking => self.begin(image, index),
+            Slot::Served(_) | Slot::Damaged => slot.clone(),
+        };
+        let shards = (0..).map(PartitionId::new).zip(&served.shards).map(again).collect();
+        self.groups.replace(Some(Shards { topic: served.topic, shards }));
     }
 
     fn apply(&self, image: &Arc<MetadataImage>, changes: &TopicChanges) {
@@ -122,11 +150,15 @@ impl ShardKeeper {
         }
     }
 
-    /// Begins to serve a partition, on a loop that has no more of them than the others; `None` if
-    /// its files are not what they should be.
-    fn begin(&self, image: &Arc<MetadataImage>, index: PartitionId) -> Option<Shard> {
-        let topic = self.partitions.topic(GROUP_METADATA)?;
-        let partition = Arc::clone(topic.partition(index.get()).ok()?);
+    /// Begins to serve a partition, on a loop that has no more of them than the others.
+    fn begin(&self, image: &Arc<MetadataImage>, index: PartitionId) -> Slot {
+        let topic = self.partitions.topic(GROUP_METADATA);
+        let found = topic.as_ref().ok_or(Absent::Unknown).and_then(|it| it.partition(index.get()));
+        let partition = match found {
+            Ok(partition) => Arc::clone(partition),
+            Err(Absent::Unknown) => return Slot::Lacking,
+            Err(Absent::Offline) => return Slot::Damaged,
+        };
         let (requests, mailbox) = mailbox(MAILBOX_MAX);
         let news = Arc::new(NewsSlot::default());
         let host = ShardHost {
@@ -147,16 +179,16 @@ impl ShardKeeper {
             })
         };
         self.env.spawn.spawn_on(on, "group shard", Box::new(make));
-        Some(Shard { requests, news })
+        Slot::Served(Arc::new(Shard { requests, news }))
     }
 }
 
 impl Shards {
     fn tell(&self, image: &Arc<MetadataImage>, changes: &TopicChanges) {
-        self.shards.iter().flatten().for_each(|shard| shard.news.tell(image, changes));
+        self.served().for_each(|shard| shard.news.tell(image, changes));
     }
 
     fn end(&self) {
-        self.shards.iter().flatten().for_each(|shard| shard.news.end());
+        self.served().for_each(|shard| shard.news.end());
     }
 }

@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// it is over.
 ///
 /// A request that changes something is not repeated where the first one may have been served: the
-/// error then says so ([`CallError::Lost`](crate::CallError::Lost), [`CallError::TimedOut`](crate::CallError::TimedOut)), and looking tells.
+/// error is a [`CallError`](crate::CallError) then, and looking tells.
 #[derive(Clone)]
 pub struct Admin {
     cluster: Rc<Cluster>,

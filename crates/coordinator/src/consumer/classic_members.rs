@@ -12,6 +12,7 @@ use super::member::Member;
 use super::partitions::Partitions;
 use super::protocol::{self, Subscription};
 use super::reconcile::MemberState;
+use super::request::MEMBER_BYTES_MAX;
 use crate::answer::{
     HeartbeatError, JoinAnswer, JoinError, JoinRefused, LeaveError, LeftMember, SyncAnswer,
     SyncError,
@@ -65,6 +66,9 @@ impl GroupShard {
             self.replace_member(name, old, &id, effects);
         }
         let before = self.consumer_member(name, &id).cloned().unwrap_or_else(Member::new);
+        if !before.is_classic() {
+            self.cancel_rebalance(name, &id);
+        }
         let wants = Member::normalised(&updated(&before.wants, request, &subscription));
         let change = Change { is_new: admission == Admission::New, before: &before, wants };
         let changed = self.update_member(at, name, &id, change, effects);
@@ -134,6 +138,10 @@ impl GroupShard {
             _ if group.member(id).is_some() => Admission::Known,
             _ => Admission::New,
         };
+        let says = request.protocols.iter().map(|each| each.name.len() + each.metadata.len());
+        if says.sum::<usize>() > MEMBER_BYTES_MAX {
+            return Err(JoinError::GroupMaxSizeReached);
+        }
         let first = request.protocols.first().ok_or(JoinError::InconsistentGroupProtocol)?;
         let subscription = protocol::subscription(&first.metadata, at.image)
             .ok_or(JoinError::InconsistentGroupProtocol)?;

@@ -90,6 +90,10 @@ impl GroupShard {
             self.replace_member(group, old, &id, effects);
         }
         let before = self.consumer_member(group, &id).cloned().unwrap_or_else(Member::new);
+        if before.is_classic() {
+            // It need not join or ask for its assignment any more.
+            self.cancel_member_timers(group, &id);
+        }
         let wants = Member::normalised(&updated(&before.wants, request));
         let change = Change { is_new: admission == Admission::New, before: &before, wants };
         let changed = self.update_member(at, group, &id, change, effects);

@@ -1,5 +1,6 @@
 //! A member of a consumer group.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::reconcile::CurrentAssignment;
@@ -40,6 +41,11 @@ impl Member {
         value.topics.dedup();
         value.regex = value.regex.filter(|regex| !regex.is_empty());
         value
+    }
+
+    /// How many topics it has partitions of.
+    pub(crate) fn topics_held(&self) -> usize {
+        self.has.held().map(|(topic, _)| topic).collect::<BTreeSet<_>>().len()
     }
 
     /// Whether it speaks the classic protocol.

@@ -24,6 +24,9 @@ use crate::record::{
 };
 use crate::shard::{Effects, GroupShard};
 
+/// A classic group is one record: groups whose members say more than this stay what they are.
+const CLASSIC_GROUP_BYTES_MAX: usize = 16 << 20;
+
 impl GroupShard {
     /// Takes away a classic group without members, in favour of a consumer group.
     pub(super) fn delete_classic_group(
@@ -118,6 +121,8 @@ impl GroupShard {
             && staying().all(|(_, member)| member.is_classic())
             && self.settings.consumer_migration.downgrades()
             && left <= self.settings.classic_members_max
+            && staying().map(|(_, member)| classic_bytes(member)).sum::<usize>()
+                <= CLASSIC_GROUP_BYTES_MAX
     }
 
     /// Makes a classic group of those who stay, if that can be; whether it did.
@@ -274,6 +279,17 @@ fn downgraded(
         state_since: Some(at.now.wall),
         members,
     }
+}
+
+/// What the record of a classic group holds of one member at most, its names apart.
+fn classic_bytes(member: &Member) -> usize {
+    let facet = member.wants.classic.as_ref();
+    let says = facet.and_then(|facet| {
+        facet.protocols.iter().map(|each| each.name.len() + each.metadata.len()).max()
+    });
+    // A name of at most 249 letters for each topic, and four bytes for each partition.
+    let has = member.has.held().count() * 4 + member.topics_held() * 256;
+    says.unwrap_or(0) + has
 }
 
 /// The protocol with the most votes among those that all support; of equals the first by name.

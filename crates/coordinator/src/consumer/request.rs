@@ -10,6 +10,10 @@ use super::partitions::Partitions;
 use crate::ids::{Epoch, GroupId, InstanceId, MemberId};
 use crate::request::Client;
 
+/// What one member may say that is stored: 10,000 topics with names of 100 bytes. Kafka stops at
+/// the topic's `max.message.bytes`, which is the same by default.
+pub(super) const MEMBER_BYTES_MAX: usize = 1 << 20;
+
 /// What a member means by its heartbeat: four numbers in one field of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberEpoch {
@@ -110,6 +114,9 @@ pub enum InvalidHeartbeat {
     /// Only a static member can come back.
     #[error("InstanceId can't be null.")]
     NoInstance,
+    /// More than could be stored.
+    #[error("The member says more than {MEMBER_BYTES_MAX} bytes.")]
+    TooLong,
     /// The number means nothing.
     #[error("MemberEpoch is invalid.")]
     Epoch,
@@ -134,6 +141,11 @@ impl ConsumerHeartbeat {
         }
         if self.rack.as_deref().is_some_and(blank) {
             return Err(InvalidHeartbeat::EmptyRack);
+        }
+        // Each topic has its length, too.
+        let topics = self.topics.iter().flatten().map(|name| name.len() + 2);
+        if topics.sum::<usize>() > MEMBER_BYTES_MAX {
+            return Err(InvalidHeartbeat::TooLong);
         }
         match self.epoch {
             None => Err(InvalidHeartbeat::Epoch),

@@ -47,7 +47,7 @@ impl GroupShard {
 
     /// Whether what is known of an expression need not be looked at again.
     fn is_fresh(&self, at: Moment<'_>, known: &RegexValue) -> bool {
-        let age = age(at, known.timestamp);
+        let Some(age) = age(at, known.timestamp) else { return false };
         if age <= REGEX_REFRESH_MIN {
             return true;
         }
@@ -62,8 +62,8 @@ impl GroupShard {
         if group.target_epoch() >= group.epoch() {
             return;
         }
-        let may = group.target_made_at().is_none_or(|made_at| age(at, made_at) >= interval);
-        if !may && !interval.is_zero() {
+        let age = group.target_made_at().and_then(|made_at| age(at, made_at));
+        if age.is_some_and(|age| age < interval) {
             return;
         }
         let epoch = group.epoch();
@@ -117,8 +117,9 @@ impl GroupShard {
     }
 }
 
-/// How long ago that was; no time at all if the clock went back since.
-fn age(at: Moment<'_>, then: Timestamp) -> Duration {
+/// How long ago that was; `None` if it is yet to come: the clock went back, or another node's was
+/// ahead. Waiting for it would make a group stand still.
+fn age(at: Moment<'_>, then: Timestamp) -> Option<Duration> {
     let millis = at.now.wall.millis().saturating_sub(then.millis());
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    u64::try_from(millis).ok().map(Duration::from_millis)
 }

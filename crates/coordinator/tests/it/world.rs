@@ -14,9 +14,9 @@ use ottla_coordinator::{
     JoinGroup, LeaveGroup, Leaver, ListGroups, MemberAssignment, MemberId, NamedPartitions, Now,
     Protocol, RecordBytes, SyncGroup, Ticket, TopicChanges,
 };
-use ottla_metadata::MetadataImage;
+use ottla_metadata::{MetadataDelta, MetadataImage, Record};
 use ottla_testkit::trace::argument;
-use ottla_types::{Offset, PartitionId, ProducerId, Timestamp, TopicName, Uuid};
+use ottla_types::{LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp, TopicName, Uuid};
 
 use crate::text;
 
@@ -30,13 +30,23 @@ pub(crate) struct World {
     drawn: u128,
 }
 
+/// A cluster with these topics; their ids count from 1.
+fn topics(names: &[&str]) -> MetadataImage {
+    let mut delta = MetadataDelta::new(&MetadataImage::empty("cluster"));
+    for (id, name) in (1..).zip(names) {
+        let name = TopicName::parse(name).unwrap();
+        delta.replay(&Record::Topic { name, id: Uuid::from_u128(id) }).unwrap();
+    }
+    MetadataImage::clone(&delta.finish(Offset::new(1), LeaderEpoch::ZERO))
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let settings = GroupSettings::default();
         Self {
             shard: GroupShard::new(PartitionId::ZERO, Arc::new(settings.clone())),
             settings,
-            image: MetadataImage::empty("cluster"),
+            image: topics(&["orders", "a", "old", "once", "other", "read", "x"]),
             log: Vec::new(),
             mono: Duration::ZERO,
             tickets: 0,
@@ -49,6 +59,7 @@ impl World {
         match verb {
             "set" => self.set(rest),
             "wait" => self.wait(rest),
+            "stall" => self.stall(rest),
             "load" => self.load(),
             "pending" => self.pending(rest),
             "marker" => self.marker(rest),
@@ -95,6 +106,14 @@ impl World {
         }
         self.mono = end;
         said
+    }
+
+    /// Time passes, and nobody looks at the deadlines before it is over.
+    fn stall(&mut self, seconds: &str) -> String {
+        self.mono += Duration::from_secs_f64(seconds.parse().unwrap());
+        let mut effects = Effects::default();
+        self.shard.on_time(self.now(), &self.image, &mut effects);
+        self.settle(&effects)
     }
 
     fn load(&mut self) -> String {

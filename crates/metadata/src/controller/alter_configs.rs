@@ -17,8 +17,18 @@ use super::{Controller, Outcome, RECORDS_PER_REQUEST_MAX};
 const VALUE_BYTES_MAX: usize = i16::MAX as usize;
 
 /// Resources that are no topics and may have properties: the image holds each, of groups that need
-/// not exist. A few names and numbers each, some 40 MiB at the most.
+/// not exist. With the bound below, 300 MiB at the very most, and 20 MiB of what people write.
 const CONFIGURED_MAX: usize = 100_000;
+
+/// The longest name of a group with properties, and the longest value of one, in bytes.
+const OF_GROUP_BYTES_MAX: usize = 1_024;
+
+/// What the records of one request may be together, in bytes: they are one batch of the metadata
+/// log, of which Apache Kafka reads 8 MiB at the most.
+const RECORD_BYTES_PER_REQUEST_MAX: usize = 4 << 20;
+
+/// Bytes of a record besides its texts, rounded up.
+const RECORD_OVERHEAD_BYTES: usize = 64;
 
 /// The property that eligible leader replicas depend on (KIP-966).
 const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
@@ -143,9 +153,15 @@ pub enum AlterConfigError {
     /// The value is too long.
     #[error(
         "The configuration value cannot be added because it exceeds the maximum value size of \
-         {VALUE_BYTES_MAX} bytes."
+         {max} bytes."
     )]
-    TooLong,
+    TooLong {
+        /// The longest that is taken.
+        max: usize,
+    },
+    /// The name of a group is too long for one with properties.
+    #[error("a group with properties of its own has a name of {OF_GROUP_BYTES_MAX} bytes at most")]
+    NameTooLong,
     /// Too many resources have properties.
     #[error("{CONFIGURED_MAX} groups and brokers have properties of their own, which is the most")]
     TooManyConfigured,
@@ -184,7 +200,8 @@ impl Controller {
             }));
         }
         records.extend(forgotten_elr(image, &records));
-        if records.len() > RECORDS_PER_REQUEST_MAX {
+        let bytes: usize = records.iter().map(bytes_of).sum();
+        if records.len() > RECORDS_PER_REQUEST_MAX || bytes > RECORD_BYTES_PER_REQUEST_MAX {
             let refused = || Err(AlterConfigError::TooManyRecords);
             let response = request.resources.iter().map(|_| refused()).collect();
             return Outcome { records: Vec::new(), response };
@@ -213,9 +230,7 @@ impl Controller {
             // What is stored already may be Apache Kafka's: nobody sets it now.
             .filter(|(name, value)| stored.get(name) != Some(value))
             .collect();
-        if set.values().any(|value| value.len() > VALUE_BYTES_MAX) {
-            return Err(AlterConfigError::TooLong);
-        }
+        check_lengths(resource, &set)?;
         match resource {
             ConfigResource::Topic(topic) => check_for(topic, &set)?,
             ConfigResource::Group(_) => GroupConfig::check(&set, &self.config.group_limits)?,
@@ -237,6 +252,40 @@ impl Controller {
         let record = |(name, value)| Record::Config { resource: resource.clone(), name, value };
         Ok((told.map(record).collect(), is_new))
     }
+}
+
+fn check_lengths(resource: &ConfigResource, set: &Properties) -> Result<(), AlterConfigError> {
+    let (name_max, value_max) = match resource {
+        ConfigResource::Group(_) => (OF_GROUP_BYTES_MAX, OF_GROUP_BYTES_MAX),
+        ConfigResource::Topic(_) | ConfigResource::Broker(_) | ConfigResource::Other { .. } => {
+            (usize::MAX, VALUE_BYTES_MAX)
+        }
+    };
+    if set.values().any(|value| value.len() > value_max) {
+        return Err(AlterConfigError::TooLong { max: value_max });
+    }
+    match resource {
+        ConfigResource::Group(name) if name.len() > name_max && !set.is_empty() => {
+            Err(AlterConfigError::NameTooLong)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A generous measure of a record.
+fn bytes_of(record: &Record) -> usize {
+    let texts = match record {
+        Record::Config { resource, name, value } => {
+            let of = match resource {
+                ConfigResource::Topic(name) => name.as_str().len(),
+                ConfigResource::Group(name) | ConfigResource::Other { name, .. } => name.len(),
+                ConfigResource::Broker(_) => 0,
+            };
+            of + name.len() + value.as_ref().map_or(0, String::len)
+        }
+        _ => 0,
+    };
+    RECORD_OVERHEAD_BYTES + texts
 }
 
 /// What is stored of a resource so far.

@@ -322,3 +322,29 @@ fn what_was_set_is_told_before_what_was_given() {
         }
     });
 }
+
+#[test]
+fn what_is_too_long_or_too_much_is_refused() {
+    World::new(70).live(async |life| {
+        let _node = life.node(&[]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        let padded = |len: usize| leak(&format!("=consumer.session.timeout.ms={:>len$}", 50_000));
+        let name = |len: usize, at: usize| (OF_GROUP, leak(&format!("{at:0len$}")));
+        assert_eq!(client.alter(name(1_024, 0), &[padded(1_024)]).await.0, OK);
+        assert_eq!(client.alter(name(1_025, 0), &[padded(9)]).await.0, 40);
+        assert_eq!(client.alter(name(5, 0), &[padded(1_025)]).await.0, 40);
+        // An answer of a size that any client reads, whatever was asked.
+        let value = leak(&format!("=retention.ms={:x>30000}", 5));
+        let (code, words) = client.alter(OF_T, &[value]).await;
+        assert!(code == 40 && words.unwrap().len() < 3_000);
+        // One batch of the metadata log holds what one request changes.
+        let many: Vec<_> = (0..5_000).map(|at| name(10, at)).collect();
+        let changes = [padded(1_000)];
+        let many: Vec<((i8, &'static str), &[&str])> =
+            many.into_iter().map(|group| (group, &changes[..])).collect();
+        let told = client.alter_all(&many, false).await;
+        assert!(told.iter().all(|(code, _)| *code == 44), "{:?}", told[0]);
+        assert_eq!(client.resources(1, &[OF_GROUP]).await.1.len(), 1);
+    });
+}

@@ -34,8 +34,10 @@ struct Classic<'a> {
 struct Joined {
     generation: i32,
     assignor: Assignor,
-    /// What the leader has to share out; `None` for the others.
+    /// Whom the leader leads; `None` for the others.
     leads: Option<Members>,
+    /// The assignment of the last generation still holds: a static member is back.
+    keeps_assignment: bool,
 }
 
 /// What its leader looks after.
@@ -84,6 +86,14 @@ impl Classic<'_> {
         self.tries = 0;
         self.generation = Some(joined.generation);
         let member = Member { id: self.member_id.clone(), epoch: joined.generation };
+        tracing::debug!(
+            group = self.group.settings.id,
+            member = member.id,
+            generation = member.epoch,
+            partitions = assigned.len(),
+            leads = joined.leads.is_some(),
+            "generation joined"
+        );
         self.group.set_member(Some(member));
         self.take_on(joined.generation, assigned).await?;
         Ok(self.heartbeats(watched).await)
@@ -187,7 +197,7 @@ impl Classic<'_> {
         let inconsistent =
             || Ended::Failed(BrokerError::of(ErrorCode::InconsistentGroupProtocol).into());
         let assignor = assignors.find(|each| each.name() == name).ok_or_else(inconsistent)?;
-        let leads = answer.leader == self.member_id && !answer.skip_assignment;
+        let leads = answer.leader == self.member_id;
         let member =
             |member: ottla_wire::messages::join_group_response::JoinGroupResponseMember<'_>| {
                 // What cannot be read is a member that wants nothing.
@@ -196,7 +206,8 @@ impl Classic<'_> {
                 (member.member_id.into_owned(), Subscription { instance, ..told })
             };
         let leads = leads.then(|| answer.members.iter().map(member).collect());
-        Ok(Joined { generation: answer.generation_id, assignor, leads })
+        let keeps_assignment = answer.skip_assignment;
+        Ok(Joined { generation: answer.generation_id, assignor, leads, keeps_assignment })
     }
 
     /// Gives out, or gets, what each member reads; `None` to begin again.
@@ -211,7 +222,9 @@ impl Classic<'_> {
                 Ok(counts) => counts,
                 Err(error) => return Err(self.on_refused(error).await),
             };
-            assignments = joined.assignor.assign(members, &counts);
+            if !joined.keeps_assignment {
+                assignments = joined.assignor.assign(members, &counts);
+            }
             watched = Some(counts);
         }
         let assignment = |(member, partitions): (&String, &BTreeSet<TopicPartition>)| {
@@ -265,6 +278,7 @@ impl Classic<'_> {
 
     /// What an error of join or sync means; where it is to begin again, a pause has passed.
     async fn on_refused(&mut self, error: RequestError) -> Ended {
+        tracing::debug!(group = self.group.settings.id, %error, "no generation joined");
         self.group.on_error(&error);
         match error.code() {
             Some(ErrorCode::RebalanceInProgress) => return Ended::Again,
@@ -298,6 +312,7 @@ impl Classic<'_> {
             match self.heartbeat().await {
                 Ok(()) => tries = 0,
                 Err(error) => match error.code() {
+                    // The next generation begins.
                     Some(ErrorCode::RebalanceInProgress) => return Ended::Again,
                     Some(ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => {
                         return Ended::Lost;

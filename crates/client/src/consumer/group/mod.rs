@@ -281,6 +281,7 @@ impl Group {
 
     /// Everything belongs to others; waits until the application knows.
     async fn lose(&self) {
+        tracing::debug!(group = self.settings.id, "the coordinator does not know this member");
         self.set_member(None);
         if self.owned().is_empty() {
             // Nothing to lose, nor to be given any more.

@@ -161,6 +161,13 @@ impl Modern<'_> {
             self.interval = Duration::from_millis(interval);
         }
         if let Some(assignment) = &answer.assignment {
+            tracing::debug!(
+                group = self.group.settings.id,
+                member = self.id,
+                epoch = self.epoch,
+                topics = assignment.topic_partitions.len(),
+                "assignment received"
+            );
             let topics = assignment.topic_partitions.iter();
             let topics = topics.map(|topic| (topic.topic_id, topic.partitions.iter().collect()));
             self.target = Some(topics.collect());
@@ -217,6 +224,7 @@ impl Modern<'_> {
     }
 
     async fn on_refused(&mut self, error: RequestError) -> Ended {
+        tracing::debug!(group = self.group.settings.id, %error, "heartbeat not served");
         // The coordinator may have heard this or not: it is told everything again.
         self.reported = None;
         self.group.on_error(&error);

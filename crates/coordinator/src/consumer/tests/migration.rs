@@ -16,6 +16,7 @@ use crate::consumer::protocol;
 use crate::consumer::{ConsumerHeartbeat, ConsumerHeartbeatAnswer, MigrationPolicy};
 use crate::group::Group;
 use crate::ids::{Epoch, InstanceId, MemberId};
+use crate::record::GroupRecord;
 use crate::request::{
     GroupRequest, Heartbeat, JoinGroup, LeaveGroup, Leaver, MemberAssignment, Protocol, SyncGroup,
 };
@@ -370,4 +371,20 @@ fn classic_members_of_a_consumer_group_are_fenced_like_others() {
     }
     classic.world.pass(Duration::from_secs(11));
     assert_eq!(classic.classic_beat(&first), Err(HeartbeatError::UnknownMember));
+}
+
+#[test]
+fn a_classic_process_takes_the_place_of_a_static_member_in_a_state_that_we_do_not_know() {
+    let mut classic = classic_group(settings(), &[(None, &[0, 1, 2, 3])]);
+    let epoch = classic.beat(of_static("s", joining("m1", &["a"]))).unwrap().epoch.to_wire();
+    let mut value = classic.world.group().member(&"m1".into()).unwrap().has.to_record();
+    value.state = 9;
+    let (group, member) = (GROUP.into(), "m1".into());
+    let record = GroupRecord::ConsumerCurrent { group, member, value: Some(value) };
+    classic.world.log.push(record.encode());
+    classic.world.load();
+    let words = classic.beat(of_static("s", heartbeat("m1", epoch))).unwrap_err();
+    assert!(words.starts_with("The consumer group member is in a unknown state."), "{words}");
+    let answer = classic.world.ask(GroupRequest::Join(join(None, Some("s"), &[0])));
+    assert!(matches!(answer, Some(GroupAnswer::Join(Ok(_)))), "{answer:?}");
 }

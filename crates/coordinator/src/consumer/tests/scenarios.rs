@@ -113,6 +113,9 @@ fn requests_that_make_no_sense_are_refused_in_kafkas_words() {
     check(odd, "ServerAssignor odd is not supported. Supported assignors: uniform, range.");
     let regex = ConsumerHeartbeat { regex: Some("(".into()), ..joining("m", &[]) };
     check(regex, "SubscribedTopicRegex `(` is not a valid regular expression: unclosed group.");
+    let names = vec!["a".repeat(200).into(); 6_000];
+    let long = ConsumerHeartbeat { topics: Some(names), ..joining("m", &[]) };
+    check(long, "The member says more than 1048576 bytes.");
     check(heartbeat("m", 4), "Consumer group g not found.");
     check(heartbeat("m", -1), "Consumer group g not found.");
     assert!(world.log.is_empty(), "nothing was changed");
@@ -200,6 +203,16 @@ fn targets_are_made_at_most_once_an_interval() {
     world.pass(SECOND);
     assert_eq!(world.told(heartbeat("m1", 2)), "2: a0 a1");
     assert_eq!(world.told(heartbeat("m2", 2)), "3: same");
+}
+
+#[test]
+fn a_clock_that_goes_back_stops_no_group() {
+    let mut world = World::new(GroupSettings::default());
+    world.topic("a", 2);
+    world.told(joining("m1", &["a"]));
+    world.wall_goes_back(SECOND * 3_600);
+    assert_eq!(world.told(joining("m2", &["a"])), "3:");
+    assert_eq!(world.told(heartbeat("m1", 2)), "2: a0");
 }
 
 #[test]

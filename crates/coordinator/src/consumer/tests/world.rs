@@ -24,6 +24,8 @@ pub(super) struct World {
     settings: Arc<GroupSettings>,
     metadata: MetadataReplay,
     clock: Duration,
+    /// The wall clock at the start.
+    wall: i64,
     drawn: u128,
     tickets: u64,
     /// What was answered to requests that waited.
@@ -39,6 +41,7 @@ impl World {
             settings,
             metadata: MetadataReplay::new("cluster"),
             clock: Duration::ZERO,
+            wall: 1_700_000_000_000,
             drawn: 1_000,
             tickets: 0,
             late: Vec::new(),
@@ -61,7 +64,11 @@ impl World {
 
     pub(super) fn now(&self) -> Now {
         let millis = i64::try_from(self.clock.as_millis()).unwrap();
-        Now { mono: self.clock, wall: Timestamp::from_millis(1_700_000_000_000 + millis) }
+        Now { mono: self.clock, wall: Timestamp::from_millis(self.wall + millis) }
+    }
+
+    pub(super) fn wall_goes_back(&mut self, by: Duration) {
+        self.wall -= i64::try_from(by.as_millis()).unwrap();
     }
 
     pub(super) fn draw(&mut self) -> Uuid {

@@ -73,10 +73,10 @@ impl Checks {
 
     /// A record was acknowledged.
     pub(super) fn on_written(&mut self, at: &TopicPartition, offset: Offset, text: String) {
-        let before = self.written.insert((at.clone(), offset), text.clone());
-        if let Some(before) = before {
-            self.violate(format!("{text} and {before} are both at {at}@{offset}"));
+        if let Some(before) = self.written.get(&(at.clone(), offset)) {
+            self.violations.push(format!("{text} and {before} are both at {at}@{offset}"));
         }
+        self.written.insert((at.clone(), offset), text);
     }
 
     /// A member was told what it has in a generation.

@@ -18,6 +18,9 @@ use super::{Stage, client, group_name, topic_name};
 use crate::draws::Draws;
 use crate::host::{Death, Host};
 
+/// How long topics may have been made before their groups know.
+const METADATA_AGE_MAX: Duration = Duration::from_secs(5);
+
 /// A place, as whoever keeps it sees it.
 pub(super) struct Place {
     pub(super) stage: Rc<Stage>,
@@ -126,6 +129,7 @@ impl Life {
             .session_timeout(self.group.session_timeout)
             .heartbeat_interval(self.group.heartbeat_interval)
             .poll_interval_max(self.group.poll_interval_max)
+            .metadata_age_max(METADATA_AGE_MAX)
             .poll_records_max(usize::try_from(self.draws.within(1..30)).expect("a few"))
             .on_rebalance(move |event| {
                 if let Rebalance::Assigned { epoch, owned, .. } = event {
@@ -170,6 +174,8 @@ impl Life {
 
     /// Takes its time over records.
     async fn think(&self, busy: bool) {
+        // In the end there may be much left to read.
+        let busy = busy && self.stage.phase() == Phase::Trouble;
         let millis = match (busy, self.plan.slow) {
             (true, true) if self.draws.one_in(20) => 20_000,
             (true, _) if self.draws.one_in(10) => self.draws.within(1..3_000),

@@ -262,13 +262,12 @@ async fn write(stage: Rc<Stage>, env: Env, writer: usize, topics: Vec<i32>) {
         }
         for (text, delivery) in deliveries {
             match delivery.await {
-                Ok(told) => match told.offset {
-                    Some(offset) => {
+                Ok(told) => {
+                    // Without an offset it is there, and the broker has forgotten where.
+                    if let Some(offset) = told.offset {
                         stage.checks.borrow_mut().on_written(&told.partition, offset, text);
                     }
-                    // It is there, and the broker has forgotten where.
-                    None => {}
-                },
+                }
                 Err(error) => judge(&stage, &error),
             }
         }

@@ -121,7 +121,7 @@ fn is_borne(planned: &PlannedFault) -> bool {
 
 impl GroupPlan {
     fn draw(draws: &Draws) -> Self {
-        let classic = Speaks::Classic(*draws.pick::<&'static [Assignor]>(&CLASSIC));
+        let classic = Speaks::Classic(draws.pick::<&'static [Assignor]>(&CLASSIC));
         let (consumer, both) = (draws.one_in(3), draws.one_in(4));
         let members = draws.within(1..6);
         let member = |nth: u64| MemberPlan {
