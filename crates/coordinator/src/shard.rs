@@ -129,6 +129,7 @@ impl GroupShard {
             }
         }
         self.on_consumers_loaded(Moment { now, image });
+        self.forget_unknown_topics(image, effects);
     }
 
     /// The earliest time at which [`GroupShard::on_time`] has something to do, on the monotonic

@@ -48,7 +48,7 @@ impl GroupShard {
                 GroupAnswer::CommitOffsets(self.commit_offsets(now, commit, effects))
             }
             GroupRequest::FetchOffsets(fetch) => {
-                GroupAnswer::FetchOffsets(self.fetch_offsets(&fetch))
+                GroupAnswer::FetchOffsets(self.fetch_offsets(image, &fetch))
             }
             GroupRequest::DeleteOffsets(delete) => {
                 GroupAnswer::DeleteOffsets(self.delete_offsets(delete, effects))

@@ -8,14 +8,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ottla_coordinator::{
-    Effects, GroupAnswer, GroupRecord, GroupRequest, GroupSettings, GroupShard, Now, Ticket,
+    Effects, GroupAnswer, GroupRequest, GroupSettings, GroupShard, Now, Ticket,
 };
 use ottla_env::{Env, Mailbox, Mono, Reply, Timer};
 use ottla_metadata::MetadataImage;
-use ottla_records::{BatchBuilder, BatchOptions, BuiltBatch, NewRecord};
-use ottla_types::{Offset, Timestamp};
+use ottla_types::Offset;
 
 use super::append::append;
+use super::batch::{Batch, bytes_of};
 use super::load::load;
 use super::news::{News, NewsSlot};
 use super::{Answered, Ask, Unavailable};
@@ -24,9 +24,13 @@ use crate::partition::{AppendError, Partition};
 /// Requests that share an append, if so many wait; and with them its sync.
 const REQUESTS_PER_APPEND_MAX: usize = 256;
 
-/// Records of an append after which no further request joins it. What one request leads to stays
-/// together in any case.
-const RECORDS_PER_APPEND_MAX: usize = 4_096;
+/// Bytes of an append after which no further request joins it: Kafka's `max.message.bytes`. What one
+/// request leads to stays together in any case.
+const BYTES_PER_APPEND_MAX: usize = 1 << 20;
+
+/// Bytes that one batch may have: what one request may lead to. A group of 3,000 members with 5 KiB
+/// each has less.
+const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// Passes before the loop's other tasks have their turn.
 const PASSES_MAX: usize = 8;
@@ -55,6 +59,9 @@ struct Loop {
     uncommitted: VecDeque<Uncommitted>,
     /// The high watermark for which this task is listed at the partition.
     listed_for: Option<Offset>,
+    /// What the shard was told since it last wrote what it did by itself: a shard that is loaded
+    /// again is told again.
+    unwritten: News,
     /// Behind the last record that the shard knows.
     end: Offset,
     timer: Box<dyn Timer>,
@@ -78,12 +85,20 @@ enum Happening {
     Abandoned,
 }
 
+/// Why what the shard thinks is not what its log says.
+#[derive(Debug, thiserror::Error)]
+enum NotWritten {
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error("one request led to {bytes} bytes of records, and {max} fit a batch")]
+    TooLarge { bytes: usize, max: usize },
+}
+
 /// Why the loop does not go round any more.
 enum Ended {
     /// The partition is not this node's any more.
     Over,
-    /// What the shard thinks is not what its log says.
-    NotWritten(AppendError),
+    NotWritten(NotWritten),
 }
 
 impl ShardHost {
@@ -98,6 +113,7 @@ impl ShardHost {
             next_ticket: 0,
             uncommitted: VecDeque::new(),
             listed_for: None,
+            unwritten: News::default(),
             end: Offset::ZERO,
             timer,
             not_before: None,
@@ -125,7 +141,7 @@ impl Loop {
         let (env, partition) = (self.host.env.clone(), Arc::clone(&self.host.partition));
         let settings = Arc::clone(&self.host.settings);
         let mut loading = pin!(load_at_last(env, partition, settings));
-        let mut missed = News::default();
+        let mut missed = std::mem::take(&mut self.unwritten);
         let loaded = poll_fn(|cx| {
             self.poll_committed(cx);
             while let Poll::Ready(asked) = self.host.mailbox.poll_next(cx) {
@@ -150,37 +166,60 @@ impl Loop {
         }
         let now = self.now();
         self.shard.on_loaded(now, &self.host.image, &mut effects);
+        self.unwritten = missed.clone();
         self.shard.on_metadata(now, &self.host.image, &missed.changes(), &mut effects);
         Some(effects)
     }
 
     /// Goes round and round; `effects` are those of the shard's first look around.
     async fn serve(&mut self, effects: Effects) -> Ended {
-        if let Err(error) = self.write(effects).await {
-            return Ended::NotWritten(error);
-        }
-        loop {
+        let mut written = self.write_in_parts(effects).await;
+        while written.is_ok() {
             let mut effects = Effects::default();
-            match self.next().await {
+            written = match self.next().await {
                 Happening::Abandoned => return Ended::Over,
                 Happening::Told(news) if news.over => return Ended::Over,
-                Happening::Told(news) => self.on_news(news, &mut effects),
-                Happening::Due => self.on_due(&mut effects),
-                Happening::Asked(ask) => self.step(ask, &mut effects),
-            }
-            // Whoever waits already shares the append, and the sync.
-            let mut room = REQUESTS_PER_APPEND_MAX;
-            while room > 0
-                && effects.records.len() < RECORDS_PER_APPEND_MAX
-                && let Some(ask) = self.host.mailbox.try_next()
-            {
-                self.step(ask, &mut effects);
-                room -= 1;
-            }
-            if let Err(error) = self.write(effects).await {
-                return Ended::NotWritten(error);
-            }
+                Happening::Told(news) => {
+                    self.on_news(news, &mut effects);
+                    self.write_in_parts(effects).await
+                }
+                Happening::Due => match self.serve_requests(None).await {
+                    Ok(()) => {
+                        self.on_due(&mut effects);
+                        self.write_in_parts(effects).await
+                    }
+                    error @ Err(_) => error,
+                },
+                Happening::Asked(ask) => self.serve_requests(Some(ask)).await,
+            };
         }
+        Ended::NotWritten(written.expect_err("looked at above"))
+    }
+
+    /// Serves whoever waits already: they share the append, and the sync. What is due comes behind
+    /// them: a heartbeat that came in time counts.
+    async fn serve_requests(&mut self, first: Option<Ask>) -> Result<(), NotWritten> {
+        let (mut effects, mut batch) = (Effects::default(), self.batch());
+        let mut room = REQUESTS_PER_APPEND_MAX;
+        let mut next = first.or_else(|| self.host.mailbox.try_next());
+        while let Some(ask) = next {
+            // All offsets of many groups go: no part of that hangs on another.
+            if matches!(ask.request, GroupRequest::Delete(_)) {
+                self.append(std::mem::replace(&mut batch, self.batch())).await?;
+                self.answer(std::mem::take(&mut effects.answers));
+                self.step(ask, &mut effects);
+                self.write_in_parts(std::mem::take(&mut effects)).await?;
+            } else {
+                self.step(ask, &mut effects);
+                batch.take(&mut effects.records);
+            }
+            room -= 1;
+            let has_room = room > 0 && batch.bytes() < BYTES_PER_APPEND_MAX;
+            next = has_room.then(|| self.host.mailbox.try_next()).flatten();
+        }
+        self.append(batch).await?;
+        self.answer(effects.answers);
+        Ok(())
     }
 
     /// What happens next. Answers that have become true are sent on the way.
@@ -220,6 +259,7 @@ impl Loop {
         if let Some(image) = news.image.take() {
             self.host.image = image;
         }
+        self.unwritten.then(news.clone());
         let now = self.now();
         self.shard.on_metadata(now, &self.host.image, &news.changes(), effects);
     }
@@ -244,6 +284,10 @@ impl Loop {
         if always_writes(&request) && !self.has_room() {
             return to.send(Err(Unavailable::NotWritten));
         }
+        // Before anything has changed for it.
+        if bytes_of(&request) > self.batch_bytes_max() / 2 {
+            return to.send(Err(Unavailable::TooLarge));
+        }
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.undecided.insert(ticket, to);
@@ -251,25 +295,58 @@ impl Loop {
         self.shard.step(now, &self.host.image, ticket, request, effects);
     }
 
-    /// Appends what the steps of a pass led to, and lists their answers behind it.
-    async fn write(&mut self, effects: Effects) -> Result<(), AppendError> {
-        let Effects { records, answers, .. } = effects;
-        if !records.is_empty() {
-            let batch = build(&records, self.host.env.clock.wall());
-            self.end = append(&self.host.env, &self.host.partition, &batch).await?;
+    fn batch(&self) -> Batch {
+        Batch::new(self.host.env.clock.wall())
+    }
+
+    /// Appends a batch, if there is anything in it. What is in it stays together.
+    async fn append(&mut self, batch: Batch) -> Result<(), NotWritten> {
+        let (bytes, max) = (batch.bytes(), self.batch_bytes_max());
+        if batch.is_empty() {
+            return Ok(());
         }
+        if bytes > max {
+            return Err(NotWritten::TooLarge { bytes, max });
+        }
+        self.end = append(&self.host.env, &self.host.partition, &batch.build()).await?;
+        Ok(())
+    }
+
+    /// No batch is larger than a segment, nor than what a follower or a start should have to hold.
+    fn batch_bytes_max(&self) -> usize {
+        let segment = self.host.partition.settings().segment_bytes as usize;
+        segment.min(BATCH_BYTES_MAX)
+    }
+
+    /// Appends what the shard did by itself. It may be much, for all groups at once, and each record
+    /// stands for itself: where it is more than fits an append, it becomes several.
+    async fn write_in_parts(&mut self, effects: Effects) -> Result<(), NotWritten> {
+        let mut batch = self.batch();
+        for record in effects.records {
+            batch.push(&record);
+            if batch.bytes() >= BYTES_PER_APPEND_MAX.min(self.batch_bytes_max() / 2) {
+                self.append(std::mem::replace(&mut batch, self.batch())).await?;
+            }
+        }
+        self.append(batch).await?;
+        self.answer(effects.answers);
+        self.unwritten = News::default();
+        Ok(())
+    }
+
+    /// Lists answers behind all that was appended so far. Also where they led to no records: what
+    /// they say may rest on what is not committed yet.
+    fn answer(&mut self, answers: Vec<(Ticket, GroupAnswer)>) {
         let mut replies = Vec::with_capacity(answers.len());
         for (ticket, answer) in answers {
             // A shard answers once.
             let to = self.undecided.remove(&ticket).expect("a ticket is answered once");
             replies.push((to, answer));
         }
-        // Also without records: what an answer says may rest on what is not committed yet.
         if !replies.is_empty() {
             let committed_at = self.end;
             self.uncommitted.push_back(Uncommitted { committed_at, answers: replies });
         }
-        Ok(())
     }
 
     /// Sends what has become true, and has this task woken when there is more.
@@ -295,7 +372,7 @@ impl Loop {
 
     /// The shard knows what its log does not: it is thrown away. What was appended before stays,
     /// and its answers wait for it.
-    fn on_not_written(&mut self, error: &AppendError) {
+    fn on_not_written(&mut self, error: &NotWritten) {
         let partition = self.host.partition.name();
         tracing::warn!(%partition, %error, "groups could not be written, and are loaded again");
         for (_, to) in std::mem::take(&mut self.undecided) {
@@ -347,14 +424,4 @@ fn always_writes(request: &GroupRequest) -> bool {
         request,
         GroupRequest::CommitOffsets(_) | GroupRequest::DeleteOffsets(_) | GroupRequest::Delete(_)
     )
-}
-
-fn build(records: &[GroupRecord], now: Timestamp) -> BuiltBatch {
-    let mut builder = BatchBuilder::new(BatchOptions::default());
-    for record in records {
-        let bytes = record.encode();
-        let (key, value) = (Some(bytes.key.as_slice()), bytes.value.as_deref());
-        builder.push(NewRecord { timestamp: now, key, value, headers: &[] });
-    }
-    builder.build()
 }
