@@ -148,9 +148,11 @@ impl GroupShard {
             }
             let (at, timer) = due;
             let late = now.mono.saturating_sub(at);
-            if late > LATE_MAX && timer.waits_for_members() {
+            // Once: a node that is always late would never put out anybody.
+            let may_wait = due.1.waits_for_members() && !self.timers.is_postponed(&due.1);
+            if late > LATE_MAX && may_wait {
                 // What they sent may be waiting behind this very call.
-                self.timers.arm(timer, now.mono + late.min(GRACE_MAX));
+                self.timers.postpone(timer, now.mono + late.min(GRACE_MAX));
             } else {
                 self.on_timer(Moment { now, image }, &timer, effects);
             }
