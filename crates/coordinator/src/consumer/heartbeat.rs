@@ -327,8 +327,8 @@ pub(super) fn listed(owned: &OwnedPartitions) -> Vec<(TopicId, Vec<PartitionId>)
     partitions.topics().map(|(topic, all)| (topic, all.iter().copied().collect())).collect()
 }
 
-/// The assignor of a group: what most members ask for, else the node's first.
+/// The assignor of a group: of those that are configured what most members ask for, else the first.
 pub(super) fn assignor_of(group: &ConsumerGroup, configured: &[Assignor]) -> Assignor {
     let first = configured.first().copied().unwrap_or(Assignor::Uniform);
-    group.preferred_assignor().unwrap_or(first)
+    group.preferred_assignor(configured).unwrap_or(first)
 }
