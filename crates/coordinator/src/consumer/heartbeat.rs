@@ -126,7 +126,11 @@ impl GroupShard {
                     return Ok(Admission::New);
                 }
                 let upgraded = self.upgraded(at, classic)?;
-                let knows = || classic.members().contains(comer.member);
+                // A static member comes in its own place.
+                let known = |instance| classic.members().by_instance(instance).is_some();
+                let knows = || {
+                    classic.members().contains(comer.member) || comer.instance.is_some_and(known)
+                };
                 self.check_size(classic.members().len(), knows)?;
                 self.upgrade(at, group, upgraded, effects);
                 match self.groups.get(group) {

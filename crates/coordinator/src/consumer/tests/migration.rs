@@ -395,6 +395,19 @@ fn stored_group(world: &World) -> ClassicGroupValue {
 }
 
 #[test]
+fn static_members_of_a_full_classic_group_change_their_protocol() {
+    let full = GroupSettings { consumer_members_max: 2, ..settings() };
+    let members: [(Option<&str>, &[i32]); 2] = [(Some("r"), &[0, 1]), (Some("s"), &[2, 3])];
+    let mut classic = classic_group(full, &members);
+    let refused = classic.beat(of_static("t", joining("m1", &["a"]))).unwrap_err();
+    assert_eq!(refused, "The consumer group has reached its maximum capacity of 2 members.");
+    // It comes in its own place.
+    classic.beat(of_static("s", joining("m1", &["a"]))).unwrap();
+    assert_eq!(classic.world.group().members().len(), 2);
+    classic.world.check_replay();
+}
+
+#[test]
 fn classic_members_of_a_consumer_group_are_fenced_like_others() {
     let mut classic = classic_group(settings(), &[(None, &[0, 1]), (None, &[2, 3])]);
     let mut epoch = classic.beat(joining("m1", &["a"])).unwrap().epoch.to_wire();
