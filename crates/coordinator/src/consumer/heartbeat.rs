@@ -117,7 +117,13 @@ impl GroupShard {
             Some(_) if comer.epoch.is_some() => {
                 Err(NoConsumerGroup::IsClassic(group.clone()).into())
             }
-            None => Ok(Admission::New),
+            None => {
+                // Kafka does not read a log in which one kind of group follows another unasked.
+                if self.is_foreign(group) {
+                    self.delete_classic_group(at, group, effects);
+                }
+                Ok(Admission::New)
+            }
             Some(Group::Consumer(_)) => unreachable!("only asked for other groups"),
             Some(Group::Classic(classic)) => {
                 // In a rebalance all may have left, while others are still about to join.

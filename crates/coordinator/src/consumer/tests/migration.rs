@@ -448,3 +448,18 @@ fn classic_members_of_a_consumer_group_are_fenced_like_others() {
     classic.world.pass(Duration::from_secs(11));
     assert_eq!(classic.classic_beat(&first), Err(HeartbeatError::UnknownMember));
 }
+
+#[test]
+fn a_consumer_group_does_not_follow_one_of_another_kind_unasked() {
+    let mut world = World::new(settings());
+    // Record type 17, a streams group's epoch, which Apache wrote.
+    let key = [&[0, 17, 0, 1], GROUP.as_bytes()].concat();
+    world.log.push(RecordBytes { key, value: Some(vec![0, 0]) });
+    world.load();
+    let mut classic = Classic { topic: world.topic("a", 4), world, members: BTreeMap::new() };
+    classic.beat(joining("m1", &["a"])).unwrap();
+    let first = &classic.world.log[1];
+    let first = GroupRecord::decode(&first.key, first.value.as_deref()).unwrap();
+    assert_eq!(first, Some(GroupRecord::Classic { group: GROUP.into(), value: None }));
+    classic.world.check_replay();
+}
