@@ -1,6 +1,6 @@
 //! The node in its simulator. `cargo xtask sim` runs more seeds.
 
-use ottla_sim::{Options, simulate};
+use ottla_sim::{Options, Workload, simulate};
 
 #[test]
 fn a_few_seeds_are_clean() {
@@ -9,6 +9,29 @@ fn a_few_seeds_are_clean() {
         assert!(report.is_clean(), "{report}");
         assert!(report.acked > 0, "something was written: {report}");
     }
+}
+
+fn groups() -> Options {
+    Options { workload: Workload::Groups, ..Options::default() }
+}
+
+#[test]
+fn a_few_seeds_of_groups_are_clean() {
+    // 17 and 32 set the wall clock back; in 30 the topics come after the group.
+    for seed in [0, 1, 17, 30] {
+        let report = simulate(seed, &groups());
+        assert!(report.is_clean(), "{report}");
+        assert!(report.read >= report.acked, "everything was read: {report}");
+    }
+}
+
+#[test]
+fn the_same_seed_of_groups_gives_the_same_run() {
+    let run = || {
+        let report = simulate(3, &groups());
+        (report.trace_hash, report.time, report.polls, report.acked, report.read)
+    };
+    assert_eq!(run(), run());
 }
 
 #[test]

@@ -463,3 +463,19 @@ fn a_consumer_group_does_not_follow_one_of_another_kind_unasked() {
     assert_eq!(first, Some(GroupRecord::Classic { group: GROUP.into(), value: None }));
     classic.world.check_replay();
 }
+
+#[test]
+fn a_classic_process_takes_the_place_of_a_static_member_in_a_state_that_we_do_not_know() {
+    let mut classic = classic_group(settings(), &[(None, &[0, 1, 2, 3])]);
+    let epoch = classic.beat(of_static("s", joining("m1", &["a"]))).unwrap().epoch.to_wire();
+    let mut value = classic.world.group().member(&"m1".into()).unwrap().has.to_record();
+    value.state = 9;
+    let (group, member) = (GROUP.into(), "m1".into());
+    let record = GroupRecord::ConsumerCurrent { group, member, value: Some(value) };
+    classic.world.log.push(record.encode());
+    classic.world.load();
+    let words = classic.beat(of_static("s", heartbeat("m1", epoch))).unwrap_err();
+    assert!(words.starts_with("The consumer group member is in a unknown state."), "{words}");
+    let answer = classic.world.ask(GroupRequest::Join(join(None, Some("s"), &[0])));
+    assert!(matches!(answer, Some(GroupAnswer::Join(Ok(_)))), "{answer:?}");
+}
