@@ -71,6 +71,8 @@ public final class Tools {
     /** What the tool that runs has printed, up to where it wanted to end, and how. */
     private ByteArrayOutputStream printed = new ByteArrayOutputStream();
     private Integer status;
+    /** What it wants to have done at its end: a producer is flushed there. */
+    private final List<Runnable> hooks = new ArrayList<>();
     private int length;
     private final Map<String, Member> members = new LinkedHashMap<>();
     private String input = "";
@@ -86,7 +88,7 @@ public final class Tools {
         Tools tools = new Tools(arguments[0]);
         Exit.setExitProcedure((status, message) -> tools.end(status));
         Exit.setHaltProcedure((status, message) -> tools.end(status));
-        Exit.setShutdownHookAdder((name, hook) -> { });
+        Exit.setShutdownHookAdder((name, hook) -> tools.hooks.add(hook));
         for (String script : Arrays.asList(arguments).subList(1, arguments.length)) {
             for (String line : Files.readAllLines(Path.of(script))) {
                 if (!line.isBlank() && !line.startsWith("#")) {
@@ -186,6 +188,8 @@ public final class Tools {
                 printed.writeBytes(("threw " + thrown.getCause() + "\n").getBytes(StandardCharsets.UTF_8));
             }
         } finally {
+            hooks.forEach(Runnable::run);
+            hooks.clear();
             System.setOut(stdout);
             System.setErr(stderr);
             input = "";

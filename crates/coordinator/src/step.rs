@@ -48,7 +48,7 @@ impl GroupShard {
                 GroupAnswer::CommitOffsets(self.commit_offsets(now, commit, effects))
             }
             GroupRequest::FetchOffsets(fetch) => {
-                GroupAnswer::FetchOffsets(self.fetch_offsets(&fetch))
+                GroupAnswer::FetchOffsets(self.fetch_offsets(image, &fetch))
             }
             GroupRequest::DeleteOffsets(delete) => {
                 GroupAnswer::DeleteOffsets(self.delete_offsets(delete, effects))
@@ -202,6 +202,7 @@ impl GroupShard {
         match self.groups.get(id) {
             None => return Err(DeleteGroupError::GroupNotFound),
             Some(group) if !group.is_empty() => return Err(DeleteGroupError::NonEmptyGroup),
+            Some(_) if self.is_foreign(id) => return Err(DeleteGroupError::NonEmptyGroup),
             Some(_) => {}
         }
         self.forget_group(id, effects);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use ottla_broker::{
-    ConfigErrors, NodeConfig, PROFILE, Properties, from_environment, parse_properties,
+    ConfigErrors, NodeConfig, PROFILE, Properties, from_environment, parse_properties, registry,
 };
 
 /// How a person says what a node is to be.
@@ -83,9 +83,22 @@ fn profile() -> Properties {
     PROFILE.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
+/// Each property by its first name, so that a synonym in one place goes over the name in a place
+/// that counts less; where one place has both, the name counts.
+fn first_named(mut named: Properties) -> Properties {
+    for property in registry() {
+        if let Some(synonym) = property.synonym()
+            && let Some(value) = named.remove(synonym)
+        {
+            named.entry(property.name().to_owned()).or_insert(value);
+        }
+    }
+    named
+}
+
 impl Given {
     fn add(&mut self, place: &str, properties: Properties) {
-        self.layers.push(Layer { place: place.to_owned(), properties });
+        self.layers.push(Layer { place: place.to_owned(), properties: first_named(properties) });
     }
 
     /// The properties of all places; and of the place that says a property.

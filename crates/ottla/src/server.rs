@@ -41,7 +41,9 @@ pub(crate) enum ServerError {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), ServerError> {
     let started = Instant::now();
     say_warnings();
-    let config = arguments.given.read().config()?;
+    let mut config = arguments.given.read().config()?;
+    // Operators ask from elsewhere where the data lies.
+    config.log_dir = std::path::absolute(&config.log_dir).unwrap_or(config.log_dir);
     let loops = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let ran = RealEnv::start(loops, |env| async move {
         let node = Node::start(env, config.clone()).await?;

@@ -9,12 +9,14 @@ use ottla_wire::ErrorCode;
 
 use crate::groups::Unavailable;
 
-/// All of these a client takes for passing.
+/// All but the last a client takes for passing.
 pub(super) fn unavailable_code(why: Unavailable) -> ErrorCode {
     match why {
         Unavailable::NotCoordinator => ErrorCode::NotCoordinator,
         Unavailable::Loading => ErrorCode::CoordinatorLoadInProgress,
         Unavailable::Behind | Unavailable::NotWritten => ErrorCode::CoordinatorNotAvailable,
+        // What Kafka makes of a batch that is too large.
+        Unavailable::TooLarge => ErrorCode::UnknownServerError,
     }
 }
 
@@ -26,6 +28,7 @@ pub(super) fn unavailable_to_fetch_offsets(why: Unavailable) -> ErrorCode {
         Unavailable::NotCoordinator | Unavailable::Behind | Unavailable::NotWritten => {
             ErrorCode::NotCoordinator
         }
+        Unavailable::TooLarge => ErrorCode::UnknownServerError,
     }
 }
 

@@ -72,7 +72,7 @@ fn parse_assignors(text: &str) -> Result<Vec<Assignor>, String> {
 
 /// Adds to the settings what this file's properties say. `None` where a value is wrong, which the
 /// reader tells.
-pub(super) fn read(reader: &mut Reader<'_>, settings: GroupSettings) -> Option<GroupSettings> {
+pub(super) fn read(reader: &mut Reader<'_>, settings: &GroupSettings) -> Option<GroupSettings> {
     let assignors = reader.read(&ASSIGNORS);
     let migration = reader.read(&MIGRATION_POLICY);
     let least = reader.read(&MIN_ASSIGNMENT_INTERVAL);
@@ -82,7 +82,7 @@ pub(super) fn read(reader: &mut Reader<'_>, settings: GroupSettings) -> Option<G
         consumer_migration: migration?,
         consumer_assignment_interval_min: least?,
         consumer_assignment_interval_max: most?,
-        ..settings
+        ..settings.clone()
     };
     check_bounds(reader, &settings);
     Some(settings)

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ottla_coordinator::{Assignor, GroupSettings, MigrationPolicy};
+use ottla_coordinator::GroupSettings;
 use ottla_metadata::{ConfigRule, GroupConfigLimits};
 
-use super::property::{Described, LIST, Property, Reader, STRING, Update, int, long, whole};
+use super::property::{Described, Property, Reader, Update, int, long, whole};
 
 /// What a node's properties say of groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,56 +138,6 @@ static CONSUMER_ASSIGNMENT_INTERVAL: Property<Duration> = Property {
     parse: |text| whole(text).map(millis),
 };
 
-static CONSUMER_MIN_ASSIGNMENT_INTERVAL: Property<Duration> = Property {
-    name: "group.consumer.min.assignment.interval.ms",
-    synonym: None,
-    default: Some("0"),
-    rule: int(0),
-    update: Update::ReadOnly,
-    doc: "The shortest assignment interval in milliseconds that a consumer group may have.",
-    parse: |text| whole(text).map(millis),
-};
-
-static CONSUMER_MAX_ASSIGNMENT_INTERVAL: Property<Duration> = Property {
-    name: "group.consumer.max.assignment.interval.ms",
-    synonym: None,
-    default: Some("15000"),
-    rule: int(0),
-    update: Update::ReadOnly,
-    doc: "The longest assignment interval in milliseconds that a consumer group may have.",
-    parse: |text| whole(text).map(millis),
-};
-
-static CONSUMER_ASSIGNORS: Property<Vec<Assignor>> = Property {
-    name: "group.consumer.assignors",
-    synonym: None,
-    default: Some("uniform,range"),
-    rule: LIST,
-    update: Update::ReadOnly,
-    doc: "Who assigns partitions in consumer groups, of `uniform` and `range`: the first where no \
-          member asks for one.",
-    parse: |text| {
-        let named = |name: &str| {
-            Assignor::from_name(name).ok_or_else(|| format!("{name} is not uniform or range"))
-        };
-        text.split(',').map(|name| named(name.trim())).collect()
-    },
-};
-
-static CONSUMER_MIGRATION: Property<MigrationPolicy> = Property {
-    name: "group.consumer.migration.policy",
-    synonym: None,
-    default: Some("bidirectional"),
-    rule: STRING,
-    update: Update::ReadOnly,
-    doc: "Which groups with members change their protocol when the first consumer member comes, or \
-          the last one goes: `upgrade`, `downgrade`, `bidirectional`, `disabled`.",
-    parse: |text| {
-        let policy = MigrationPolicy::from_name(text);
-        policy.ok_or_else(|| "upgrade, downgrade, bidirectional or disabled is needed".to_owned())
-    },
-};
-
 static OFFSET_METADATA_MAX: Property<usize> = Property {
     name: "offset.metadata.max.bytes",
     synonym: None,
@@ -265,10 +215,6 @@ pub(super) static PROPERTIES: &[&dyn Described] = &[
     &CONSUMER_MAX_SIZE,
     &CONSUMER_REGEX_REFRESH,
     &CONSUMER_ASSIGNMENT_INTERVAL,
-    &CONSUMER_MIN_ASSIGNMENT_INTERVAL,
-    &CONSUMER_MAX_ASSIGNMENT_INTERVAL,
-    &CONSUMER_ASSIGNORS,
-    &CONSUMER_MIGRATION,
     &OFFSET_METADATA_MAX,
     &OFFSETS_RETENTION,
     &OFFSETS_RETENTION_CHECK,
@@ -346,10 +292,6 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
     let consumer_members_max = reader.read(&CONSUMER_MAX_SIZE);
     let consumer_regex_refresh_interval = reader.read(&CONSUMER_REGEX_REFRESH);
     let consumer_assignment_interval = reader.read(&CONSUMER_ASSIGNMENT_INTERVAL);
-    let consumer_assignment_interval_min = reader.read(&CONSUMER_MIN_ASSIGNMENT_INTERVAL);
-    let consumer_assignment_interval_max = reader.read(&CONSUMER_MAX_ASSIGNMENT_INTERVAL);
-    let consumer_assignors = reader.read(&CONSUMER_ASSIGNORS);
-    let consumer_migration = reader.read(&CONSUMER_MIGRATION);
     let settings = GroupSettings {
         session_timeout_min: session_timeout_min?,
         session_timeout_max: session_timeout_max?,
@@ -367,28 +309,22 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
         consumer_members_max: consumer_members_max?,
         consumer_regex_refresh_interval: consumer_regex_refresh_interval?,
         consumer_assignment_interval: consumer_assignment_interval?,
-        consumer_assignment_interval_min: consumer_assignment_interval_min?,
-        consumer_assignment_interval_max: consumer_assignment_interval_max?,
-        consumer_assignors: consumer_assignors?,
-        consumer_migration: consumer_migration?,
+        ..GroupSettings::default()
     };
     check_bounds(reader, &settings);
-    super::consumer_groups::read(reader, settings)
+    super::consumer_groups::read(reader, &settings)
 }
 
 /// As Kafka does at its start: bounds in order, and what holds by default between them.
 fn check_bounds(reader: &mut Reader<'_>, it: &GroupSettings) {
     let session = (it.consumer_session_timeout_min, it.consumer_session_timeout_max);
     let heartbeat = (it.consumer_heartbeat_interval_min, it.consumer_heartbeat_interval_max);
-    let assignment = (it.consumer_assignment_interval_min, it.consumer_assignment_interval_max);
     let bounds = [
         (&MIN_SESSION_TIMEOUT, it.session_timeout_min, (Duration::ZERO, it.session_timeout_max)),
         (&CONSUMER_MIN_SESSION_TIMEOUT, session.0, (Duration::ZERO, session.1)),
         (&CONSUMER_SESSION_TIMEOUT, it.consumer_session_timeout, session),
         (&CONSUMER_MIN_HEARTBEAT_INTERVAL, heartbeat.0, (Duration::ZERO, heartbeat.1)),
         (&CONSUMER_HEARTBEAT_INTERVAL, it.consumer_heartbeat_interval, heartbeat),
-        (&CONSUMER_MIN_ASSIGNMENT_INTERVAL, assignment.0, (Duration::ZERO, assignment.1)),
-        (&CONSUMER_ASSIGNMENT_INTERVAL, it.consumer_assignment_interval, assignment),
     ];
     for (property, value, (min, max)) in bounds {
         if value < min || value > max {

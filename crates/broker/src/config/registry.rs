@@ -118,6 +118,7 @@ mod tests {
     fn what_is_listed_is_read_and_what_is_read_is_listed() {
         let mut listed: Vec<_> = registry().map(Described::name).collect();
         listed.sort_unstable();
+        assert!(listed.windows(2).all(|pair| pair[0] != pair[1]), "a property is listed twice");
         let config = parse(&[]).unwrap();
         let read: Vec<_> = config.effective.iter().map(|each| each.property.name()).collect();
         assert_eq!(listed, read);

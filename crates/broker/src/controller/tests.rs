@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ottla_env::{Answer, DiskExt, Env, Open, Reply, reply};
 use ottla_metadata::{
-    Controller, CreateTopics, DeleteTopics, MetadataDelta, MetadataImage, NewTopic, Record,
-    TopicSelector,
+    Controller, CreateTopics, DeleteTopics, FeatureUpdate, MetadataDelta, MetadataImage,
+    MetadataVersion, NewTopic, Record, TopicSelector, UpdateFeatures, UpgradeType,
 };
 use ottla_records::Batches;
 use ottla_sim::{Death, DiskFault, Host as Machine, Sim};
@@ -566,6 +566,51 @@ fn an_old_cluster_gets_old_records() {
             "6-7 @1 Topic Partition"
         ]
     );
+}
+
+/// Its nodes register again once there are records that tell more of them, and keep their epochs.
+#[test]
+fn an_old_cluster_comes_up_to_date() {
+    let mut world = World::new(1);
+    let written = world.live(async |env| {
+        drop(Identity::establish(&env, &config(&[])).await.unwrap());
+        let old = Record::FeatureLevel { name: "metadata.version".into(), level: 7 };
+        let bootstrap = Checkpoint { records: vec![old], ..Checkpoint::default() };
+        let bytes = bootstrap.encode(Timestamp::from_millis(1));
+        let path = Path::new("some/data").join(BOOTSTRAP_CHECKPOINT);
+        env.disk.replace_file(&path, &bytes).await.unwrap();
+        let node = start(&env).await;
+        let before = Arc::clone(node.metadata.image().broker(NodeId::new(1)).unwrap());
+        let update = |level, kind| UpdateFeatures {
+            updates: vec![FeatureUpdate { feature: "metadata.version".into(), level, kind }],
+            validate_only: false,
+        };
+        for (level, kind, allowed) in [
+            (30, Some(UpgradeType::Upgrade), true),
+            (30, Some(UpgradeType::Upgrade), true),
+            (7, Some(UpgradeType::SafeDowngrade), false),
+        ] {
+            let answer = node.handle.update_features(update(level, kind)).await;
+            assert_eq!(answer.expect("the controller runs").unwrap().is_ok(), allowed, "{level}");
+        }
+        create(&node, "orders").await.unwrap();
+        let image = node.metadata.image();
+        assert_eq!(*image.broker(NodeId::new(1)).unwrap(), before, "the same registration");
+        assert_eq!(image.controllers().count(), 1);
+        batches(&env).await
+    });
+    assert_eq!(
+        written.unwrap()[4..],
+        [
+            "6-6 @1 FeatureLevel",
+            "7-8 @1 RegisterController RegisterBroker",
+            "9-9 @1 FeatureLevel",
+            "10-11 @1 Topic Partition"
+        ]
+    );
+    let image = world.live(async |env| start(&env).await.metadata.image()).unwrap();
+    assert_eq!(image.metadata_version(), Some(MetadataVersion::LATEST));
+    assert_eq!(names(&image), ["orders"]);
 }
 
 #[test]

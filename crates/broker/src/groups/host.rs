@@ -8,15 +8,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ottla_coordinator::{
-    Effects, GroupAnswer, GroupRecord, GroupRequest, GroupSettings, GroupShard, Now, Ticket,
+    Effects, GroupAnswer, GroupRequest, GroupSettings, GroupShard, Now, Ticket,
 };
 use ottla_env::{Env, Mailbox, Mono, Reply, Timer};
 use ottla_metadata::MetadataImage;
-use ottla_records::{BatchBuilder, BatchOptions, BuiltBatch, NewRecord};
+use ottla_types::Offset;
 use ottla_types::planted::{self, Bug};
-use ottla_types::{Offset, Timestamp};
 
 use super::append::append;
+use super::batch::{Batch, bytes_of};
 use super::load::load;
 use super::news::{News, NewsSlot};
 use super::{Answered, Ask, Unavailable};
@@ -25,9 +25,13 @@ use crate::partition::{AppendError, Partition};
 /// Requests that share an append, if so many wait; and with them its sync.
 const REQUESTS_PER_APPEND_MAX: usize = 256;
 
-/// Records of an append after which no further request joins it. What one request leads to stays
-/// together in any case.
-const RECORDS_PER_APPEND_MAX: usize = 4_096;
+/// Bytes of an append after which no further request joins it: Kafka's `max.message.bytes`. What
+/// one request leads to stays together in any case.
+const BYTES_PER_APPEND_MAX: usize = 1 << 20;
+
+/// Bytes that one batch may have: what one request may lead to. A group of 3,000 members with 5 KiB
+/// each has less.
+const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// Passes before the loop's other tasks have their turn.
 const PASSES_MAX: usize = 8;
@@ -56,6 +60,11 @@ struct Loop {
     uncommitted: VecDeque<Uncommitted>,
     /// The high watermark for which this task is listed at the partition.
     listed_for: Option<Offset>,
+    /// What the shard has to be told, or was told and could not write: one that is loaded again is
+    /// told again.
+    unwritten: News,
+    /// The shard was thrown away.
+    failed: bool,
     /// Behind the last record that the shard knows.
     end: Offset,
     timer: Box<dyn Timer>,
@@ -79,12 +88,20 @@ enum Happening {
     Abandoned,
 }
 
+/// Why what the shard thinks is not what its log says.
+#[derive(Debug, thiserror::Error)]
+enum NotWritten {
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error("one request led to {bytes} bytes of records, and {max} fit a batch")]
+    TooLarge { bytes: usize, max: usize },
+}
+
 /// Why the loop does not go round any more.
 enum Ended {
     /// The partition is not this node's any more.
     Over,
-    /// What the shard thinks is not what its log says.
-    NotWritten(AppendError),
+    NotWritten(NotWritten),
 }
 
 impl ShardHost {
@@ -99,6 +116,8 @@ impl ShardHost {
             next_ticket: 0,
             uncommitted: VecDeque::new(),
             listed_for: None,
+            unwritten: News::default(),
+            failed: false,
             end: Offset::ZERO,
             timer,
             not_before: None,
@@ -125,8 +144,7 @@ impl Loop {
     async fn load(&mut self) -> Option<Effects> {
         let (env, partition) = (self.host.env.clone(), Arc::clone(&self.host.partition));
         let settings = Arc::clone(&self.host.settings);
-        let mut loading = pin!(load_at_last(env, partition, settings));
-        let mut missed = News::default();
+        let mut loading = pin!(load_at_last(env, partition, settings, self.failed));
         let loaded = poll_fn(|cx| {
             self.poll_committed(cx);
             while let Poll::Ready(asked) = self.host.mailbox.poll_next(cx) {
@@ -139,58 +157,109 @@ impl Loop {
                 if news.over {
                     return Poll::Ready(None);
                 }
-                missed.then(news);
+                self.hear(news);
             }
             loading.as_mut().poll(cx).map(Some)
         });
-        let (shard, end) = loaded.await?;
-        (self.shard, self.end) = (shard, end);
-        let mut effects = Effects::default();
-        if let Some(image) = missed.image.take() {
-            self.host.image = image;
-        }
-        let now = self.now();
+        (self.shard, self.end) = loaded.await?;
+        self.failed = false;
+        let (mut effects, now) = (Effects::default(), self.now());
         self.shard.on_loaded(now, &self.host.image, &mut effects);
-        self.shard.on_metadata(now, &self.host.image, &missed.changes(), &mut effects);
         Some(effects)
     }
 
     /// Goes round and round; `effects` are those of the shard's first look around.
     async fn serve(&mut self, effects: Effects) -> Ended {
-        if let Err(error) = self.write(effects).await {
-            return Ended::NotWritten(error);
+        let mut written = self.write_in_parts(effects).await;
+        if written.is_ok() {
+            written = self.act(false).await;
         }
-        loop {
-            let mut effects = Effects::default();
-            match self.next().await {
+        while written.is_ok() {
+            written = match self.next().await {
                 Happening::Abandoned => return Ended::Over,
                 Happening::Told(news) if news.over => return Ended::Over,
-                Happening::Told(news) => self.on_news(news, &mut effects),
-                Happening::Due => self.on_due(&mut effects),
-                Happening::Asked(ask) => self.step(ask, &mut effects),
-            }
-            // Whoever waits already shares the append, and the sync.
-            let mut room = REQUESTS_PER_APPEND_MAX;
-            while room > 0
-                && effects.records.len() < RECORDS_PER_APPEND_MAX
-                && let Some(ask) = self.host.mailbox.try_next()
-            {
-                self.step(ask, &mut effects);
-                room -= 1;
-            }
-            if let Err(error) = self.write(effects).await {
-                return Ended::NotWritten(error);
-            }
+                Happening::Told(news) => {
+                    self.hear(news);
+                    self.act(false).await
+                }
+                Happening::Due => match self.serve_requests(None).await {
+                    Ok(()) => self.act(true).await,
+                    error @ Err(_) => error,
+                },
+                Happening::Asked(ask) => self.serve_requests(Some(ask)).await,
+            };
         }
+        Ended::NotWritten(written.expect_err("looked at above"))
+    }
+
+    /// Remembers what the shard is to be told. The newest metadata holds from now on; what follows
+    /// from it waits until it can be written.
+    fn hear(&mut self, mut news: News) {
+        if let Some(image) = news.image.take() {
+            self.host.image = image;
+        }
+        self.unwritten.then(news);
+    }
+
+    /// Lets the shard do what it has to do by itself: about topics, and about time where something
+    /// is `due`. While the disk is full nobody is put out of a group: it could not be written down,
+    /// and what is not written did not happen.
+    async fn act(&mut self, due: bool) -> Result<(), NotWritten> {
+        if !self.has_room() {
+            self.not_before = Some(self.host.env.clock.mono().after(TRY_AGAIN_AFTER));
+            return Ok(());
+        }
+        self.not_before = None;
+        let (mut effects, now) = (Effects::default(), self.now());
+        if !self.unwritten.is_nothing() {
+            let changes = self.unwritten.clone().changes();
+            self.shard.on_metadata(now, &self.host.image, &changes, &mut effects);
+        }
+        if due {
+            self.shard.on_time(now, &self.host.image, &mut effects);
+        }
+        self.write_in_parts(effects).await?;
+        self.unwritten = News::default();
+        Ok(())
+    }
+
+    /// Serves whoever waits already: they share the append, and the sync. What is due comes behind
+    /// them: a heartbeat that came in time counts.
+    async fn serve_requests(&mut self, first: Option<Ask>) -> Result<(), NotWritten> {
+        let (mut effects, mut batch) = (Effects::default(), self.batch());
+        let mut room = REQUESTS_PER_APPEND_MAX;
+        let mut next = first.or_else(|| self.host.mailbox.try_next());
+        while let Some(ask) = next {
+            // All offsets of many groups go: no part of that hangs on another.
+            if matches!(ask.request, GroupRequest::Delete(_)) {
+                self.append(std::mem::replace(&mut batch, self.batch())).await?;
+                self.answer(std::mem::take(&mut effects.answers));
+                self.step(ask, &mut effects);
+                self.write_in_parts(std::mem::take(&mut effects)).await?;
+            } else {
+                self.step(ask, &mut effects);
+                batch.take(&mut effects.records);
+            }
+            room -= 1;
+            let has_room = room > 0 && batch.bytes() < BYTES_PER_APPEND_MAX;
+            next = has_room.then(|| self.host.mailbox.try_next()).flatten();
+        }
+        self.append(batch).await?;
+        self.answer(effects.answers);
+        Ok(())
     }
 
     /// What happens next. Answers that have become true are sent on the way.
     async fn next(&mut self) -> Happening {
-        let deadline = self
-            .shard
-            .next_deadline()
-            .map(|at| Mono::from_nanos(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)));
-        self.timer.set(deadline.max(self.not_before.filter(|_| deadline.is_some())));
+        let deadline = match self.unwritten.is_nothing() {
+            true => self
+                .shard
+                .next_deadline()
+                .map(|at| Mono::from_nanos(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))),
+            // There was no room for what it leads to.
+            false => self.not_before,
+        };
+        self.timer.set(deadline.map(|at| at.max(self.not_before.unwrap_or(at))));
         poll_fn(|cx| {
             self.poll_committed(cx);
             if self.passes >= PASSES_MAX {
@@ -217,33 +286,17 @@ impl Loop {
         .await
     }
 
-    fn on_news(&mut self, mut news: News, effects: &mut Effects) {
-        if let Some(image) = news.image.take() {
-            self.host.image = image;
-        }
-        let now = self.now();
-        self.shard.on_metadata(now, &self.host.image, &news.changes(), effects);
-    }
-
-    /// While the disk is full nobody is put out of a group: it could not be written down, and what
-    /// is not written did not happen.
-    fn on_due(&mut self, effects: &mut Effects) {
-        if !self.has_room() {
-            self.not_before = Some(self.host.env.clock.mono().after(TRY_AGAIN_AFTER));
-            return;
-        }
-        self.not_before = None;
-        let now = self.now();
-        self.shard.on_time(now, &self.host.image, effects);
-    }
-
     fn has_room(&self) -> bool {
         self.host.partition.directory().space().admits()
     }
 
     fn step(&mut self, Ask { request, to }: Ask, effects: &mut Effects) {
-        if always_writes(&request) && !self.has_room() {
+        if may_write(&request) && !self.has_room() {
             return to.send(Err(Unavailable::NotWritten));
+        }
+        // Before anything has changed for it.
+        if bytes_of(&request) > self.batch_bytes_max() / 2 {
+            return to.send(Err(Unavailable::TooLarge));
         }
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
@@ -252,25 +305,57 @@ impl Loop {
         self.shard.step(now, &self.host.image, ticket, request, effects);
     }
 
-    /// Appends what the steps of a pass led to, and lists their answers behind it.
-    async fn write(&mut self, effects: Effects) -> Result<(), AppendError> {
-        let Effects { records, answers, .. } = effects;
-        if !records.is_empty() {
-            let batch = build(&records, self.host.env.clock.wall());
-            self.end = append(&self.host.env, &self.host.partition, &batch).await?;
+    fn batch(&self) -> Batch {
+        Batch::new(self.host.env.clock.wall())
+    }
+
+    /// Appends a batch, if there is anything in it. What is in it stays together.
+    async fn append(&mut self, batch: Batch) -> Result<(), NotWritten> {
+        let (bytes, max) = (batch.bytes(), self.batch_bytes_max());
+        if batch.is_empty() {
+            return Ok(());
         }
+        if bytes > max {
+            return Err(NotWritten::TooLarge { bytes, max });
+        }
+        self.end = append(&self.host.env, &self.host.partition, &batch.build()).await?;
+        Ok(())
+    }
+
+    /// No batch is larger than a segment, nor than what a follower or a start should have to hold.
+    fn batch_bytes_max(&self) -> usize {
+        let segment = self.host.partition.settings().segment_bytes as usize;
+        segment.min(BATCH_BYTES_MAX)
+    }
+
+    /// Appends what the shard did by itself. It may be much, for all groups at once, and each
+    /// record stands for itself: where it is more than fits an append, it becomes several.
+    async fn write_in_parts(&mut self, effects: Effects) -> Result<(), NotWritten> {
+        let mut batch = self.batch();
+        for record in effects.records {
+            batch.push(&record);
+            if batch.bytes() >= BYTES_PER_APPEND_MAX.min(self.batch_bytes_max() / 2) {
+                self.append(std::mem::replace(&mut batch, self.batch())).await?;
+            }
+        }
+        self.append(batch).await?;
+        self.answer(effects.answers);
+        Ok(())
+    }
+
+    /// Lists answers behind all that was appended so far. Also where they led to no records: what
+    /// they say may rest on what is not committed yet.
+    fn answer(&mut self, answers: Vec<(Ticket, GroupAnswer)>) {
         let mut replies = Vec::with_capacity(answers.len());
         for (ticket, answer) in answers {
             // A shard answers once.
             let to = self.undecided.remove(&ticket).expect("a ticket is answered once");
             replies.push((to, answer));
         }
-        // Also without records: what an answer says may rest on what is not committed yet.
         if !replies.is_empty() {
             let committed_at = self.end;
             self.uncommitted.push_back(Uncommitted { committed_at, answers: replies });
         }
-        Ok(())
     }
 
     /// Sends what has become true, and has this task woken when there is more.
@@ -298,9 +383,10 @@ impl Loop {
 
     /// The shard knows what its log does not: it is thrown away. What was appended before stays,
     /// and its answers wait for it.
-    fn on_not_written(&mut self, error: &AppendError) {
+    fn on_not_written(&mut self, error: &NotWritten) {
         let partition = self.host.partition.name();
         tracing::warn!(%partition, %error, "groups could not be written, and are loaded again");
+        self.failed = true;
         for (_, to) in std::mem::take(&mut self.undecided) {
             to.send(Err(Unavailable::NotWritten));
         }
@@ -317,47 +403,50 @@ impl Loop {
     }
 }
 
-/// Loads a shard, again and again until it can be, and there is room to go on with it.
+/// Loads a shard, again and again until it can be; after a failure not at once.
 async fn load_at_last(
     env: Env,
     partition: Arc<Partition>,
     settings: Arc<GroupSettings>,
+    after_failure: bool,
 ) -> (GroupShard, Offset) {
+    let mut rests = after_failure;
     loop {
+        if std::mem::replace(&mut rests, true) {
+            env.clock.sleep(TRY_AGAIN_AFTER).await;
+        }
         let began = env.clock.mono();
         let mut shard = GroupShard::new(partition.name().partition, Arc::clone(&settings));
         match load(&env, &partition, &mut shard).await {
-            Ok(loaded) if partition.directory().space().admits() => {
+            Ok(loaded) => {
                 let (took, records) = (env.clock.mono().since(began), loaded.records);
                 if records > 0 {
                     tracing::info!(partition = %partition.name(), records, ?took, "groups loaded");
                 }
                 return (shard, loaded.end);
             }
-            Ok(_) => {}
             Err(error) => {
                 tracing::error!(partition = %partition.name(), %error, "groups cannot be loaded");
             }
         }
-        env.clock.sleep(TRY_AGAIN_AFTER).await;
     }
 }
 
-/// Whether the request is in vain where nothing can be written; others may have an answer all the
-/// same.
-fn always_writes(request: &GroupRequest) -> bool {
-    matches!(
-        request,
-        GroupRequest::CommitOffsets(_) | GroupRequest::DeleteOffsets(_) | GroupRequest::Delete(_)
-    )
-}
-
-fn build(records: &[GroupRecord], now: Timestamp) -> BuiltBatch {
-    let mut builder = BatchBuilder::new(BatchOptions::default());
-    for record in records {
-        let bytes = record.encode();
-        let (key, value) = (Some(bytes.key.as_slice()), bytes.value.as_deref());
-        builder.push(NewRecord { timestamp: now, key, value, headers: &[] });
+/// Whether the request may lead to records. Where none can be written it is refused before anything
+/// has changed for it; whoever only wants to know something is answered.
+fn may_write(request: &GroupRequest) -> bool {
+    match request {
+        GroupRequest::Join(_)
+        | GroupRequest::Sync(_)
+        | GroupRequest::Leave(_)
+        | GroupRequest::ConsumerHeartbeat(_)
+        | GroupRequest::CommitOffsets(_)
+        | GroupRequest::DeleteOffsets(_)
+        | GroupRequest::Delete(_) => true,
+        GroupRequest::Heartbeat(_)
+        | GroupRequest::FetchOffsets(_)
+        | GroupRequest::Describe(_)
+        | GroupRequest::ConsumerDescribe(_)
+        | GroupRequest::List(_) => false,
     }
-    builder.build()
 }

@@ -3,9 +3,11 @@
 //! A shard is a core (`ottla_coordinator::GroupShard`) and a task of its own, on one of the loops.
 //! Connections put requests into its bounded mailbox. The task steps the core, appends the records
 //! that it gives as one batch, and answers when the high watermark has passed them; what queues up
-//! meanwhile shares the next append, and its sync. `docs/internals/group-shards.md` has the pictures.
+//! meanwhile shares the next append, and its sync. `docs/internals/group-shards.md` has the
+//! pictures.
 
 mod append;
+mod batch;
 mod host;
 mod load;
 mod news;
@@ -34,7 +36,8 @@ pub(crate) use topic::{GROUP_METADATA, make_group_metadata};
 /// number of members that may speak at the same moment; each holds what its frame held.
 const MAILBOX_MAX: usize = 16_384;
 
-/// Why a group cannot be asked just now. A client that asks again later, or elsewhere, is served.
+/// Why a group cannot be asked just now. A client that asks again later, or elsewhere, is served,
+/// unless it asks for too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unavailable {
     #[error("another node has the group, or none yet")]
@@ -45,6 +48,8 @@ pub(crate) enum Unavailable {
     Behind,
     #[error("what the group decided could not be written")]
     NotWritten,
+    #[error("the request would lead to more records than fit a batch")]
+    TooLarge,
 }
 
 /// What comes back from a shard: the answer of the request's own kind.

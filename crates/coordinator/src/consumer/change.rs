@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Moment;
 use super::group::ConsumerGroup;
 use super::member::Member;
-use super::reconcile::CurrentAssignment;
+use super::reconcile::{CurrentAssignment, MemberState};
 use crate::group::Group;
 use crate::ids::{Epoch, GroupId, MemberId};
 use crate::record::{ConsumerEpochValue, ConsumerMemberValue, GroupRecord};
@@ -78,9 +78,15 @@ impl GroupShard {
         let group = self.consumer_group(name).expect("the member was found in it");
         let Member { wants, has } = group.member(old).expect("admitted as its successor").clone();
         let target = group.target(old).cloned().unwrap_or_default().to_record();
+        // A state that we do not know is not worth taking over: the new process begins anew.
+        let state = match has.state {
+            MemberState::Unknown(_) => MemberState::Stable,
+            known => known,
+        };
         let has = CurrentAssignment {
             epoch: Some(Epoch::ZERO),
             previous_epoch: Some(Epoch::ZERO),
+            state,
             ..has
         };
         self.remove_member(name, old, effects);

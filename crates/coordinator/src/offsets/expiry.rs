@@ -1,5 +1,6 @@
 //! When offsets go without being asked for.
 
+use ottla_metadata::MetadataImage;
 use ottla_types::{PartitionId, TopicId, TopicName};
 
 use super::CommittedOffset;
@@ -12,7 +13,9 @@ use crate::shard::{Effects, GroupShard};
 impl GroupShard {
     /// Takes old offsets away, and groups that have neither members nor offsets.
     pub(crate) fn expire(&mut self, now: Now, effects: &mut Effects) {
-        let groups: Vec<_> = self.groups.keys().cloned().collect();
+        // Of others nobody here knows whether they are in use.
+        let own = |id: &&GroupId| !self.is_foreign(id);
+        let groups: Vec<_> = self.groups.keys().filter(own).cloned().collect();
         for id in groups {
             for (topic, partition) in self.expired_offsets(now, &id) {
                 self.forget_offset(&id, &topic, partition, effects);
@@ -62,6 +65,21 @@ impl GroupShard {
                 for partition in self.offsets.of_topic(&group, topic, *id) {
                     self.forget_offset(&group, topic, partition, effects);
                 }
+            }
+        }
+    }
+
+    /// The log is loaded: topics may have been deleted while nobody could write down that their
+    /// offsets are gone. Nobody commits offsets of a topic that does not exist.
+    pub(crate) fn forget_unknown_topics(&mut self, image: &MetadataImage, effects: &mut Effects) {
+        for group in self.offsets.groups() {
+            let committed = self.offsets.of_group(&group);
+            let unknown: Vec<_> = committed
+                .filter(|(topic, ..)| image.topic(topic.as_str()).is_none())
+                .map(|(topic, partition, _)| (topic.clone(), partition))
+                .collect();
+            for (topic, partition) in unknown {
+                self.forget_offset(&group, &topic, partition, effects);
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ottla_types::{PartitionId, Timestamp, TopicName};
+use ottla_metadata::{MetadataImage, TopicImage};
+use ottla_types::{PartitionId, Timestamp, TopicId, TopicName};
 
 use super::CommittedOffset;
 use crate::answer::{
@@ -74,17 +75,18 @@ impl GroupShard {
     /// OffsetFetch. An unknown group has read nothing, which is no error.
     pub(crate) fn fetch_offsets(
         &self,
+        image: &MetadataImage,
         fetch: &FetchOffsets,
     ) -> Result<Vec<FetchedTopic>, FetchOffsetsError> {
         if let Some(group) = self.groups.get(&fetch.group) {
             group.check_fetch(fetch)?;
         }
-        let Some(topics) = &fetch.topics else { return Ok(self.fetch_all(fetch)) };
+        let Some(topics) = &fetch.topics else { return Ok(self.fetch_all(image, fetch)) };
         let topic = |asked: &NamedPartitions| {
             let name = TopicName::parse(&asked.name).ok();
             let partition = |raw: &i32| {
                 let known = name.as_ref().zip(PartitionId::from_wire(*raw));
-                let told = known.map(|(name, partition)| self.fetch_one(fetch, name, partition));
+                let told = known.map(|(name, at)| self.fetch_one(image, fetch, name, at));
                 (*raw, told.unwrap_or(FetchedOffset::Unknown))
             };
             let partitions = asked.partitions.iter().map(partition).collect();
@@ -93,13 +95,13 @@ impl GroupShard {
         Ok(topics.iter().map(topic).collect())
     }
 
-    fn fetch_all(&self, fetch: &FetchOffsets) -> Vec<FetchedTopic> {
+    fn fetch_all(&self, image: &MetadataImage, fetch: &FetchOffsets) -> Vec<FetchedTopic> {
         let mut topics: Vec<FetchedTopic> = Vec::new();
         for (topic, partition, _) in self.offsets.of_group(&fetch.group) {
             if topics.last().is_none_or(|last| last.name.as_ref() != topic.as_str()) {
                 topics.push(FetchedTopic { name: topic.as_str().into(), partitions: Vec::new() });
             }
-            let told = self.fetch_one(fetch, topic, partition);
+            let told = self.fetch_one(image, fetch, topic, partition);
             let last = topics.last_mut().expect("just pushed");
             last.partitions.push((partition.get(), told));
         }
@@ -108,6 +110,7 @@ impl GroupShard {
 
     fn fetch_one(
         &self,
+        image: &MetadataImage,
         fetch: &FetchOffsets,
         topic: &TopicName,
         partition: PartitionId,
@@ -116,6 +119,10 @@ impl GroupShard {
             return FetchedOffset::Unstable;
         }
         match self.offsets.get(&fetch.group, topic.as_str(), partition) {
+            // Of a topic that is gone, whose namesake begins at its own start.
+            Some(committed) if is_of_another(committed.topic_id, image.topic(topic.as_str())) => {
+                FetchedOffset::Unknown
+            }
             None => FetchedOffset::Unknown,
             Some(committed) => FetchedOffset::Committed {
                 offset: committed.offset,
@@ -163,6 +170,12 @@ impl GroupShard {
             }
         }
     }
+}
+
+/// Whether an offset was committed for another topic of the same name. Stored records do not say
+/// for which, so after a start nobody knows.
+fn is_of_another(committed: Option<TopicId>, now: Option<&Arc<TopicImage>>) -> bool {
+    committed.zip(now).is_some_and(|(committed, now)| committed != now.id)
 }
 
 fn committed(

@@ -14,9 +14,9 @@ use ottla_coordinator::{
     JoinGroup, LeaveGroup, Leaver, ListGroups, MemberAssignment, MemberId, NamedPartitions, Now,
     Protocol, RecordBytes, SyncGroup, Ticket, TopicChanges,
 };
-use ottla_metadata::MetadataImage;
+use ottla_metadata::{MetadataDelta, MetadataImage, Record};
 use ottla_testkit::trace::argument;
-use ottla_types::{Offset, PartitionId, ProducerId, Timestamp, TopicName, Uuid};
+use ottla_types::{LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp, TopicName, Uuid};
 
 use crate::text;
 
@@ -30,13 +30,23 @@ pub(crate) struct World {
     drawn: u128,
 }
 
+/// A cluster with these topics; their ids count from 1.
+fn topics(names: &[&str]) -> MetadataImage {
+    let mut delta = MetadataDelta::new(&MetadataImage::empty("cluster"));
+    for (id, name) in (1..).zip(names) {
+        let name = TopicName::parse(name).unwrap();
+        delta.replay(&Record::Topic { name, id: Uuid::from_u128(id) }).unwrap();
+    }
+    MetadataImage::clone(&delta.finish(Offset::new(1), LeaderEpoch::ZERO))
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let settings = GroupSettings::default();
         Self {
             shard: GroupShard::new(PartitionId::ZERO, Arc::new(settings.clone())),
             settings,
-            image: MetadataImage::empty("cluster"),
+            image: topics(&["orders", "a", "old", "once", "other", "read", "x"]),
             log: Vec::new(),
             mono: Duration::ZERO,
             tickets: 0,

@@ -39,6 +39,12 @@ fn each_property_stands_under_the_place_whose_word_counts() {
 }
 
 #[test]
+fn a_synonym_goes_over_the_name_in_a_place_that_counts_less() {
+    let expected = PROFILE.replace("node.id=1\n", "") + "\n# From --override:\nnode.id=7\n";
+    prints(&[], &["--override", "broker.id=7"], &expected);
+}
+
+#[test]
 fn mistakes_of_all_places_are_told_in_one_run() {
     let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/mistakes.properties");
     fs::write(file, "nonsense\nnum.partitions=x\nlog.retention.hour=3\n").unwrap();

@@ -36,6 +36,7 @@ const LIST_GROUPS: i16 = 5;
 const CONSUMER_HEARTBEAT: i16 = 1;
 
 /// Kafka's error codes, as they stand in an answer.
+const UNKNOWN_SERVER_ERROR: i16 = -1;
 const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 const NOT_COORDINATOR: i16 = 16;
@@ -219,6 +220,11 @@ impl Client {
 
     /// Commits an offset of the topic's first partition, as somebody without a group does.
     async fn commit(&mut self, offset: i64) -> i16 {
+        self.commit_often(GROUP, offset, 1).await
+    }
+
+    /// The same offset again and again, in one request.
+    async fn commit_often(&mut self, group: &str, offset: i64, times: usize) -> i16 {
         let partition = OffsetCommitRequestPartition {
             committed_offset: offset,
             committed_metadata: Some("so far".into()),
@@ -226,11 +232,11 @@ impl Client {
         };
         let topic = OffsetCommitRequestTopic {
             name: TOPIC.into(),
-            partitions: vec![partition].into(),
+            partitions: vec![partition; times].into(),
             ..Default::default()
         };
         let request = OffsetCommitRequest {
-            group_id: GROUP.into(),
+            group_id: group.into(),
             topics: vec![topic].into(),
             ..Default::default()
         };
@@ -243,13 +249,17 @@ impl Client {
 
     /// The group's error code, and the committed offset of the topic's first partition.
     async fn committed(&mut self) -> (i16, i64) {
+        self.committed_by(GROUP).await
+    }
+
+    async fn committed_by(&mut self, group: &str) -> (i16, i64) {
         let topic = OffsetFetchRequestTopics {
             name: TOPIC.into(),
             partition_indexes: vec![0].into(),
             ..Default::default()
         };
         let group = OffsetFetchRequestGroup {
-            group_id: GROUP.into(),
+            group_id: group.into(),
             topics: Some(vec![topic].into()),
             ..Default::default()
         };
@@ -715,6 +725,101 @@ fn a_group_that_cannot_be_written_down_is_made_again_by_its_members() {
         client.send_join(&member).await;
         let joined = client.joined().await;
         assert_eq!(client.sync(&joined, &[(&member, b"all")]).await, (OK, b"all".to_vec()));
+        life.has_not_halted();
+    });
+}
+
+#[test]
+fn a_small_request_for_many_records_is_refused_and_disturbs_nobody() {
+    World::new(74).live(async |life| {
+        let _node = life.node(FEW).await;
+        let (mut one, mut two) = (life.client().await, life.client().await);
+        let mut hostile = life.client().await;
+        one.create(&[]).await;
+        one.find(0, GROUP).await;
+        let (first, second) = (one.member_id().await, two.member_id().await);
+        one.send_join(&first).await;
+        let joined = one.joined().await;
+        one.sync(&joined, &[(&first, b"all")]).await;
+        // Parked until the first has heard of it.
+        two.send_join(&second).await;
+        let long = "g".repeat(32_000);
+        for times in [300, 3_300, 66_000] {
+            let refused = hostile.commit_often(&long, 7, times).await;
+            assert_eq!(refused, UNKNOWN_SERVER_ERROR, "{times} times");
+        }
+        // Many records of less are taken.
+        assert_eq!(hostile.commit_often(GROUP, 7, 10_000).await, UNKNOWN_MEMBER_ID);
+        assert_eq!(hostile.commit_often("others", 7, 10_000).await, OK);
+        one.send_join(&first).await;
+        assert_eq!((one.joined().await.generation, two.joined().await.generation), (2, 2));
+        life.has_not_halted();
+    });
+}
+
+#[test]
+fn a_topic_that_is_deleted_on_a_full_disk_takes_its_offsets() {
+    for room in (0..1_500).step_by(100) {
+        let mut world = World::new(500 + room);
+        world.live(async move |life| {
+            let _node = life.node(FEW).await;
+            let mut client = life.client().await;
+            client.create(&[]).await;
+            client.find(0, GROUP).await;
+            assert_eq!(client.commit(5_000).await, OK);
+            life.pause(10_000).await;
+            // Perhaps enough for the deletion, and not for the offsets' end.
+            life.room(Some(room));
+            client.delete().await;
+            life.pause(2_000).await;
+            life.room(None);
+            life.pause(10_000).await;
+            client.delete().await;
+            client.create(&[]).await;
+            assert_eq!(client.committed().await, (OK, -1), "{room} bytes of room");
+            life.has_not_halted();
+        });
+        world.live(async move |life| {
+            let _node = life.node(FEW).await;
+            let mut client = life.client().await;
+            client.groups().await;
+            assert_eq!(client.committed().await, (OK, -1), "{room} bytes of room");
+        });
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_groups_readable_and_turns_newcomers_away() {
+    World::new(76).live(async |life| {
+        let reserve = ("ottla.log.dir.reserve.bytes", "100000");
+        let _node = life.node(&[FEW[0], FEW[1], reserve]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        client.find(0, GROUP).await;
+        let member = client.member_id().await;
+        client.send_join(&member).await;
+        let joined = client.joined().await;
+        client.sync(&joined, &[(&member, b"all")]).await;
+        assert_eq!(client.commit_often("others", 7, 1).await, OK);
+        life.room(Some(99_000));
+        // What others take is seen within a second of an append.
+        client.commit_often("others", 7, 1).await;
+        life.pause(2_000).await;
+        for _ in 0..30 {
+            client.send_join("").await;
+            assert_eq!(client.joined().await.error, COORDINATOR_NOT_AVAILABLE);
+            assert_eq!(client.commit_often("others", 8, 1).await, COORDINATOR_NOT_AVAILABLE);
+            assert_eq!(client.committed_by("others").await, (OK, 7));
+            assert_eq!(client.groups().await.len(), 2);
+            // Silent for longer than its session, but nobody could write that down.
+            life.pause(1_000).await;
+        }
+        assert_eq!(client.beat(&joined).await, OK);
+        life.room(None);
+        life.pause(5_000).await;
+        assert_eq!(client.beat(&joined).await, OK);
+        assert_eq!(client.commit_often("others", 9, 1).await, OK);
+        assert_eq!(client.committed_by("others").await, (OK, 9));
         life.has_not_halted();
     });
 }
