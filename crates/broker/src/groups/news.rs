@@ -30,6 +30,11 @@ impl News {
         self.over |= later.over;
     }
 
+    /// Whether there is nothing to tell but the image.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.changed.is_empty() && self.deleted.is_empty()
+    }
+
     /// What a shard is told of the topics.
     pub(super) fn changes(self) -> TopicChanges {
         TopicChanges {

@@ -249,13 +249,17 @@ impl Client {
 
     /// The group's error code, and the committed offset of the topic's first partition.
     async fn committed(&mut self) -> (i16, i64) {
+        self.committed_by(GROUP).await
+    }
+
+    async fn committed_by(&mut self, group: &str) -> (i16, i64) {
         let topic = OffsetFetchRequestTopics {
             name: TOPIC.into(),
             partition_indexes: vec![0].into(),
             ..Default::default()
         };
         let group = OffsetFetchRequestGroup {
-            group_id: GROUP.into(),
+            group_id: group.into(),
             topics: Some(vec![topic].into()),
             ..Default::default()
         };
@@ -782,4 +786,40 @@ fn a_topic_that_is_deleted_on_a_full_disk_takes_its_offsets() {
             assert_eq!(client.committed().await, (OK, -1), "{room} bytes of room");
         });
     }
+}
+
+#[test]
+fn a_full_disk_keeps_groups_readable_and_turns_newcomers_away() {
+    World::new(76).live(async |life| {
+        let reserve = ("ottla.log.dir.reserve.bytes", "100000");
+        let _node = life.node(&[FEW[0], FEW[1], reserve]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        client.find(0, GROUP).await;
+        let member = client.member_id().await;
+        client.send_join(&member).await;
+        let joined = client.joined().await;
+        client.sync(&joined, &[(&member, b"all")]).await;
+        assert_eq!(client.commit_often("others", 7, 1).await, OK);
+        life.room(Some(99_000));
+        // What others take is seen within a second of an append.
+        client.commit_often("others", 7, 1).await;
+        life.pause(2_000).await;
+        for _ in 0..30 {
+            client.send_join("").await;
+            assert_eq!(client.joined().await.error, COORDINATOR_NOT_AVAILABLE);
+            assert_eq!(client.commit_often("others", 8, 1).await, COORDINATOR_NOT_AVAILABLE);
+            assert_eq!(client.committed_by("others").await, (OK, 7));
+            assert_eq!(client.groups().await.len(), 2);
+            // Silent for longer than its session, but nobody could write that down.
+            life.pause(1_000).await;
+        }
+        assert_eq!(client.beat(&joined).await, OK);
+        life.room(None);
+        life.pause(5_000).await;
+        assert_eq!(client.beat(&joined).await, OK);
+        assert_eq!(client.commit_often("others", 9, 1).await, OK);
+        assert_eq!(client.committed_by("others").await, (OK, 9));
+        life.has_not_halted();
+    });
 }
