@@ -1,5 +1,7 @@
 //! Groups on a node: their requests on the wire, and their log under kills and full disks.
 
+mod unreadable;
+
 use ottla_records::{Compression, ControlType, EndTransactionMarker};
 use ottla_types::TopicId;
 use ottla_wire::messages::consumer_group_heartbeat_request::TopicPartitions;
