@@ -24,8 +24,8 @@ use crate::partition::{AppendError, Partition};
 /// Requests that share an append, if so many wait; and with them its sync.
 const REQUESTS_PER_APPEND_MAX: usize = 256;
 
-/// Bytes of an append after which no further request joins it: Kafka's `max.message.bytes`. What one
-/// request leads to stays together in any case.
+/// Bytes of an append after which no further request joins it: Kafka's `max.message.bytes`. What
+/// one request leads to stays together in any case.
 const BYTES_PER_APPEND_MAX: usize = 1 << 20;
 
 /// Bytes that one batch may have: what one request may lead to. A group of 3,000 members with 5 KiB
@@ -329,8 +329,8 @@ impl Loop {
         segment.min(BATCH_BYTES_MAX)
     }
 
-    /// Appends what the shard did by itself. It may be much, for all groups at once, and each record
-    /// stands for itself: where it is more than fits an append, it becomes several.
+    /// Appends what the shard did by itself. It may be much, for all groups at once, and each
+    /// record stands for itself: where it is more than fits an append, it becomes several.
     async fn write_in_parts(&mut self, effects: Effects) -> Result<(), NotWritten> {
         let mut batch = self.batch();
         for record in effects.records {
