@@ -141,7 +141,8 @@ impl Loop {
     }
 
     /// Makes the shard of what the log says, however long that takes, and tells what it does first;
-    /// `None` if it is not this node's any more, or cannot be made. Whoever asks meanwhile is told to ask again.
+    /// `None` if it is not this node's any more, or cannot be made. Whoever asks meanwhile is told
+    /// to ask again.
     async fn load(&mut self) -> Option<Effects> {
         let (env, partition) = (self.host.env.clone(), Arc::clone(&self.host.partition));
         let settings = Arc::clone(&self.host.settings);
@@ -402,7 +403,8 @@ impl Loop {
     }
 }
 
-/// Loads a shard, again and again until it can be; after a failure not at once.
+/// Loads a shard, again and again until it can be; after a failure not at once. `None` if it never
+/// can be.
 async fn load_at_last(
     env: Env,
     partition: Arc<Partition>,
