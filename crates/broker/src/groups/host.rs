@@ -130,6 +130,8 @@ impl ShardHost {
             }
         }
         serving.refuse_all();
+        // Nobody looks any more.
+        serving.host.news.end();
     }
 }
 
@@ -140,7 +142,8 @@ impl Loop {
     }
 
     /// Makes the shard of what the log says, however long that takes, and tells what it does first;
-    /// `None` if it is not this node's any more. Whoever asks meanwhile is told to ask again.
+    /// `None` if it is not this node's any more, or cannot be made. Whoever asks meanwhile is told
+    /// to ask again.
     async fn load(&mut self) -> Option<Effects> {
         let (env, partition) = (self.host.env.clone(), Arc::clone(&self.host.partition));
         let settings = Arc::clone(&self.host.settings);
@@ -159,7 +162,7 @@ impl Loop {
                 }
                 self.hear(news);
             }
-            loading.as_mut().poll(cx).map(Some)
+            loading.as_mut().poll(cx)
         });
         (self.shard, self.end) = loaded.await?;
         self.failed = false;
@@ -403,13 +406,14 @@ impl Loop {
     }
 }
 
-/// Loads a shard, again and again until it can be; after a failure not at once.
+/// Loads a shard, again and again until it can be; after a failure not at once. `None` if it never
+/// can be.
 async fn load_at_last(
     env: Env,
     partition: Arc<Partition>,
     settings: Arc<GroupSettings>,
     after_failure: bool,
-) -> (GroupShard, Offset) {
+) -> Option<(GroupShard, Offset)> {
     let mut rests = after_failure;
     loop {
         if std::mem::replace(&mut rests, true) {
@@ -423,10 +427,13 @@ async fn load_at_last(
                 if records > 0 {
                     tracing::info!(partition = %partition.name(), records, ?took, "groups loaded");
                 }
-                return (shard, loaded.end);
+                return Some((shard, loaded.end));
             }
             Err(error) => {
                 tracing::error!(partition = %partition.name(), %error, "groups cannot be loaded");
+                if error.is_final() {
+                    return None;
+                }
             }
         }
     }

@@ -62,6 +62,9 @@ impl NewsSlot {
     /// The metadata has changed, and with it these topics.
     pub(super) fn tell(&self, image: &Arc<MetadataImage>, changes: &TopicChanges) {
         let mut slot = self.slot();
+        if slot.news.over {
+            return;
+        }
         let deleted = changes.deleted.iter().map(|(name, id)| (*id, name.clone()));
         slot.news.then(News {
             image: Some(Arc::clone(image)),

@@ -1,6 +1,7 @@
 //! Groups on a node: their requests on the wire, and their log under kills and full disks.
 
 mod requests;
+mod unreadable;
 
 use ottla_records::{Compression, ControlType, EndTransactionMarker};
 use ottla_wire::records::{OffsetCommitKey, OffsetCommitValue};
