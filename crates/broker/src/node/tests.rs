@@ -8,6 +8,7 @@ mod formatting;
 mod full_disk;
 mod groups;
 mod operations;
+mod repeated;
 mod retention;
 mod sessions;
 mod start;
