@@ -36,7 +36,7 @@ impl Running {
 
     /// Whether the node stops.
     pub(crate) fn is_over(&self) -> bool {
-        self.0.begun.load(Ordering::Acquire)
+        self.0.has_begun()
     }
 
     /// Runs `task` until it ends or the node stops; `None` then.
@@ -50,6 +50,11 @@ impl Stopping {
     pub(crate) fn begin(&self) {
         self.begun.store(true, Ordering::Release);
         self.told.notify_waiters();
+    }
+
+    /// Whether no task goes on.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     /// Counts a task in.

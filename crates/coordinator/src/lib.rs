@@ -10,6 +10,7 @@ mod classic;
 mod clock;
 mod consumer;
 mod desk;
+mod foreign;
 mod group;
 mod ids;
 mod offsets;

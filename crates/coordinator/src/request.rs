@@ -29,7 +29,7 @@ pub enum GroupRequest {
     /// DescribeGroups: those of its groups that this shard has.
     Describe(Vec<GroupId>),
     /// ListGroups: asked of every shard.
-    List(ListGroups),
+    List(Arc<ListGroups>),
     /// ConsumerGroupHeartbeat.
     ConsumerHeartbeat(ConsumerHeartbeat),
     /// ConsumerGroupDescribe: those of its groups that this shard has.

@@ -12,6 +12,7 @@ use crate::classic::ClassicGroup;
 use crate::clock::Now;
 use crate::consumer::{ConsumerGroup, Moment};
 use crate::desk::Desk;
+use crate::foreign::ForeignGroups;
 use crate::group::Group;
 use crate::ids::GroupId;
 use crate::offsets::Offsets;
@@ -70,6 +71,8 @@ pub struct GroupShard {
     pub(crate) settings: Arc<GroupSettings>,
     pub(crate) groups: BTreeMap<GroupId, Group>,
     pub(crate) offsets: Offsets,
+    /// Groups of kinds that are not served here.
+    pub(crate) foreign: ForeignGroups,
     pub(crate) timers: Timers,
     /// The metadata's end when topics came last; `None` before the log is loaded.
     pub(crate) topics_grew_at: Option<Offset>,
@@ -84,6 +87,7 @@ impl GroupShard {
             settings,
             groups: BTreeMap::new(),
             offsets: Offsets::default(),
+            foreign: ForeignGroups::default(),
             timers: Timers::default(),
             topics_grew_at: None,
         }
@@ -106,8 +110,9 @@ impl GroupShard {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), ReplayError> {
-        if let Some(record) = GroupRecord::decode(key, value)? {
-            self.apply(producer, record);
+        match GroupRecord::decode(key, value)? {
+            Some(record) => self.apply(producer, record),
+            None => self.foreign.replay(key, value.is_some()),
         }
         Ok(())
     }
@@ -143,14 +148,16 @@ impl GroupShard {
     pub fn on_time(&mut self, now: Now, image: &MetadataImage, effects: &mut Effects) {
         // A timer that arms itself for the same instant waits for the next call.
         for due in self.timers.due(now.mono) {
+            // Once: a node that is always late would never put out anybody.
+            let may_wait = due.1.waits_for_members() && !self.timers.is_postponed(&due.1);
             if !self.timers.take(&due) {
                 continue;
             }
             let (at, timer) = due;
             let late = now.mono.saturating_sub(at);
-            if late > LATE_MAX && timer.waits_for_members() {
+            if late > LATE_MAX && may_wait {
                 // What they sent may be waiting behind this very call.
-                self.timers.arm(timer, now.mono + late.min(GRACE_MAX));
+                self.timers.postpone(timer, now.mono + late.min(GRACE_MAX));
             } else {
                 self.on_timer(Moment { now, image }, &timer, effects);
             }
@@ -220,6 +227,15 @@ impl GroupShard {
         effects.records.push(record);
     }
 
+    /// Whether the group belongs to members that are not served here, and nobody else has come.
+    pub(crate) fn is_foreign(&self, id: &GroupId) -> bool {
+        let simple = |group: &Group| match group {
+            Group::Classic(group) => group.protocol_type().is_none() && group.is_deserted(),
+            Group::Consumer(_) => false,
+        };
+        self.foreign.contains(id) && self.groups.get(id).is_none_or(simple)
+    }
+
     /// Takes a group away, with its deadlines. Its offsets stay.
     pub(crate) fn remove_group(&mut self, now: Now, id: &GroupId, effects: &mut Effects) {
         let Some(group) = self.groups.get(id) else { return };
@@ -242,9 +258,11 @@ impl GroupShard {
                 self.offsets.replay((group, topic, partition), producer, value);
             }
             GroupRecord::Classic { group, value: None } => {
+                self.foreign.remove(&group);
                 self.groups.remove(&group);
             }
             GroupRecord::Classic { group, value: Some(value) } => {
+                self.foreign.remove(&group);
                 let loaded = ClassicGroup::loaded(group.clone(), value);
                 self.groups.insert(group, Group::Classic(loaded));
             }

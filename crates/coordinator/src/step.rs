@@ -202,6 +202,7 @@ impl GroupShard {
         match self.groups.get(id) {
             None => return Err(DeleteGroupError::GroupNotFound),
             Some(group) if !group.is_empty() => return Err(DeleteGroupError::NonEmptyGroup),
+            Some(_) if self.is_foreign(id) => return Err(DeleteGroupError::NonEmptyGroup),
             Some(_) => {}
         }
         self.forget_group(id, effects);

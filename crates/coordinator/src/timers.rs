@@ -48,19 +48,34 @@ impl Timer {
 pub(crate) struct Timers {
     by_time: BTreeSet<(Duration, Timer)>,
     by_name: BTreeMap<Timer, Duration>,
+    /// Those of them that were postponed, and not set anew since.
+    postponed: BTreeSet<Timer>,
 }
 
 impl Timers {
     /// Sets the deadline, in place of the one it had.
     pub(crate) fn arm(&mut self, timer: Timer, at: Duration) {
+        self.postponed.remove(&timer);
         if let Some(before) = self.by_name.insert(timer.clone(), at) {
             self.by_time.remove(&(before, timer.clone()));
         }
         self.by_time.insert((at, timer));
     }
 
+    /// Sets the deadline anew because it was noticed too late.
+    pub(crate) fn postpone(&mut self, timer: Timer, to: Duration) {
+        self.arm(timer.clone(), to);
+        self.postponed.insert(timer);
+    }
+
+    /// Whether the deadline is one that was postponed.
+    pub(crate) fn is_postponed(&self, timer: &Timer) -> bool {
+        self.postponed.contains(timer)
+    }
+
     /// Forgets the deadline, if there is one.
     pub(crate) fn cancel(&mut self, timer: &Timer) {
+        self.postponed.remove(timer);
         if let Some(at) = self.by_name.remove(timer) {
             self.by_time.remove(&(at, timer.clone()));
         }

@@ -6,6 +6,14 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 /// `socket.request.max.bytes`: the largest frame a listener takes.
 pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
 
+/// The largest answer that is encoded as a whole: more than any honest question asks for. Records
+/// are not part of it.
+pub const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Different names that one request may ask about, where a name is short and what is told of it is
+/// not: 100,000 of them hold 10 MiB at the most while they are looked up.
+pub const NAMES_PER_REQUEST_MAX: usize = 100_000;
+
 /// Produce requests of one connection that may wait for replication at once; each holds about
 /// 100 bytes and no record bytes.
 pub const PARKED_PRODUCE_MAX: usize = 64;

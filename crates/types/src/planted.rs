@@ -35,11 +35,15 @@ pub enum Bug {
     CleanShutdownFileKept,
     /// A snapshot is found at the start, and its producers are not taken over.
     SnapshotForgetsProducers,
+    /// What a group decided is answered before it is durable.
+    GroupAnsweredBeforeCommit,
+    /// A partition is given to a member while another one still has it.
+    PartitionGivenTwice,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::NoDeduplicationOfRetriedBatch,
         Self::DuplicateAnsweredWithWrongOffset,
         Self::TornTailKept,
@@ -54,6 +58,8 @@ impl Bug {
         Self::CheckpointBeforeData,
         Self::CleanShutdownFileKept,
         Self::SnapshotForgetsProducers,
+        Self::GroupAnsweredBeforeCommit,
+        Self::PartitionGivenTwice,
     ];
 
     /// The name that command lines and test reports use.
@@ -74,6 +80,8 @@ impl Bug {
             Self::CheckpointBeforeData => "checkpoint_before_data",
             Self::CleanShutdownFileKept => "clean_shutdown_file_kept",
             Self::SnapshotForgetsProducers => "snapshot_forgets_producers",
+            Self::GroupAnsweredBeforeCommit => "group_answered_before_commit",
+            Self::PartitionGivenTwice => "partition_given_twice",
         }
     }
 

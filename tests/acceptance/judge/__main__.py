@@ -21,6 +21,11 @@ ALONE = [
     ("static", scenarios.of_one_variant(scenarios.static)),
     ("surplus", scenarios.of_one_variant(scenarios.surplus, partitions=2)),
 ]
+# What the broker decides, and clients of the classic protocol by themselves.
+BY_BROKER = [
+    ("growth", scenarios.of_one_variant(scenarios.growth)),
+    ("pattern", scenarios.of_one_variant(scenarios.pattern, made=False)),
+]
 TOGETHER = [
     ("mixed-classic", scenarios.mixed,
      ["java-classic", "librdkafka-classic", "franz-classic", "kafka-python-classic", "kcat-classic"]),
@@ -34,7 +39,8 @@ TOGETHER = [
 SHORT = {
     "handover/java-consumer", "handover/franz-consumer", "handover/kafka-python-classic", "handover/kcat-classic",
     "killed/librdkafka-classic", "killed/java-consumer", "static/java-classic", "static/librdkafka-consumer",
-    "surplus/franz-cooperative", "mixed-classic", "migration-java",
+    "surplus/franz-cooperative", "growth/franz-consumer", "pattern/librdkafka-consumer", "mixed-classic",
+    "migration-java",
 }
 SHORT_RESTART = ["java-classic", "librdkafka-consumer", "franz-consumer", "kcat-cooperative"]
 
@@ -60,9 +66,11 @@ def tasks(setting, options):
         if all(variant in known for variant in variants):
             scenario = scenarios.of_several(run, name, variants)
             found.append((name, lambda s=scenario: s(setting)))
-    for name, run in ALONE:
+    for name, run in ALONE + BY_BROKER:
         for variant in known.values():
             if name == "static" and not variant.static:
+                continue
+            if (name, run) in BY_BROKER and variant.protocol != "consumer":
                 continue
             found.append((f"{name}/{variant.name}", lambda r=run, v=variant: r(setting, v)))
     last = restarts(setting, known, options.short) if setting.node.command else []

@@ -73,7 +73,7 @@ class Program:
 class Group:
     """A group, its topic, its members and its producer."""
 
-    def __init__(self, setting, name, variant, partitions=12):
+    def __init__(self, setting, name, variant, partitions=12, made=True):
         self.setting = setting
         self.variant = variant
         self.name = f"{setting.run}-{name}"
@@ -82,7 +82,17 @@ class Group:
         self.members = {}
         self.producer = None
         self._started = 0
-        setting.node.broker.create_topic(self.name, partitions)
+        if made:
+            self.make_topic()
+
+    def make_topic(self):
+        """Returns when it can be used."""
+        self.setting.node.broker.create_topic(self.name, self.partitions)
+
+    def grow(self, partitions):
+        """More partitions; the producer that runs does not use them."""
+        self.setting.node.broker.create_partitions(self.name, partitions)
+        self.partitions = partitions
 
     # -- members and records ---------------------------------------------------------------------------------------
 
@@ -91,7 +101,7 @@ class Group:
         log = os.path.join(self.setting.work, f"{self.name}-{name}.log")
         return Program(f"{self.name}: {name}", line, log, on_line)
 
-    def start(self, static=None, variant=None, session_ms=SESSION_MS):
+    def start(self, static=None, variant=None, session_ms=SESSION_MS, pattern=None):
         """One more member; its name."""
         self._started += 1
         variant = variant or self.variant
@@ -100,6 +110,8 @@ class Group:
         arguments += ["--session-ms", str(session_ms), *variant.arguments()]
         if static:
             arguments += ["--static", static]
+        if pattern:
+            arguments += ["--pattern", pattern]
         if variant.careless:
             self.history.careless.add(name)
         add = self.history.add

@@ -107,6 +107,38 @@ def surplus(group):
     group.demand_laws(ends, once=True)
 
 
+def growth(group):
+    """A topic gets more partitions under a consumer group, and the broker hands them out (KIP-848)."""
+    group.produce()
+    names = [group.start() for _ in range(3)]
+    group.await_shares(*THIRDS)
+    group.await_read(group.stop_producing())
+    group.grow(18)
+    group.await_shares(6, 6, 6)
+    group.produce()
+    group.until(lambda: "nothing is sent to the new partitions", lambda: group.ends()[17])
+    ends = group.stop_producing()
+    group.await_read(ends)
+    group.stop(*names)
+    group.demand_committed(ends)
+    group.demand_laws(ends, once=True)
+
+
+def pattern(group):
+    """Members that want what an expression says get a topic that is made after they have come (KIP-848)."""
+    names = [group.start(pattern=f"^{group.name[:-1]}[a-z]$") for _ in range(2)]
+    # They have joined, and there is nothing for them.
+    time.sleep(2)
+    group.make_topic()
+    group.produce()
+    group.await_shares(*HALVES)
+    ends = group.stop_producing()
+    group.await_read(ends)
+    group.stop(*names)
+    group.demand_committed(ends)
+    group.demand_laws(ends, once=True)
+
+
 def mixed(group, variants):
     """Members of different clients in one group, whoever of them leads it."""
     group.produce()
@@ -209,11 +241,11 @@ def admin(setting, program):
         raise Broken(answer[-2000:])
 
 
-def of_one_variant(scenario, partitions=12):
+def of_one_variant(scenario, partitions=12, made=True):
     """A scenario on a group of its own."""
 
     def run(setting, variant):
-        group = Group(setting, f"{scenario.__name__}-{variant.name}", variant, partitions)
+        group = Group(setting, f"{scenario.__name__}-{variant.name}", variant, partitions, made)
         try:
             scenario(group)
         finally:

@@ -5,6 +5,7 @@ import struct
 import time
 
 CREATE_TOPICS, LIST_OFFSETS, OFFSET_FETCH, FIND_COORDINATOR = 19, 2, 9, 10
+CREATE_PARTITIONS = 37
 # A topic is answered, and a node serves, before it is known who leads each partition.
 LED_SECONDS_MAX = 30
 
@@ -72,6 +73,18 @@ class Broker:
         if code:
             raise AssertionError(f"topic {name} was not created: error {code}, {answer.text()}")
         self.ends(name, partitions)
+
+    def create_partitions(self, name, count):
+        """To so many altogether; returns when every one is led; version 0."""
+        topic = _text(name) + struct.pack(">ii", count, -1)
+        answer = self.ask(CREATE_PARTITIONS, 0, struct.pack(">i", 1) + topic + struct.pack(">ib", 30000, 0))
+        answer.take("i")
+        answer.take("i")
+        answer.text()
+        code = answer.take("h")
+        if code:
+            raise AssertionError(f"topic {name} does not grow: error {code}, {answer.text()}")
+        self.ends(name, count)
 
     def has_coordinator(self, group):
         """Whether the group has one, and that one has loaded it; version 0."""

@@ -13,7 +13,7 @@ use ottla_wire::messages::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeRe
 use super::consumer_group_heartbeat::serves_consumer_groups;
 use super::describe_groups::{GROUP_OPERATIONS, ask_shards};
 use super::group_errors::unavailable_code;
-use super::{Answer, Call, Refused, encode};
+use super::{Answer, Call, Refused, each_once, encode};
 
 /// Kafka's numbers of the protocols that a member may speak.
 const CLASSIC_MEMBER: i8 = 0;
@@ -25,7 +25,8 @@ type Told = Result<DescribedConsumerGroup, (ErrorCode, Option<String>)>;
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let version = call.version;
     let request = ConsumerGroupDescribeRequest::decode(&mut call.body, version)?;
-    let names: Vec<GroupId> = request.group_ids.iter().map(|name| GroupId::new(&name)).collect();
+    let names = each_once(&request.group_ids)?;
+    let names: Vec<GroupId> = names.iter().map(|name| GroupId::new(name)).collect();
     if !serves_consumer_groups(&call.broker.metadata.image()) {
         let unsupported = Err((ErrorCode::UnsupportedVersion, None));
         let told: Vec<_> = names.into_iter().map(|name| (name, unsupported.clone())).collect();

@@ -11,7 +11,7 @@ use ottla_wire::messages::describe_groups_response::{DescribedGroup, DescribedGr
 use ottla_wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 
 use super::group_errors::unavailable_code;
-use super::{Answer, Call, Refused, encode};
+use super::{Answer, Call, Refused, each_once, encode};
 use crate::broker::Broker;
 use crate::groups::Asked;
 
@@ -32,7 +32,8 @@ enum Told {
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let version = call.version;
     let request = DescribeGroupsRequest::decode(&mut call.body, version)?;
-    let names: Vec<GroupId> = request.groups.iter().map(|name| GroupId::new(&name)).collect();
+    let names = each_once(&request.groups)?;
+    let names: Vec<GroupId> = names.iter().map(|name| GroupId::new(name)).collect();
     let operations =
         if request.include_authorized_operations { GROUP_OPERATIONS } else { i32::MIN };
     let asked = ask_shards(call.broker, &names, GroupRequest::Describe);

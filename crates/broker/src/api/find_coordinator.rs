@@ -1,6 +1,7 @@
 //! FindCoordinator: which broker has a group. The first who asks for one has the topic made that
 //! groups are kept in.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ottla_coordinator::GroupId;
@@ -10,7 +11,7 @@ use ottla_wire::ErrorCode;
 use ottla_wire::messages::find_coordinator_response::Coordinator;
 use ottla_wire::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 
-use super::{Answer, Call, Refused, encode};
+use super::{Answer, Call, Refused, each_once, encode};
 use crate::broker::{Broker, Listening};
 use crate::groups::{GROUP_METADATA, make_group_metadata};
 
@@ -43,7 +44,10 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let version = call.version;
     let request = FindCoordinatorRequest::decode(&mut call.body, version)?;
     let keys: Vec<String> = match version {
-        4.. => request.coordinator_keys.iter().map(std::borrow::Cow::into_owned).collect(),
+        4.. => {
+            let keys = each_once(&request.coordinator_keys)?;
+            keys.into_iter().map(Cow::into_owned).collect()
+        }
         _ => vec![request.key.into_owned()],
     };
     let key_type = request.key_type;

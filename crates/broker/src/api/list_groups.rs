@@ -1,22 +1,26 @@
 //! ListGroups: the groups that this node has.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use ottla_coordinator::{GroupAnswer, GroupRequest, ListGroups, ListedGroup as Listed};
 use ottla_wire::ErrorCode;
 use ottla_wire::messages::list_groups_response::ListedGroup;
 use ottla_wire::messages::{ListGroupsRequest, ListGroupsResponse};
 
 use super::group_errors::unavailable_code;
-use super::{Answer, Call, Refused, encode};
+use super::{Answer, Call, Refused, each_once, encode};
 use crate::groups::{Asked, Unavailable};
 
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let version = call.version;
     let request = ListGroupsRequest::decode(&mut call.body, version)?;
     let list = ListGroups {
-        states: request.states_filter.iter().map(std::borrow::Cow::into_owned).collect(),
-        kinds: request.types_filter.iter().map(std::borrow::Cow::into_owned).collect(),
+        states: owned(each_once(&request.states_filter)?),
+        kinds: owned(each_once(&request.types_filter)?),
     };
-    let asked = call.broker.groups.ask_all(|| GroupRequest::List(list.clone()));
+    let list = Arc::new(list);
+    let asked = call.broker.groups.ask_all(|| GroupRequest::List(Arc::clone(&list)));
     Ok(Answer::Later(Box::pin(async move {
         let listed = collect(asked).await;
         let response = match &listed {
@@ -28,6 +32,10 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
         };
         encode(|writer| response.encode(writer, version))
     })))
+}
+
+fn owned(names: Vec<Cow<'_, str>>) -> Vec<String> {
+    names.into_iter().map(Cow::into_owned).collect()
 }
 
 /// The groups of all shards, or why they cannot be told: half a list would be a lie.

@@ -48,6 +48,8 @@ mod timestamps;
 mod topic_cursor;
 mod update_features;
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -56,6 +58,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use ottla_env::Mono;
+use ottla_types::limits::{ANSWER_BYTES_MAX, NAMES_PER_REQUEST_MAX};
 use ottla_wire::{ApiKey, DecodeError, EncodeError, Reader, RequestHeader, Writer};
 
 use crate::broker::{Broker, Listening, Role};
@@ -74,6 +77,8 @@ pub(crate) enum Refused {
     TooManyPartitions { max: usize },
     #[error("a filter of access control entries has a number without a meaning")]
     UnknownAclFilter,
+    #[error("a request names more than {NAMES_PER_REQUEST_MAX}")]
+    TooManyNames,
     #[error("an append without acknowledgement failed")]
     SilentAppendFailed,
 }
@@ -262,6 +267,23 @@ fn encode(
     write: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
 ) -> Result<Vec<u8>, Refused> {
     let mut body = Vec::new();
-    write(&mut Writer::new(&mut body))?;
+    write(&mut Writer::bounded(&mut body, ANSWER_BYTES_MAX))?;
     Ok(body)
+}
+
+/// Names that a request asks about, each once and in the order in which it came first: to repeat a
+/// name must not repeat what is told of it.
+fn each_once<'a>(
+    names: impl IntoIterator<Item = Cow<'a, str>>,
+) -> Result<Vec<Cow<'a, str>>, Refused> {
+    let (mut seen, mut once) = (BTreeSet::new(), Vec::new());
+    for name in names {
+        if seen.insert(name.clone()) {
+            once.push(name);
+        }
+        if once.len() > NAMES_PER_REQUEST_MAX {
+            return Err(Refused::TooManyNames);
+        }
+    }
+    Ok(once)
 }

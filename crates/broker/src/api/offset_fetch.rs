@@ -1,5 +1,6 @@
 //! OffsetFetch: how far groups have read.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ottla_coordinator::{
@@ -92,13 +93,16 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
 
 fn groups(request: &OffsetFetchRequest<'_>, image: &MetadataImage, version: i16) -> Vec<Group> {
     if version >= GROUPS_SINCE {
-        return request.groups.iter().map(|group| from_wire(&group, image, version)).collect();
+        // Each group once: to repeat it must not repeat all its offsets.
+        let mut seen = BTreeSet::new();
+        let groups = request.groups.iter().filter(|group| seen.insert(group.group_id.clone()));
+        return groups.map(|group| from_wire(&group, image, version)).collect();
     }
     let topics = request.topics.as_ref().map(|topics| {
         let topic =
             |name: &str, partitions| Topic { name: Some(name.into()), id: Uuid::ZERO, partitions };
         let topics = topics.iter();
-        topics.map(|it| topic(&it.name, it.partition_indexes.iter().collect())).collect()
+        once(topics.map(|it| topic(&it.name, it.partition_indexes.iter().collect())))
     });
     vec![Group { name: request.group_id.clone().into_owned(), member: None, epoch: None, topics }]
 }
@@ -120,9 +124,20 @@ fn from_wire(group: &OffsetFetchRequestGroup<'_>, image: &MetadataImage, version
                 id: topic.topic_id,
                 partitions: topic.partition_indexes.iter().collect(),
             });
-            topics.collect()
+            once(topics)
         }),
     }
+}
+
+/// Each partition once: metadata of 4 KiB may be told for four bytes.
+fn once(topics: impl Iterator<Item = Topic>) -> Vec<Topic> {
+    let mut seen: BTreeMap<(Option<Arc<str>>, Uuid), BTreeSet<i32>> = BTreeMap::new();
+    let keep = |mut topic: Topic| {
+        let told = seen.entry((topic.name.clone(), topic.id)).or_default();
+        topic.partitions.retain(|index| told.insert(*index));
+        topic
+    };
+    topics.map(keep).collect()
 }
 
 fn ask(broker: &Broker, group: &Group, require_stable: bool) -> Asked {

@@ -98,6 +98,6 @@ impl AnswerHeader {
 
 /// Writes the length of the answer that begins at `length_at` and ends where the buffer does.
 fn patch_length(buffer: &mut [u8], length_at: usize) {
-    let length = i32::try_from(buffer.len() - length_at - 4).expect("answers are small");
+    let length = i32::try_from(buffer.len() - length_at - 4).expect("no answer passes its bound");
     buffer[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
 }

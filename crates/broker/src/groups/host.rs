@@ -13,6 +13,7 @@ use ottla_coordinator::{
 use ottla_env::{Env, Mailbox, Mono, Reply, Timer};
 use ottla_metadata::MetadataImage;
 use ottla_types::Offset;
+use ottla_types::planted::{self, Bug};
 
 use super::append::append;
 use super::batch::{Batch, bytes_of};
@@ -24,8 +25,8 @@ use crate::partition::{AppendError, Partition};
 /// Requests that share an append, if so many wait; and with them its sync.
 const REQUESTS_PER_APPEND_MAX: usize = 256;
 
-/// Bytes of an append after which no further request joins it: Kafka's `max.message.bytes`. What one
-/// request leads to stays together in any case.
+/// Bytes of an append after which no further request joins it: Kafka's `max.message.bytes`. What
+/// one request leads to stays together in any case.
 const BYTES_PER_APPEND_MAX: usize = 1 << 20;
 
 /// Bytes that one batch may have: what one request may lead to. A group of 3,000 members with 5 KiB
@@ -59,9 +60,11 @@ struct Loop {
     uncommitted: VecDeque<Uncommitted>,
     /// The high watermark for which this task is listed at the partition.
     listed_for: Option<Offset>,
-    /// What the shard was told since it last wrote what it did by itself: a shard that is loaded
-    /// again is told again.
+    /// What the shard has to be told, or was told and could not write: one that is loaded again is
+    /// told again.
     unwritten: News,
+    /// The shard was thrown away.
+    failed: bool,
     /// Behind the last record that the shard knows.
     end: Offset,
     timer: Box<dyn Timer>,
@@ -114,6 +117,7 @@ impl ShardHost {
             uncommitted: VecDeque::new(),
             listed_for: None,
             unwritten: News::default(),
+            failed: false,
             end: Offset::ZERO,
             timer,
             not_before: None,
@@ -126,6 +130,8 @@ impl ShardHost {
             }
         }
         serving.refuse_all();
+        // Nobody looks any more.
+        serving.host.news.end();
     }
 }
 
@@ -136,12 +142,12 @@ impl Loop {
     }
 
     /// Makes the shard of what the log says, however long that takes, and tells what it does first;
-    /// `None` if it is not this node's any more. Whoever asks meanwhile is told to ask again.
+    /// `None` if it is not this node's any more, or cannot be made. Whoever asks meanwhile is told
+    /// to ask again.
     async fn load(&mut self) -> Option<Effects> {
         let (env, partition) = (self.host.env.clone(), Arc::clone(&self.host.partition));
         let settings = Arc::clone(&self.host.settings);
-        let mut loading = pin!(load_at_last(env, partition, settings));
-        let mut missed = std::mem::take(&mut self.unwritten);
+        let mut loading = pin!(load_at_last(env, partition, settings, self.failed));
         let loaded = poll_fn(|cx| {
             self.poll_committed(cx);
             while let Poll::Ready(asked) = self.host.mailbox.poll_next(cx) {
@@ -154,46 +160,70 @@ impl Loop {
                 if news.over {
                     return Poll::Ready(None);
                 }
-                missed.then(news);
+                self.hear(news);
             }
-            loading.as_mut().poll(cx).map(Some)
+            loading.as_mut().poll(cx)
         });
-        let (shard, end) = loaded.await?;
-        (self.shard, self.end) = (shard, end);
-        let mut effects = Effects::default();
-        if let Some(image) = missed.image.take() {
-            self.host.image = image;
-        }
-        let now = self.now();
+        (self.shard, self.end) = loaded.await?;
+        self.failed = false;
+        let (mut effects, now) = (Effects::default(), self.now());
         self.shard.on_loaded(now, &self.host.image, &mut effects);
-        self.unwritten = missed.clone();
-        self.shard.on_metadata(now, &self.host.image, &missed.changes(), &mut effects);
         Some(effects)
     }
 
     /// Goes round and round; `effects` are those of the shard's first look around.
     async fn serve(&mut self, effects: Effects) -> Ended {
         let mut written = self.write_in_parts(effects).await;
+        if written.is_ok() {
+            written = self.act(false).await;
+        }
         while written.is_ok() {
-            let mut effects = Effects::default();
             written = match self.next().await {
                 Happening::Abandoned => return Ended::Over,
                 Happening::Told(news) if news.over => return Ended::Over,
                 Happening::Told(news) => {
-                    self.on_news(news, &mut effects);
-                    self.write_in_parts(effects).await
+                    self.hear(news);
+                    self.act(false).await
                 }
                 Happening::Due => match self.serve_requests(None).await {
-                    Ok(()) => {
-                        self.on_due(&mut effects);
-                        self.write_in_parts(effects).await
-                    }
+                    Ok(()) => self.act(true).await,
                     error @ Err(_) => error,
                 },
                 Happening::Asked(ask) => self.serve_requests(Some(ask)).await,
             };
         }
         Ended::NotWritten(written.expect_err("looked at above"))
+    }
+
+    /// Remembers what the shard is to be told. The newest metadata holds from now on; what follows
+    /// from it waits until it can be written.
+    fn hear(&mut self, mut news: News) {
+        if let Some(image) = news.image.take() {
+            self.host.image = image;
+        }
+        self.unwritten.then(news);
+    }
+
+    /// Lets the shard do what it has to do by itself: about topics, and about time where something
+    /// is `due`. While the disk is full nobody is put out of a group: it could not be written down,
+    /// and what is not written did not happen.
+    async fn act(&mut self, due: bool) -> Result<(), NotWritten> {
+        if !self.has_room() {
+            self.not_before = Some(self.host.env.clock.mono().after(TRY_AGAIN_AFTER));
+            return Ok(());
+        }
+        self.not_before = None;
+        let (mut effects, now) = (Effects::default(), self.now());
+        if !self.unwritten.is_nothing() {
+            let changes = self.unwritten.clone().changes();
+            self.shard.on_metadata(now, &self.host.image, &changes, &mut effects);
+        }
+        if due {
+            self.shard.on_time(now, &self.host.image, &mut effects);
+        }
+        self.write_in_parts(effects).await?;
+        self.unwritten = News::default();
+        Ok(())
     }
 
     /// Serves whoever waits already: they share the append, and the sync. What is due comes behind
@@ -224,11 +254,15 @@ impl Loop {
 
     /// What happens next. Answers that have become true are sent on the way.
     async fn next(&mut self) -> Happening {
-        let deadline = self
-            .shard
-            .next_deadline()
-            .map(|at| Mono::from_nanos(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)));
-        self.timer.set(deadline.max(self.not_before.filter(|_| deadline.is_some())));
+        let deadline = match self.unwritten.is_nothing() {
+            true => self
+                .shard
+                .next_deadline()
+                .map(|at| Mono::from_nanos(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))),
+            // There was no room for what it leads to.
+            false => self.not_before,
+        };
+        self.timer.set(deadline.map(|at| at.max(self.not_before.unwrap_or(at))));
         poll_fn(|cx| {
             self.poll_committed(cx);
             if self.passes >= PASSES_MAX {
@@ -255,33 +289,12 @@ impl Loop {
         .await
     }
 
-    fn on_news(&mut self, mut news: News, effects: &mut Effects) {
-        if let Some(image) = news.image.take() {
-            self.host.image = image;
-        }
-        self.unwritten.then(news.clone());
-        let now = self.now();
-        self.shard.on_metadata(now, &self.host.image, &news.changes(), effects);
-    }
-
-    /// While the disk is full nobody is put out of a group: it could not be written down, and what
-    /// is not written did not happen.
-    fn on_due(&mut self, effects: &mut Effects) {
-        if !self.has_room() {
-            self.not_before = Some(self.host.env.clock.mono().after(TRY_AGAIN_AFTER));
-            return;
-        }
-        self.not_before = None;
-        let now = self.now();
-        self.shard.on_time(now, &self.host.image, effects);
-    }
-
     fn has_room(&self) -> bool {
         self.host.partition.directory().space().admits()
     }
 
     fn step(&mut self, Ask { request, to }: Ask, effects: &mut Effects) {
-        if always_writes(&request) && !self.has_room() {
+        if may_write(&request) && !self.has_room() {
             return to.send(Err(Unavailable::NotWritten));
         }
         // Before anything has changed for it.
@@ -318,8 +331,8 @@ impl Loop {
         segment.min(BATCH_BYTES_MAX)
     }
 
-    /// Appends what the shard did by itself. It may be much, for all groups at once, and each record
-    /// stands for itself: where it is more than fits an append, it becomes several.
+    /// Appends what the shard did by itself. It may be much, for all groups at once, and each
+    /// record stands for itself: where it is more than fits an append, it becomes several.
     async fn write_in_parts(&mut self, effects: Effects) -> Result<(), NotWritten> {
         let mut batch = self.batch();
         for record in effects.records {
@@ -330,7 +343,6 @@ impl Loop {
         }
         self.append(batch).await?;
         self.answer(effects.answers);
-        self.unwritten = News::default();
         Ok(())
     }
 
@@ -352,7 +364,9 @@ impl Loop {
     /// Sends what has become true, and has this task woken when there is more.
     fn poll_committed(&mut self, cx: &Context<'_>) {
         loop {
-            let committed = self.host.partition.bounds().high_watermark.offset;
+            let bounds = self.host.partition.bounds();
+            let early = planted::is(Bug::GroupAnsweredBeforeCommit);
+            let committed = if early { self.end } else { bounds.high_watermark.offset };
             while let Some(first) = self.uncommitted.pop_front_if(|it| it.committed_at <= committed)
             {
                 for (to, answer) in first.answers {
@@ -375,6 +389,7 @@ impl Loop {
     fn on_not_written(&mut self, error: &NotWritten) {
         let partition = self.host.partition.name();
         tracing::warn!(%partition, %error, "groups could not be written, and are loaded again");
+        self.failed = true;
         for (_, to) in std::mem::take(&mut self.undecided) {
             to.send(Err(Unavailable::NotWritten));
         }
@@ -391,37 +406,54 @@ impl Loop {
     }
 }
 
-/// Loads a shard, again and again until it can be, and there is room to go on with it.
+/// Loads a shard, again and again until it can be; after a failure not at once. `None` if it never
+/// can be.
 async fn load_at_last(
     env: Env,
     partition: Arc<Partition>,
     settings: Arc<GroupSettings>,
-) -> (GroupShard, Offset) {
+    after_failure: bool,
+) -> Option<(GroupShard, Offset)> {
+    let mut rests = after_failure;
     loop {
+        if std::mem::replace(&mut rests, true) {
+            env.clock.sleep(TRY_AGAIN_AFTER).await;
+        }
         let began = env.clock.mono();
         let mut shard = GroupShard::new(partition.name().partition, Arc::clone(&settings));
         match load(&env, &partition, &mut shard).await {
-            Ok(loaded) if partition.directory().space().admits() => {
+            Ok(loaded) => {
                 let (took, records) = (env.clock.mono().since(began), loaded.records);
                 if records > 0 {
                     tracing::info!(partition = %partition.name(), records, ?took, "groups loaded");
                 }
-                return (shard, loaded.end);
+                return Some((shard, loaded.end));
             }
-            Ok(_) => {}
             Err(error) => {
                 tracing::error!(partition = %partition.name(), %error, "groups cannot be loaded");
+                if error.is_final() {
+                    return None;
+                }
             }
         }
-        env.clock.sleep(TRY_AGAIN_AFTER).await;
     }
 }
 
-/// Whether the request is in vain where nothing can be written; others may have an answer all the
-/// same.
-fn always_writes(request: &GroupRequest) -> bool {
-    matches!(
-        request,
-        GroupRequest::CommitOffsets(_) | GroupRequest::DeleteOffsets(_) | GroupRequest::Delete(_)
-    )
+/// Whether the request may lead to records. Where none can be written it is refused before anything
+/// has changed for it; whoever only wants to know something is answered.
+fn may_write(request: &GroupRequest) -> bool {
+    match request {
+        GroupRequest::Join(_)
+        | GroupRequest::Sync(_)
+        | GroupRequest::Leave(_)
+        | GroupRequest::ConsumerHeartbeat(_)
+        | GroupRequest::CommitOffsets(_)
+        | GroupRequest::DeleteOffsets(_)
+        | GroupRequest::Delete(_) => true,
+        GroupRequest::Heartbeat(_)
+        | GroupRequest::FetchOffsets(_)
+        | GroupRequest::Describe(_)
+        | GroupRequest::ConsumerDescribe(_)
+        | GroupRequest::List(_) => false,
+    }
 }

@@ -1,6 +1,6 @@
 //! What a partition of groups says, from its first record to its last.
 
-use ottla_coordinator::GroupShard;
+use ottla_coordinator::{GroupShard, ReplayError};
 use ottla_env::{DiskExt, Env};
 use ottla_log::{ReadError, ReadOutcome};
 use ottla_records::{Batch, Batches, EndTransactionMarker, HeaderError, InflateError, RecordError};
@@ -38,6 +38,16 @@ pub(super) enum BatchError {
     Inflate(#[from] InflateError),
     #[error(transparent)]
     Framing(#[from] RecordError),
+    #[error("the record at offset {offset}: {error}")]
+    Record { offset: Offset, error: ReplayError },
+}
+
+impl LoadError {
+    /// Whether another attempt would find the same: the bytes are whole, and another version wrote
+    /// them.
+    pub(super) const fn is_final(&self) -> bool {
+        matches!(self, Self::Batch { error: BatchError::Record { .. }, .. })
+    }
 }
 
 /// What was found.
@@ -119,9 +129,12 @@ fn replay_batch(
         let Some(key) = record.key else { continue };
         let producer = transaction.map(|stamp| stamp.id);
         if let Err(error) = shard.replay(producer, key, record.value) {
-            // One record that nobody understands must not take the groups of a whole partition
-            // away; the others say what they said.
-            tracing::error!(offset = %record.offset, %error, "a record of a group makes no sense");
+            // Without it an older record of the same key would count: offsets that were read
+            // long ago, partitions whose owner is forgotten.
+            if !error.names_nothing() {
+                return Err(BatchError::Record { offset: record.offset, error });
+            }
+            tracing::warn!(offset = %record.offset, %error, "a record of no group is left out");
         }
     }
     Ok(count)

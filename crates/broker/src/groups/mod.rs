@@ -3,7 +3,8 @@
 //! A shard is a core (`ottla_coordinator::GroupShard`) and a task of its own, on one of the loops.
 //! Connections put requests into its bounded mailbox. The task steps the core, appends the records
 //! that it gives as one batch, and answers when the high watermark has passed them; what queues up
-//! meanwhile shares the next append, and its sync. `docs/internals/group-shards.md` has the pictures.
+//! meanwhile shares the next append, and its sync. `docs/internals/group-shards.md` has the
+//! pictures.
 
 mod append;
 mod batch;

@@ -30,6 +30,11 @@ impl News {
         self.over |= later.over;
     }
 
+    /// Whether there is nothing to tell but the image.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.changed.is_empty() && self.deleted.is_empty()
+    }
+
     /// What a shard is told of the topics.
     pub(super) fn changes(self) -> TopicChanges {
         TopicChanges {
@@ -57,6 +62,9 @@ impl NewsSlot {
     /// The metadata has changed, and with it these topics.
     pub(super) fn tell(&self, image: &Arc<MetadataImage>, changes: &TopicChanges) {
         let mut slot = self.slot();
+        if slot.news.over {
+            return;
+        }
         let deleted = changes.deleted.iter().map(|(name, id)| (*id, name.clone()));
         slot.news.then(News {
             image: Some(Arc::clone(image)),

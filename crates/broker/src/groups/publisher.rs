@@ -1,7 +1,10 @@
 //! Begins and ends shards as the metadata says, and tells them of topics.
 
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use ottla_coordinator::TopicChanges;
@@ -91,8 +94,7 @@ impl ShardKeeper {
             let next = changes.waiting().pop_front();
             let Some(change) = next else {
                 match image.as_ref().filter(|_| self.lacks()) {
-                    // A change that arrives meanwhile waits, too.
-                    Some(image) => self.try_again(image).await,
+                    Some(image) => self.try_again(image, &changes).await,
                     None => changes.arrived.notified().await,
                 }
                 continue;
@@ -107,15 +109,22 @@ impl ShardKeeper {
         }
     }
 
-    /// Whether there are partitions for which there was no space yet.
+    /// Whether there are partitions for which there was no space yet, and somebody to serve.
     fn lacks(&self) -> bool {
-        let served = self.groups.shards();
+        let served = self.groups.shards().filter(|_| !self.stopping.has_begun());
         served.is_some_and(|it| it.shards.iter().any(|slot| matches!(slot, Slot::Lacking)))
     }
 
     /// Looks whether there is space by now; whoever opens partitions does so, too.
-    async fn try_again(&self, image: &Arc<MetadataImage>) {
-        self.env.clock.sleep(TRY_AGAIN_AFTER).await;
+    async fn try_again(&self, image: &Arc<MetadataImage>, changes: &Changes) {
+        let (mut arrived, clock) = (pin!(changes.arrived.notified()), &self.env.clock);
+        let mut slept = pin!(clock.sleep(TRY_AGAIN_AFTER));
+        // A change that arrives meanwhile does not wait.
+        poll_fn(|cx| match arrived.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => slept.as_mut().poll(cx),
+        })
+        .await;
         let Some(served) = self.groups.shards() else { return };
         let again = |(index, slot): (PartitionId, &Slot)| match slot {
             Slot::Lacking => self.begin(image, index),

@@ -9,6 +9,7 @@ mod formatting;
 mod full_disk;
 mod groups;
 mod operations;
+mod repeated;
 mod replicas;
 mod retention;
 mod sessions;

@@ -261,7 +261,9 @@ impl ClassicGroup {
         desk.answer(ticket, GroupAnswer::Join(Ok(self.joined(id, skip_assignment))));
     }
 
-    fn joined(&self, id: MemberId, skip_assignment: bool) -> JoinAnswer {
+    /// The present generation, as a member is told it; with the flag its leader leaves the
+    /// assignment as it is.
+    pub(crate) fn joined(&self, id: MemberId, skip_assignment: bool) -> JoinAnswer {
         JoinAnswer {
             generation: self.generation,
             protocol_type: self.protocol_type.clone(),

@@ -151,7 +151,10 @@ impl ClassicGroup {
             loaded.members.add(loaded_member(member, name));
         }
         loaded.protocol_name = value.protocol;
-        loaded.leader = value.leader.filter(|leader| loaded.members.contains(leader));
+        // Without a leader nobody would look at topics.
+        let first = loaded.members.iter().next().map(|member| member.id.clone());
+        let named = value.leader.filter(|leader| loaded.members.contains(leader));
+        loaded.leader = named.or(first);
         if !loaded.members.is_empty() {
             loaded.state = State::Stable;
         }

@@ -81,13 +81,19 @@ impl GroupShard {
         if !downgrades || !is_behind {
             self.reconcile(at, name, &id, changed, Some(&subscription.owned), effects);
         }
-        let answer = self.join_answer(name, &id);
+        let mut answer = self.join_answer(name, &id);
         self.timers.cancel(&Timer::ConsumerJoin(name.clone(), id.clone()));
         if downgrades {
             // Members that are on their way would stay where they are without a rebalance.
             let group = self.consumer_group(name).expect("the member has joined it");
-            let rebalance = group.state() != ConsumerGroupState::Stable;
-            self.downgrade(at, name, &[].into(), rebalance, effects);
+            let leader = (group.state() == ConsumerGroupState::Stable).then_some(&id);
+            self.downgrade(at, name, &[].into(), leader, effects);
+            // A leader that does not know that it may leave the assignment alone is not told.
+            if leader.is_some() && request.knows_skip_assignment {
+                let classic = self
+                    .with_classic(at.now, name, effects, |group, _| group.joined(id.clone(), true));
+                answer = classic.expect("it has just become one");
+            }
         } else {
             self.arm_session(at, name, &id);
             let timer = Timer::ConsumerSync(name.clone(), id.clone());

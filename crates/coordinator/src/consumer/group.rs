@@ -309,12 +309,13 @@ impl ConsumerGroup {
         names.filter_map(|name| Some(image.topic(name)?.id)).collect()
     }
 
-    /// The assignor that most members ask for.
-    pub(crate) fn preferred_assignor(&self) -> Option<Assignor> {
+    /// Of these assignors the one that most members ask for. They may have asked for another
+    /// before the choice was made smaller.
+    pub(crate) fn preferred_assignor(&self, of: &[Assignor]) -> Option<Assignor> {
         let mut votes: BTreeMap<Assignor, usize> = BTreeMap::new();
         for member in self.members.values() {
             let named = member.wants.assignor.as_deref().and_then(Assignor::from_name);
-            if let Some(assignor) = named {
+            if let Some(assignor) = named.filter(|named| of.contains(named)) {
                 *votes.entry(assignor).or_default() += 1;
             }
         }

@@ -117,7 +117,13 @@ impl GroupShard {
             Some(_) if comer.epoch.is_some() => {
                 Err(NoConsumerGroup::IsClassic(group.clone()).into())
             }
-            None => Ok(Admission::New),
+            None => {
+                // Kafka does not read a log in which one kind of group follows another unasked.
+                if self.is_foreign(group) {
+                    self.delete_classic_group(at, group, effects);
+                }
+                Ok(Admission::New)
+            }
             Some(Group::Consumer(_)) => unreachable!("only asked for other groups"),
             Some(Group::Classic(classic)) => {
                 // In a rebalance all may have left, while others are still about to join.
@@ -126,7 +132,11 @@ impl GroupShard {
                     return Ok(Admission::New);
                 }
                 let upgraded = self.upgraded(at, classic)?;
-                let knows = || classic.members().contains(comer.member);
+                // A static member comes in its own place.
+                let known = |instance| classic.members().by_instance(instance).is_some();
+                let knows = || {
+                    classic.members().contains(comer.member) || comer.instance.is_some_and(known)
+                };
                 self.check_size(classic.members().len(), knows)?;
                 self.upgrade(at, group, upgraded, effects);
                 match self.groups.get(group) {
@@ -327,8 +337,8 @@ pub(super) fn listed(owned: &OwnedPartitions) -> Vec<(TopicId, Vec<PartitionId>)
     partitions.topics().map(|(topic, all)| (topic, all.iter().copied().collect())).collect()
 }
 
-/// The assignor of a group: what most members ask for, else the node's first.
+/// The assignor of a group: of those that are configured what most members ask for, else the first.
 pub(super) fn assignor_of(group: &ConsumerGroup, configured: &[Assignor]) -> Assignor {
     let first = configured.first().copied().unwrap_or(Assignor::Uniform);
-    group.preferred_assignor().unwrap_or(first)
+    group.preferred_assignor(configured).unwrap_or(first)
 }

@@ -135,22 +135,27 @@ impl GroupShard {
     ) -> bool {
         let may = self.may_downgrade_without(name, leaving, 0);
         if may {
-            self.downgrade(at, name, leaving, true, effects);
+            self.downgrade(at, name, leaving, None, effects);
         }
         may
     }
 
-    /// Makes a classic group of all members but these, which rebalances if it has to.
+    /// Makes a classic group of all members but these, which goes on under a leader, or rebalances
+    /// if there is none.
     pub(super) fn downgrade(
         &mut self,
         at: Moment<'_>,
         name: &GroupId,
         leaving: &BTreeSet<MemberId>,
-        rebalance: bool,
+        leader: Option<&MemberId>,
         effects: &mut Effects,
     ) {
         let group = self.consumer_group(name).expect("its members were found in it");
-        let value = Some(downgraded(group, at, leaving));
+        let mut value = downgraded(group, at, leaving);
+        if let Some(leader) = leader {
+            value.leader = Some(leader.clone());
+        }
+        let value = Some(value);
         self.delete_consumer_group(name, effects);
         self.append(GroupRecord::Classic { group: name.clone(), value }, effects);
         let Some(Group::Classic(group)) = self.groups.get_mut(name) else {
@@ -163,7 +168,7 @@ impl GroupShard {
             effects,
         };
         group.on_loaded(&mut desk);
-        if rebalance {
+        if leader.is_none() {
             group.rebalance_or_go_on(&mut desk);
         }
     }
@@ -270,12 +275,12 @@ fn downgraded(
             assignment: member.assignment_bytes(&held, at.image),
         }
     };
-    let members = staying.iter().map(member).collect();
+    let members: Vec<ClassicMemberValue> = staying.iter().map(member).collect();
     ClassicGroupValue {
         protocol_type: CONSUMER.into(),
         generation: group.epoch(),
         protocol,
-        leader: None,
+        leader: members.first().map(|first| first.member.clone()),
         state_since: Some(at.now.wall),
         members,
     }

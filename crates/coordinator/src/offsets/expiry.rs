@@ -13,7 +13,9 @@ use crate::shard::{Effects, GroupShard};
 impl GroupShard {
     /// Takes old offsets away, and groups that have neither members nor offsets.
     pub(crate) fn expire(&mut self, now: Now, effects: &mut Effects) {
-        let groups: Vec<_> = self.groups.keys().cloned().collect();
+        // Of others nobody here knows whether they are in use.
+        let own = |id: &&GroupId| !self.is_foreign(id);
+        let groups: Vec<_> = self.groups.keys().filter(own).cloned().collect();
         for id in groups {
             for (topic, partition) in self.expired_offsets(now, &id) {
                 self.forget_offset(&id, &topic, partition, effects);

@@ -76,11 +76,11 @@ impl GroupRecord {
             return Ok(Self::Classic { group: GroupId::new(&key.group), value });
         }
         let key = key!(OffsetCommitKey, key, kind);
-        let value = value!(OffsetCommitValue, value, kind);
         let topic = TopicName::parse(&key.topic)
             .map_err(|_| impossible(kind, "topic", key.topic.as_ref()))?;
         let partition = PartitionId::from_wire(key.partition)
             .ok_or_else(|| impossible(kind, "partition", &key.partition))?;
+        let value = value!(OffsetCommitValue, value, kind);
         let value = value.as_ref().map(committed_offset);
         Ok(Self::Offset { group: GroupId::new(&key.group), topic, partition, value })
     }

@@ -216,12 +216,11 @@ pub struct RecordBytes {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
     /// Its bytes are not what its type and version say.
-    #[error("record type {kind}")]
+    #[error("record type {kind}: {error}")]
     Malformed {
         /// The record's type.
         kind: i16,
         /// What is wrong.
-        #[source]
         error: DecodeError,
     },
     /// The key is too short for a record type.
@@ -237,4 +236,18 @@ pub enum ReplayError {
         /// As stored.
         value: String,
     },
+}
+
+impl ReplayError {
+    /// Whether the record's key names nothing that anybody could ask for: then no earlier record
+    /// counts in place of this one, and a log is as good without it.
+    #[must_use]
+    pub const fn names_nothing(&self) -> bool {
+        match self {
+            Self::NoType => true,
+            // Only their keys can be impossible: a topic or a partition that cannot be.
+            Self::Impossible { kind, .. } => matches!(kind, 0 | 1),
+            Self::Malformed { .. } => false,
+        }
+    }
 }

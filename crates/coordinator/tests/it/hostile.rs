@@ -46,7 +46,7 @@ fn live_with(shard: &mut GroupShard) {
     let mut effects = Effects::default();
     shard.on_loaded(at(0), &image, &mut effects);
     shard.on_metadata(at(1), &image, &TopicChanges::default(), &mut effects);
-    let list = GroupRequest::List(ListGroups::default());
+    let list = GroupRequest::List(Arc::new(ListGroups::default()));
     shard.step(at(1), &image, Ticket(0), list, &mut effects);
     let Some((_, GroupAnswer::List(groups))) = effects.answers.pop() else { panic!("a list") };
     let groups: Vec<GroupId> = groups.into_iter().map(|group| group.group).collect();

@@ -95,6 +95,25 @@ fn unknown_types_are_skipped_and_broken_bytes_refused() {
     }
 }
 
+#[test]
+fn only_a_record_that_names_nothing_may_be_left_out() {
+    check_broken("00", None, true);
+    // An offset of a topic or a partition that cannot be.
+    check_broken("0001 0001 67 0000 00000000", Some("0004 00"), true);
+    check_broken("0001 0001 67 0001 74 ffffffff", None, true);
+    // What it says would take the place of what came before.
+    check_broken("0001 0001 67 0001 74 00000000", Some("0063 00"), false);
+    check_broken("0001 0001", None, false);
+    check_broken("0002 0001 67", Some("0063 00"), false);
+    check_broken("0003 0001 67", Some("0000 ffffffff 00"), false);
+    check_broken("0008 0001 67 0001 6d", Some("0063 00"), false);
+}
+
+fn check_broken(key: &str, value: Option<&str>, names_nothing: bool) {
+    let error = GroupRecord::decode(&bytes(key), value.map(bytes).as_deref()).unwrap_err();
+    assert_eq!(error.names_nothing(), names_nothing, "{key} {value:?}: {error}");
+}
+
 pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     let digits: String = hex.split_whitespace().collect();
     let pairs = digits.as_bytes().chunks(2);

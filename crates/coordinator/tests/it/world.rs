@@ -224,10 +224,10 @@ impl World {
             }),
             "describe" => GroupRequest::Describe(vec![group]),
             "delete" => GroupRequest::Delete(vec![group]),
-            "list" => GroupRequest::List(ListGroups {
+            "list" => GroupRequest::List(Arc::new(ListGroups {
                 states: words(rest, "states"),
                 kinds: words(rest, "types"),
-            }),
+            })),
             other => panic!("no command `{other}`"),
         }
     }

@@ -1,13 +1,17 @@
 //! Proof that the checkers see: known bugs are planted, and each must be caught.
 
-use ottla_sim::{Options, simulate};
+use ottla_sim::{Options, Workload, simulate};
 use ottla_types::planted::{Bug, plant};
 
 /// Runs seeds with the bug until one is broken, and with it one of the rules that the bug breaks.
 fn check(bug: Bug, seeds: u64, signs: &[&str]) {
+    check_in(Workload::Records, bug, seeds, signs);
+}
+
+fn check_in(workload: Workload, bug: Bug, seeds: u64, signs: &[&str]) {
     plant(Some(bug));
     for seed in 0..seeds {
-        let report = simulate(seed, &Options::default());
+        let report = simulate(seed, &Options { workload, ..Options::default() });
         let Some(violation) = report.violations.first() else { continue };
         eprintln!("{}: caught by seed {seed}: {violation}", bug.name());
         assert!(signs.iter().any(|sign| violation.contains(sign)), "by another rule: {report}");
@@ -95,4 +99,17 @@ fn a_proof_of_a_clean_stop_that_is_kept_is_caught() {
 #[test]
 fn a_snapshot_that_forgets_its_producers_is_caught() {
     check(Bug::SnapshotForgetsProducers, 200, &["twice", "out of order", "OUT_OF_ORDER"]);
+}
+
+/// What members of groups see that read what was read, or have what others have.
+const SHARED: [&str; 4] = ["again, committed to", "after an ack of", "belongs to", "to both"];
+
+#[test]
+fn a_group_that_answers_before_it_is_durable_is_caught() {
+    check_in(Workload::Groups, Bug::GroupAnsweredBeforeCommit, 60, &SHARED);
+}
+
+#[test]
+fn a_partition_that_is_given_twice_is_caught() {
+    check_in(Workload::Groups, Bug::PartitionGivenTwice, 60, &SHARED);
 }

@@ -117,4 +117,10 @@ pub enum EncodeError {
         /// Bytes or elements.
         length: usize,
     },
+    /// A message of more bytes than its writer allows.
+    #[error("more than {bytes_max} bytes")]
+    BeyondBound {
+        /// As the writer was told.
+        bytes_max: usize,
+    },
 }

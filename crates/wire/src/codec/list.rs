@@ -94,9 +94,10 @@ impl<'a, T: Element<'a>> List<'a, T> {
                 writer.raw(bytes);
                 Ok(())
             }
-            Some(Items::Owned(items)) => {
-                items.iter().try_for_each(|item| item.write(writer, layout))
-            }
+            Some(Items::Owned(items)) => items.iter().try_for_each(|item| {
+                writer.check_bound()?;
+                item.write(writer, layout)
+            }),
             Some(Items::Encoded { .. }) => {
                 list.into_iter().flatten().try_for_each(|item| item.write(writer, layout))
             }
@@ -225,5 +226,23 @@ impl<'a> Element<'a> for Cow<'a, str> {
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         writer.string(self, layout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_ends_at_its_writers_bound() {
+        let layout = Layout { version: 0, flexible: false };
+        let list: List<'_, Uuid> = (0..100).map(|_| Uuid::ZERO).collect();
+        for (bytes_max, fits) in [(0, false), (1_000, false), (1_604, true)] {
+            let mut out = Vec::new();
+            let written = list.write(&mut Writer::bounded(&mut out, bytes_max), layout);
+            assert_eq!(written.is_ok(), fits, "{bytes_max}: {written:?}");
+            // One element at the most passes it.
+            assert!(out.len() <= bytes_max + 16, "{} bytes", out.len());
+        }
     }
 }

@@ -6,19 +6,35 @@ use ottla_types::Uuid;
 pub struct Writer<'b> {
     out: &'b mut Vec<u8>,
     copies_lists: bool,
+    bytes_max: usize,
 }
 
 impl<'b> Writer<'b> {
     /// Appends behind what the buffer holds already.
     #[inline]
     pub const fn new(out: &'b mut Vec<u8>) -> Self {
-        Self { out, copies_lists: true }
+        Self { out, copies_lists: true, bytes_max: usize::MAX }
+    }
+
+    /// As [`Self::new`], but a list ends with [`EncodeError::BeyondBound`] once the buffer holds
+    /// more than `bytes_max`: what a stranger asks for may repeat itself without end.
+    pub const fn bounded(out: &'b mut Vec<u8>, bytes_max: usize) -> Self {
+        Self { out, copies_lists: true, bytes_max }
     }
 
     /// As [`Self::new`], but a list that was decoded is written element by element instead of
     /// copied: tests of the elements' own encoders want that.
     pub const fn spelling_out_lists(out: &'b mut Vec<u8>) -> Self {
-        Self { out, copies_lists: false }
+        Self { out, copies_lists: false, bytes_max: usize::MAX }
+    }
+
+    /// Before each element of a list.
+    #[inline]
+    pub(crate) const fn check_bound(&self) -> Result<(), EncodeError> {
+        match self.out.len() > self.bytes_max {
+            true => Err(EncodeError::BeyondBound { bytes_max: self.bytes_max }),
+            false => Ok(()),
+        }
     }
 
     /// Whether the bytes of a decoded list may be copied.

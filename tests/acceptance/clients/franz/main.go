@@ -86,7 +86,6 @@ func runMember(stopping context.Context, given options) error {
 		kgo.SeedBrokers(given["bootstrap"]),
 		kgo.ClientID(given["id"]),
 		kgo.ConsumerGroup(given["group"]),
-		kgo.ConsumeTopics(m.topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
@@ -116,6 +115,13 @@ func runMember(stopping context.Context, given options) error {
 			"cooperative-sticky": kgo.CooperativeStickyBalancer()}
 		settings = append(settings, kgo.Balancers(balancers[given["assignor"]]),
 			kgo.SessionTimeout(session), kgo.HeartbeatInterval(heartbeat))
+	}
+	if given["pattern"] != "" {
+		// It learns of new topics by asking, and would ask every five minutes.
+		settings = append(settings, kgo.ConsumeTopics(given["pattern"]), kgo.ConsumeRegex(),
+			kgo.MetadataMaxAge(time.Second), kgo.MetadataMinAge(100*time.Millisecond))
+	} else {
+		settings = append(settings, kgo.ConsumeTopics(m.topic))
 	}
 	client, err := kgo.NewClient(settings...)
 	if err != nil {

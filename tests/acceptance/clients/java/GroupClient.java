@@ -13,6 +13,7 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.KafkaException;
@@ -141,7 +142,11 @@ public final class GroupClient {
         }
 
         void run() {
-            consumer.subscribe(List.of(options.get("topic")), this);
+            if (options.containsKey("pattern")) {
+                consumer.subscribe(new SubscriptionPattern(options.get("pattern")), this);
+            } else {
+                consumer.subscribe(List.of(options.get("topic")), this);
+            }
             stopWithInput(consumer::wakeup);
             while (!stopping) {
                 try {

@@ -20,6 +20,7 @@ class Member:
 
     def __init__(self, options):
         self.topic = options.topic
+        self.wanted = options.pattern or options.topic
         self.pending = {}
         settings = {
             "bootstrap.servers": options.bootstrap,
@@ -45,7 +46,7 @@ class Member:
     def run(self):
         """Consumes until the standard input ends."""
         self.consumer.subscribe(
-            [self.topic], on_assign=self.on_assign, on_revoke=self.on_revoke, on_lost=self.on_lost
+            [self.wanted], on_assign=self.on_assign, on_revoke=self.on_revoke, on_lost=self.on_lost
         )
         while not stopping.is_set():
             offsets = {}

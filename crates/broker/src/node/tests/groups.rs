@@ -1,28 +1,14 @@
 //! Groups on a node: their requests on the wire, and their log under kills and full disks.
 
+mod requests;
+mod unreadable;
+
 use ottla_records::{Compression, ControlType, EndTransactionMarker};
-use ottla_types::TopicId;
-use ottla_wire::messages::consumer_group_heartbeat_request::TopicPartitions;
-use ottla_wire::messages::join_group_request::JoinGroupRequestProtocol;
-use ottla_wire::messages::leave_group_request::MemberIdentity;
-use ottla_wire::messages::offset_commit_request::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
-use ottla_wire::messages::offset_fetch_request::{
-    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
-};
-use ottla_wire::messages::sync_group_request::SyncGroupRequestAssignment;
-use ottla_wire::messages::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, FindCoordinatorRequest,
-    FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
-    ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
-    OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
-};
 use ottla_wire::records::{OffsetCommitKey, OffsetCommitValue};
 
 use super::full_disk::NO_RESERVE;
 use super::*;
+use requests::{Beaten, Joined};
 
 const GROUP: &str = "readers";
 const FIND_COORDINATOR: i16 = 6;
@@ -49,293 +35,6 @@ const MEMBER_ID_REQUIRED: i16 = 79;
 /// One partition, so that a test knows where its group is; and no waiting for members.
 const FEW: &[(&str, &str)] =
     &[("offsets.topic.num.partitions", "1"), ("group.initial.rebalance.delay.ms", "0"), NO_RESERVE];
-
-/// A member's view of its group.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Joined {
-    error: i16,
-    member: String,
-    generation: i32,
-    leader: String,
-    members: Vec<String>,
-}
-
-/// What a member of a consumer group is told.
-#[derive(Clone, Debug, PartialEq)]
-struct Beaten {
-    error: i16,
-    epoch: i32,
-    /// Partitions of the only topic.
-    assigned: Option<Vec<i32>>,
-}
-
-impl Client {
-    /// A heartbeat in a consumer group; with 0 as epoch the member enters, and wants the topic.
-    async fn consume(
-        &mut self,
-        member: &str,
-        epoch: i32,
-        owned: Option<(TopicId, &[i32])>,
-    ) -> Beaten {
-        let owned = owned.map(|(topic_id, partitions)| TopicPartitions {
-            topic_id,
-            partitions: partitions.to_vec().into(),
-            ..Default::default()
-        });
-        let request = ConsumerGroupHeartbeatRequest {
-            group_id: GROUP.into(),
-            member_id: member.into(),
-            member_epoch: epoch,
-            rebalance_timeout_ms: if epoch == 0 { 60_000 } else { -1 },
-            subscribed_topic_names: (epoch == 0).then(|| vec![TOPIC.into()].into()),
-            topic_partitions: match epoch {
-                0 => Some(vec![].into()),
-                _ => owned.map(|topic| vec![topic].into()),
-            },
-            ..Default::default()
-        };
-        let (key, version) = (ApiKey::ConsumerGroupHeartbeat, CONSUMER_HEARTBEAT);
-        self.send(key, version, |writer| request.encode(writer, version)).await;
-        let answer = self.answer(key, version).await;
-        let response = ConsumerGroupHeartbeatResponse::decode(&mut answer.body(), version).unwrap();
-        let assigned = response.assignment.map(|assignment| {
-            let topics = assignment.topic_partitions.iter();
-            topics.flat_map(|topic| topic.partitions.iter().collect::<Vec<_>>()).collect()
-        });
-        Beaten { error: response.error_code, epoch: response.member_epoch, assigned }
-    }
-
-    /// Error code and node of a group's coordinator.
-    async fn find(&mut self, key_type: i8, group: &str) -> (i16, i32) {
-        let request = FindCoordinatorRequest {
-            key_type,
-            coordinator_keys: vec![leak(group).into()].into(),
-            ..Default::default()
-        };
-        let (key, version) = (ApiKey::FindCoordinator, FIND_COORDINATOR);
-        self.send(key, version, |writer| request.encode(writer, version)).await;
-        let answer = self.answer(key, version).await;
-        let response = FindCoordinatorResponse::decode(&mut answer.body(), version).unwrap();
-        let only = response.coordinators.first().unwrap();
-        assert_eq!(only.key, group);
-        (only.error_code, only.node_id)
-    }
-
-    async fn send_join(&mut self, member: &str) {
-        let protocol = JoinGroupRequestProtocol {
-            name: "range".into(),
-            metadata: b"topics"[..].into(),
-            ..Default::default()
-        };
-        let request = JoinGroupRequest {
-            group_id: GROUP.into(),
-            session_timeout_ms: 10_000,
-            rebalance_timeout_ms: 20_000,
-            member_id: member.into(),
-            protocol_type: "consumer".into(),
-            protocols: vec![protocol].into(),
-            ..Default::default()
-        };
-        self.send(ApiKey::JoinGroup, JOIN, |writer| request.encode(writer, JOIN)).await;
-    }
-
-    async fn joined(&mut self) -> Joined {
-        let answer = self.answer(ApiKey::JoinGroup, JOIN).await;
-        let response = JoinGroupResponse::decode(&mut answer.body(), JOIN).unwrap();
-        let mut members: Vec<String> =
-            response.members.iter().map(|member| member.member_id.into_owned()).collect();
-        members.sort();
-        Joined {
-            error: response.error_code,
-            member: response.member_id.into_owned(),
-            generation: response.generation_id,
-            leader: response.leader.into_owned(),
-            members,
-        }
-    }
-
-    /// Gets a member id, as members of today's clients do first.
-    async fn member_id(&mut self) -> String {
-        self.send_join("").await;
-        let joined = self.joined().await;
-        assert_eq!(joined.error, MEMBER_ID_REQUIRED);
-        joined.member
-    }
-
-    /// The error code, and what the member is assigned.
-    async fn sync(&mut self, joined: &Joined, assigned: &[(&str, &[u8])]) -> (i16, Vec<u8>) {
-        self.send_sync(joined, assigned).await;
-        self.synced().await
-    }
-
-    async fn send_sync(&mut self, joined: &Joined, assigned: &[(&str, &[u8])]) {
-        let assigned = assigned.iter().map(|(member, assignment)| SyncGroupRequestAssignment {
-            member_id: (*member).into(),
-            assignment: (*assignment).into(),
-            ..Default::default()
-        });
-        let request = SyncGroupRequest {
-            group_id: GROUP.into(),
-            generation_id: joined.generation,
-            member_id: joined.member.as_str().into(),
-            protocol_type: Some("consumer".into()),
-            protocol_name: Some("range".into()),
-            assignments: assigned.collect(),
-            ..Default::default()
-        };
-        self.send(ApiKey::SyncGroup, SYNC, |writer| request.encode(writer, SYNC)).await;
-    }
-
-    async fn synced(&mut self) -> (i16, Vec<u8>) {
-        let answer = self.answer(ApiKey::SyncGroup, SYNC).await;
-        let response = SyncGroupResponse::decode(&mut answer.body(), SYNC).unwrap();
-        (response.error_code, response.assignment.into_owned())
-    }
-
-    async fn beat(&mut self, joined: &Joined) -> i16 {
-        let request = HeartbeatRequest {
-            group_id: GROUP.into(),
-            generation_id: joined.generation,
-            member_id: joined.member.as_str().into(),
-            ..Default::default()
-        };
-        let (key, version) = (ApiKey::Heartbeat, HEARTBEAT);
-        self.send(key, version, |writer| request.encode(writer, version)).await;
-        let answer = self.answer(key, version).await;
-        HeartbeatResponse::decode(&mut answer.body(), version).unwrap().error_code
-    }
-
-    async fn leave(&mut self, member: &str) -> (i16, i16) {
-        let member = MemberIdentity { member_id: member.into(), ..Default::default() };
-        let request = LeaveGroupRequest {
-            group_id: GROUP.into(),
-            members: vec![member].into(),
-            ..Default::default()
-        };
-        self.send(ApiKey::LeaveGroup, LEAVE, |writer| request.encode(writer, LEAVE)).await;
-        let answer = self.answer(ApiKey::LeaveGroup, LEAVE).await;
-        let response = LeaveGroupResponse::decode(&mut answer.body(), LEAVE).unwrap();
-        (response.error_code, response.members.first().map_or(0, |member| member.error_code))
-    }
-
-    /// Commits an offset of the topic's first partition, as somebody without a group does.
-    async fn commit(&mut self, offset: i64) -> i16 {
-        self.commit_often(GROUP, offset, 1).await
-    }
-
-    /// The same offset again and again, in one request.
-    async fn commit_often(&mut self, group: &str, offset: i64, times: usize) -> i16 {
-        let partition = OffsetCommitRequestPartition {
-            committed_offset: offset,
-            committed_metadata: Some("so far".into()),
-            ..Default::default()
-        };
-        let topic = OffsetCommitRequestTopic {
-            name: TOPIC.into(),
-            partitions: vec![partition; times].into(),
-            ..Default::default()
-        };
-        let request = OffsetCommitRequest {
-            group_id: group.into(),
-            topics: vec![topic].into(),
-            ..Default::default()
-        };
-        self.send(ApiKey::OffsetCommit, COMMIT, |writer| request.encode(writer, COMMIT)).await;
-        let answer = self.answer(ApiKey::OffsetCommit, COMMIT).await;
-        let response = OffsetCommitResponse::decode(&mut answer.body(), COMMIT).unwrap();
-        let topic = response.topics.first().unwrap();
-        topic.partitions.first().unwrap().error_code
-    }
-
-    /// The group's error code, and the committed offset of the topic's first partition.
-    async fn committed(&mut self) -> (i16, i64) {
-        let topic = OffsetFetchRequestTopics {
-            name: TOPIC.into(),
-            partition_indexes: vec![0].into(),
-            ..Default::default()
-        };
-        let group = OffsetFetchRequestGroup {
-            group_id: GROUP.into(),
-            topics: Some(vec![topic].into()),
-            ..Default::default()
-        };
-        let request = OffsetFetchRequest { groups: vec![group].into(), ..Default::default() };
-        let (key, version) = (ApiKey::OffsetFetch, OFFSET_FETCH);
-        self.send(key, version, |writer| request.encode(writer, version)).await;
-        let answer = self.answer(key, version).await;
-        let response = OffsetFetchResponse::decode(&mut answer.body(), version).unwrap();
-        let group = response.groups.first().unwrap();
-        let offset = group.topics.first().map_or(-1, |topic| {
-            topic.partitions.first().map_or(-1, |partition| partition.committed_offset)
-        });
-        (group.error_code, offset)
-    }
-
-    async fn create_with_partitions(&mut self, num_partitions: i32) {
-        let topic = CreatableTopic {
-            name: TOPIC.into(),
-            num_partitions,
-            replication_factor: 1,
-            ..Default::default()
-        };
-        let request = CreateTopicsRequest {
-            topics: vec![topic].into(),
-            timeout_ms: 10_000,
-            ..Default::default()
-        };
-        self.send(ApiKey::CreateTopics, 7, |writer| request.encode(writer, 7)).await;
-        self.answer(ApiKey::CreateTopics, 7).await;
-    }
-
-    /// Produces to a topic of the node's own.
-    async fn forge(&mut self) -> i16 {
-        let batch = batch(10);
-        let partition =
-            PartitionProduceData { records: Some(batch.as_slice().into()), ..Default::default() };
-        let topic = TopicProduceData {
-            name: "__consumer_offsets".into(),
-            partition_data: vec![partition].into(),
-            ..Default::default()
-        };
-        let request = ProduceRequest {
-            acks: -1,
-            timeout_ms: 10_000,
-            topic_data: vec![topic].into(),
-            ..Default::default()
-        };
-        self.send(ApiKey::Produce, PRODUCE, |writer| request.encode(writer, PRODUCE)).await;
-        let answer = self.answer(ApiKey::Produce, PRODUCE).await;
-        let response = ProduceResponse::decode(&mut answer.body(), PRODUCE).unwrap();
-        response.responses.first().unwrap().partition_responses.first().unwrap().error_code
-    }
-
-    async fn delete_topic(&mut self, name: &'static str) {
-        let request = DeleteTopicsRequest {
-            topic_names: vec![name.into()].into(),
-            timeout_ms: 10_000,
-            ..Default::default()
-        };
-        self.send(ApiKey::DeleteTopics, 5, |writer| request.encode(writer, 5)).await;
-        self.answer(ApiKey::DeleteTopics, 5).await;
-    }
-
-    /// The groups, once they are loaded.
-    async fn groups(&mut self) -> Vec<(String, String)> {
-        let request = ListGroupsRequest::default();
-        let (key, version) = (ApiKey::ListGroups, LIST_GROUPS);
-        loop {
-            self.send(key, version, |writer| request.encode(writer, version)).await;
-            let answer = self.answer(key, version).await;
-            let response = ListGroupsResponse::decode(&mut answer.body(), version).unwrap();
-            if response.error_code != COORDINATOR_LOAD_IN_PROGRESS {
-                assert_eq!(response.error_code, OK);
-                let own = response.groups.iter();
-                return own.map(|it| (it.group_id.into(), it.group_state.into())).collect();
-            }
-            self.env.clock.sleep(Duration::from_millis(10)).await;
-        }
-    }
-}
 
 #[test]
 fn the_first_who_looks_for_a_coordinator_has_the_topic_made() {
@@ -782,4 +481,40 @@ fn a_topic_that_is_deleted_on_a_full_disk_takes_its_offsets() {
             assert_eq!(client.committed().await, (OK, -1), "{room} bytes of room");
         });
     }
+}
+
+#[test]
+fn a_full_disk_keeps_groups_readable_and_turns_newcomers_away() {
+    World::new(76).live(async |life| {
+        let reserve = ("ottla.log.dir.reserve.bytes", "100000");
+        let _node = life.node(&[FEW[0], FEW[1], reserve]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        client.find(0, GROUP).await;
+        let member = client.member_id().await;
+        client.send_join(&member).await;
+        let joined = client.joined().await;
+        client.sync(&joined, &[(&member, b"all")]).await;
+        assert_eq!(client.commit_often("others", 7, 1).await, OK);
+        life.room(Some(99_000));
+        // What others take is seen within a second of an append.
+        client.commit_often("others", 7, 1).await;
+        life.pause(2_000).await;
+        for _ in 0..30 {
+            client.send_join("").await;
+            assert_eq!(client.joined().await.error, COORDINATOR_NOT_AVAILABLE);
+            assert_eq!(client.commit_often("others", 8, 1).await, COORDINATOR_NOT_AVAILABLE);
+            assert_eq!(client.committed_by("others").await, (OK, 7));
+            assert_eq!(client.groups().await.len(), 2);
+            // Silent for longer than its session, but nobody could write that down.
+            life.pause(1_000).await;
+        }
+        assert_eq!(client.beat(&joined).await, OK);
+        life.room(None);
+        life.pause(5_000).await;
+        assert_eq!(client.beat(&joined).await, OK);
+        assert_eq!(client.commit_often("others", 9, 1).await, OK);
+        assert_eq!(client.committed_by("others").await, (OK, 9));
+        life.has_not_halted();
+    });
 }

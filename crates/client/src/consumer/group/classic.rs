@@ -9,7 +9,8 @@ use ottla_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use ottla_wire::messages::leave_group_request::MemberIdentity;
 use ottla_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use ottla_wire::messages::{
-    HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, SyncGroupRequest,
+    DescribeGroupsRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
+    LeaveGroupRequest, SyncGroupRequest,
 };
 
 use super::{Change, Ended, Group, Member};
@@ -258,6 +259,9 @@ impl Classic<'_> {
                 match BrokerError::check(answer.error_code) {
                     Ok(()) => {
                         let assigned = protocol::assignment(&answer.assignment).unwrap_or_default();
+                        if joined.leads.is_some() && joined.keeps_assignment {
+                            watched = Some(self.count_assigned().await);
+                        }
                         return Ok(Some((assigned, watched)));
                     }
                     Err(refused) => refused.into(),
@@ -265,6 +269,26 @@ impl Classic<'_> {
             }
         };
         Err(self.on_refused(error).await)
+    }
+
+    /// How many partitions of each topic the members have: what a leader that is back compares
+    /// topics with, because they may have grown while it was away. Nothing where nobody tells, so
+    /// that it shares out anew.
+    async fn count_assigned(&self) -> PartitionCounts {
+        let request = DescribeGroupsRequest {
+            groups: vec![self.group.settings.id.as_str().into()].into(),
+            ..DescribeGroupsRequest::default()
+        };
+        let asked = (self.group.lane, self.group.settings.session_timeout);
+        let mut counts = PartitionCounts::new();
+        let Ok(answer) = self.group.call(asked, &request).await else { return counts };
+        let Some(described) = answer.get().groups.first() else { return counts };
+        for member in &described.members {
+            for each in protocol::assignment(&member.member_assignment).unwrap_or_default() {
+                *counts.entry(each.topic).or_default() += 1;
+            }
+        }
+        counts
     }
 
     async fn count(&self, topics: &BTreeSet<TopicName>) -> Result<PartitionCounts, RequestError> {

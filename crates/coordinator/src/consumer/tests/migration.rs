@@ -16,7 +16,7 @@ use crate::consumer::protocol;
 use crate::consumer::{ConsumerHeartbeat, ConsumerHeartbeatAnswer, MigrationPolicy};
 use crate::group::Group;
 use crate::ids::{Epoch, InstanceId, MemberId};
-use crate::record::GroupRecord;
+use crate::record::{ClassicGroupValue, GroupRecord, RecordBytes};
 use crate::request::{
     GroupRequest, Heartbeat, JoinGroup, LeaveGroup, Leaver, MemberAssignment, Protocol, SyncGroup,
 };
@@ -295,8 +295,19 @@ fn an_empty_classic_group_becomes_a_consumer_group_whatever_the_policy() {
     assert!(matches!(classic.world.replayed().groups[GROUP], Group::Classic(_)));
 }
 
-#[test]
-fn a_classic_member_that_takes_the_place_of_the_last_consumer_member_brings_the_group_back() {
+/// A classic member and a static consumer member at rest, and then a classic process takes the
+/// place of the latter, so that the group is a classic one without a rebalance.
+struct Replaced {
+    classic: Classic,
+    /// The other member.
+    first: String,
+    /// What the consumer member was to have.
+    target: Owned,
+    epoch: Epoch,
+    joined: JoinAnswer,
+}
+
+fn replaced_by_a_classic_process(knows_skip_assignment: bool) -> Replaced {
     let mut classic = classic_group(settings(), &[(None, &[0, 1, 2, 3])]);
     let answer = classic.beat(of_static("s", joining("m1", &["a"]))).unwrap();
     let first = classic.ids()[0].clone();
@@ -307,28 +318,93 @@ fn a_classic_member_that_takes_the_place_of_the_last_consumer_member_brings_the_
     assert_eq!(classic.world.group().state().name(), "Stable");
     let epoch = classic.world.group().epoch();
     let target: Owned = classic.world.group().target(&"m1".into()).unwrap().iter().collect();
-    let Some(GroupAnswer::Join(Ok(joined))) =
-        classic.world.ask(GroupRequest::Join(join(None, Some("s"), &[])))
-    else {
+    let request = JoinGroup { knows_skip_assignment, ..join(None, Some("s"), &[]) };
+    let Some(GroupAnswer::Join(Ok(joined))) = classic.world.ask(GroupRequest::Join(request)) else {
         panic!("answered")
     };
     assert!(classic.is_classic());
-    assert_eq!(joined.generation, epoch);
-    // Nobody has to rebalance: it gets what its former self had.
-    let request = SyncGroup {
-        group: GROUP.into(),
-        generation: Some(joined.generation),
-        member: Some(joined.member),
-        instance: Some("s".into()),
-        protocol_type: None,
-        protocol_name: None,
-        assignments: Vec::new(),
-    };
-    let Some(GroupAnswer::Sync(Ok(synced))) = classic.world.ask(GroupRequest::Sync(request)) else {
-        panic!("answered")
-    };
-    assert_eq!(read(&synced, classic.world.image()), target);
-    assert_eq!(classic.classic_beat(&first), Ok(()));
+    Replaced { classic, first, target, epoch, joined }
+}
+
+#[test]
+fn a_classic_member_that_takes_the_place_of_the_last_consumer_member_brings_the_group_back() {
+    for knows_skip_assignment in [false, true] {
+        let Replaced { mut classic, first, target, epoch, joined } =
+            replaced_by_a_classic_process(knows_skip_assignment);
+        assert_eq!(joined.generation, epoch);
+        // Nobody has to rebalance: it gets what its former self had.
+        let request = SyncGroup {
+            group: GROUP.into(),
+            generation: Some(joined.generation),
+            member: Some(joined.member),
+            instance: Some("s".into()),
+            protocol_type: None,
+            protocol_name: None,
+            assignments: Vec::new(),
+        };
+        let Some(GroupAnswer::Sync(Ok(synced))) = classic.world.ask(GroupRequest::Sync(request))
+        else {
+            panic!("answered")
+        };
+        assert_eq!(read(&synced, classic.world.image()), target);
+        assert_eq!(classic.classic_beat(&first), Ok(()));
+    }
+}
+
+#[test]
+fn a_group_that_comes_back_without_a_rebalance_has_a_leader_that_knows() {
+    let Replaced { mut classic, first, joined, .. } = replaced_by_a_classic_process(true);
+    // Only a leader sees that topics have changed; this one leaves the assignment as it is.
+    assert_eq!(joined.leader.as_ref(), Some(&joined.member));
+    assert!(joined.skip_assignment);
+    assert_eq!(joined.members.len(), 2);
+    assert_eq!(stored_group(&classic.world).leader.as_ref(), Some(&joined.member));
+    // What it asks for once topics have changed.
+    let again = join(Some(joined.member.as_str()), Some("s"), &[]);
+    assert_eq!(classic.world.ask(GroupRequest::Join(again)), None, "it waits for the other");
+    assert_eq!(classic.classic_beat(&first), Err(HeartbeatError::RebalanceInProgress));
+    // Whoever does not know that it may skip an assignment takes itself for a follower.
+    let Replaced { classic, joined, .. } = replaced_by_a_classic_process(false);
+    assert_eq!((joined.leader, joined.members), (None, Vec::new()));
+    assert_eq!(stored_group(&classic.world).leader, Some(joined.member));
+}
+
+#[test]
+fn a_stored_group_whose_leader_is_not_named_is_led_by_its_first_member() {
+    let Replaced { mut classic, joined, .. } = replaced_by_a_classic_process(true);
+    let value = ClassicGroupValue { leader: None, ..stored_group(&classic.world) };
+    let leader = value.members[0].member.clone();
+    let record = GroupRecord::Classic { group: GROUP.into(), value: Some(value) };
+    classic.world.log.push(record.encode());
+    classic.world.load();
+    let instance = (leader == joined.member).then_some("s");
+    let again = join(Some(leader.as_str()), instance, &[]);
+    assert_eq!(classic.world.ask(GroupRequest::Join(again)), None, "it begins a rebalance");
+}
+
+/// What the log says of the classic group.
+fn stored_group(world: &World) -> ClassicGroupValue {
+    let decoded =
+        |stored: &RecordBytes| match GroupRecord::decode(&stored.key, stored.value.as_deref())
+            .unwrap()?
+        {
+            GroupRecord::Classic { value, .. } => value,
+            _ => None,
+        };
+    world.log.iter().rev().find_map(decoded).expect("it is written down")
+}
+
+#[test]
+fn static_members_of_a_full_classic_group_change_their_protocol() {
+    let full = GroupSettings { consumer_members_max: 2, ..settings() };
+    let members: [(Option<&str>, &[i32]); 2] = [(Some("r"), &[0, 1]), (Some("s"), &[2, 3])];
+    let mut classic = classic_group(full, &members);
+    let refused = classic.beat(of_static("t", joining("m1", &["a"]))).unwrap_err();
+    assert_eq!(refused, "The consumer group has reached its maximum capacity of 2 members.");
+    // It comes in its own place.
+    classic.beat(of_static("s", joining("m1", &["a"]))).unwrap();
+    assert_eq!(classic.world.group().members().len(), 2);
+    classic.world.check_replay();
 }
 
 #[test]
@@ -371,6 +447,21 @@ fn classic_members_of_a_consumer_group_are_fenced_like_others() {
     }
     classic.world.pass(Duration::from_secs(11));
     assert_eq!(classic.classic_beat(&first), Err(HeartbeatError::UnknownMember));
+}
+
+#[test]
+fn a_consumer_group_does_not_follow_one_of_another_kind_unasked() {
+    let mut world = World::new(settings());
+    // Record type 17, a streams group's epoch, which Apache wrote.
+    let key = [&[0, 17, 0, 1], GROUP.as_bytes()].concat();
+    world.log.push(RecordBytes { key, value: Some(vec![0, 0]) });
+    world.load();
+    let mut classic = Classic { topic: world.topic("a", 4), world, members: BTreeMap::new() };
+    classic.beat(joining("m1", &["a"])).unwrap();
+    let first = &classic.world.log[1];
+    let first = GroupRecord::decode(&first.key, first.value.as_deref()).unwrap();
+    assert_eq!(first, Some(GroupRecord::Classic { group: GROUP.into(), value: None }));
+    classic.world.check_replay();
 }
 
 #[test]

@@ -141,8 +141,11 @@ impl Consumer {
     }
 
     /// Gives up what it has to and takes what it got.
+    ///
+    /// While it does not know what became of its last heartbeat it takes nothing: what it did not
+    /// say it had, the coordinator may have given to somebody else, as the protocol has it.
     pub(super) fn obey(&mut self) {
-        if self.reads != self.told {
+        if self.reads != self.told && !self.repeats {
             self.reads = self.told.clone();
             self.says = true;
         }

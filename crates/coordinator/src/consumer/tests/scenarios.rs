@@ -10,7 +10,7 @@ use crate::answer::{CommitError, FetchOffsetsError, GroupAnswer};
 use crate::consumer::partitions::Partitions;
 use crate::consumer::topic_hash::hash_of_topics;
 use crate::consumer::{
-    ConsumerHeartbeat, ConsumerHeartbeatAnswer, ConsumerHeartbeatError, MemberEpoch,
+    Assignor, ConsumerHeartbeat, ConsumerHeartbeatAnswer, ConsumerHeartbeatError, MemberEpoch,
 };
 use crate::ids::{Epoch, MemberId};
 use crate::request::{CommitOffsets, CommitPartition, CommitTopic, FetchOffsets, GroupRequest};
@@ -394,4 +394,31 @@ fn partitions_of_records_without_epochs_are_read() {
     let topic = Uuid::from_u128(5);
     let partitions: Partitions = [(topic, PartitionId::new(1))].into_iter().collect();
     assert_eq!(Partitions::from_record(&partitions.to_record()), partitions);
+}
+
+#[test]
+fn an_assignor_that_is_not_configured_any_more_has_no_votes() {
+    let mut world = World::new(GroupSettings::default());
+    world.topic("a", 2);
+    let asking = |name: &str, member| ConsumerHeartbeat {
+        assignor: Some(name.into()),
+        ..joining(member, &["a"])
+    };
+    for member in ["m1", "m2"] {
+        assert!(world.beat(asking("uniform", member)).is_ok());
+    }
+    assert!(world.beat(asking("range", "m3")).is_ok());
+    let check = |world: &mut World, assignor: &str| {
+        let asked = vec!["g".into()];
+        let Some(GroupAnswer::ConsumerDescribe(described)) =
+            world.ask(GroupRequest::ConsumerDescribe(asked))
+        else {
+            panic!("described")
+        };
+        assert_eq!(described[0].1.as_ref().unwrap().assignor, assignor);
+    };
+    check(&mut world, "uniform");
+    let consumer_assignors = vec![Assignor::Range];
+    world.load_with(GroupSettings { consumer_assignors, ..GroupSettings::default() });
+    check(&mut world, "range");
 }

@@ -185,6 +185,12 @@ impl World {
         assert_eq!(consumers(&replayed), consumers(&self.shard));
     }
 
+    /// The node starts anew with other settings.
+    pub(super) fn load_with(&mut self, settings: GroupSettings) {
+        self.settings = Arc::new(settings);
+        self.load();
+    }
+
     /// No partition is with two members.
     pub(super) fn check_owners(&self) {
         for group in self.shard.groups.values() {
