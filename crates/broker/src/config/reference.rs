@@ -29,7 +29,7 @@ What comes first counts:
 
 Every mistake of a start is told in one run, and so is every name that has no effect.
 
-`ottla config` prints what holds; `ottla config --all` the defaults, too.
+`ottla config` prints what holds; `ottla config --all` the defaults, too, as comments.
 
 ## What may change while a node runs
 
