@@ -220,6 +220,9 @@ fn changed(
         Next::Clean(_) | Next::Nobody => change,
         Next::Unclean(leader) => PartitionChange {
             isr: Some(vec![leader]),
+            // What was complete for the leaders before is not for this one: as in Kafka, nobody is.
+            elr: (!partition.elr.is_empty()).then(Vec::new),
+            last_known_elr: (!partition.last_known_elr.is_empty()).then(Vec::new),
             recovery: (partition.recovery == LeaderRecovery::Recovered)
                 .then_some(LeaderRecovery::Recovering),
             ..change
