@@ -34,8 +34,11 @@ macro_rules! oracles {
     ($($name:ident)*) => { &[$((stringify!($name), || Oracle::of::<theirs::$name>())),*] };
 }
 
+/// A message's name, and its oracle.
+type Named = (&'static str, fn() -> Oracle);
+
 #[rustfmt::skip]
-const ORACLES: &[(&str, fn() -> Oracle)] = oracles! {
+const ORACLES: &[Named] = oracles! {
     AlterConfigsRequest AlterConfigsResponse ApiVersionsRequest ApiVersionsResponse
     ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse ConsumerGroupHeartbeatRequest
     ConsumerGroupHeartbeatResponse ConsumerProtocolAssignment ConsumerProtocolSubscription
