@@ -232,7 +232,10 @@ async fn directories(env: &Env, root: &Path) {
     let entry = |name: &str, is_dir, len| crate::DirEntry { name: name.to_owned(), is_dir, len };
     let listed = disk.list(&from).await.expect("it exists");
     assert_eq!(listed, [entry("b", true, 0), entry("f", false, 5)], "sorted by name");
-    let seen = disk.look_at(vec![onto.clone(), from.clone(), from.join("b")], "f").await;
+    let other = disk.open_file(&from.join("g"), Open::New).await.expect("a new file is made");
+    write(&other, 0, &[b"1"]);
+    let at = crate::GlanceAt { note: "f", measured: "f" };
+    let seen = disk.look_at(vec![onto.clone(), from.clone(), from.join("b")], at).await;
     let seen = seen.expect("a look is answered").into_iter().map(|seen| {
         let entries = seen.entries.map_err(|error| error.kind());
         (entries, seen.note.map_err(|error| error.kind()))
@@ -240,10 +243,11 @@ async fn directories(env: &Env, root: &Path) {
     let missing = ErrorKind::NotFound;
     let expected = [
         (Err(missing), Err(missing)),
-        (Ok(listed.clone()), Ok(b"12345".to_vec())),
+        (Ok([&listed[..], &[entry("g", false, 0)]].concat()), Ok(b"12345".to_vec())),
         (Ok(Vec::new()), Err(missing)),
     ];
     assert_eq!(seen.collect::<Vec<_>>(), expected, "in the order of the folders");
+    disk.unlink(&from.join("g")).await.expect("it exists");
     disk.move_to(&from, &onto).await.expect("a directory is renamed");
     assert_eq!(disk.list(&onto).await.expect("it exists"), listed, "with all in it");
     assert_eq!(kind(disk.list(&from).await), ErrorKind::NotFound, "the old name is gone");

@@ -56,10 +56,20 @@ pub struct DirEntry {
     pub len: u64,
 }
 
+/// What [`Disk::glance`] looks at beside the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GlanceAt {
+    /// The small file in each folder whose bytes are wanted.
+    pub note: &'static str,
+    /// How the names of those files end whose lengths are wanted.
+    pub measured: &'static str,
+}
+
 /// A folder as [`Disk::glance`] finds it.
 #[derive(Debug)]
 pub struct Glance {
-    /// As [`Disk::read_dir`] answers.
+    /// As [`Disk::read_dir`] answers, but only files whose names end as was asked for have a
+    /// length; that of others is 0.
     pub entries: io::Result<Vec<DirEntry>>,
     /// As [`Disk::read_file`] answers for the file that was asked for.
     pub note: io::Result<Vec<u8>>,
@@ -136,9 +146,9 @@ pub trait Disk: Send + Sync {
     /// The names in a directory, sorted.
     fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>);
 
-    /// The names in each folder, and the bytes of the small file `note` in it, in the order of the
-    /// folders. A start looks at thousands: to hand over each look would cost more than the look.
-    fn glance(&self, folders: Vec<PathBuf>, note: &'static str, to: Reply<io::Result<Vec<Glance>>>);
+    /// Looks into each folder, in their order. A start looks at thousands: to hand over each look
+    /// would cost more than the look, and to ask for every file's length as much again.
+    fn glance(&self, folders: Vec<PathBuf>, at: GlanceAt, to: Reply<io::Result<Vec<Glance>>>);
 
     /// Renames a file or directory, replacing a file of that name.
     fn rename(&self, from: &Path, onto: &Path, to: Reply<io::Result<()>>);
@@ -168,7 +178,7 @@ pub trait DiskExt {
     async fn space_of(&self, directory: &Path) -> io::Result<Space>;
     async fn make_dir(&self, path: &Path) -> io::Result<()>;
     async fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
-    async fn look_at(&self, folders: Vec<PathBuf>, note: &'static str) -> io::Result<Vec<Glance>>;
+    async fn look_at(&self, folders: Vec<PathBuf>, at: GlanceAt) -> io::Result<Vec<Glance>>;
     async fn move_to(&self, from: &Path, onto: &Path) -> io::Result<()>;
     async fn unlink(&self, path: &Path) -> io::Result<()>;
     async fn remove_tree(&self, path: &Path) -> io::Result<()>;
@@ -253,9 +263,9 @@ impl DiskExt for dyn Disk {
         settle(answer).await
     }
 
-    async fn look_at(&self, folders: Vec<PathBuf>, note: &'static str) -> io::Result<Vec<Glance>> {
+    async fn look_at(&self, folders: Vec<PathBuf>, at: GlanceAt) -> io::Result<Vec<Glance>> {
         let (to, answer) = reply();
-        self.glance(folders, note, to);
+        self.glance(folders, at, to);
         settle(answer).await
     }
 

@@ -19,7 +19,9 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use clock::{Clock, Mono, Timer};
-pub use disk::{CachedRead, DirEntry, Disk, DiskExt, File, FileLock, Glance, Open, Space};
+pub use disk::{
+    CachedRead, DirEntry, Disk, DiskExt, File, FileLock, Glance, GlanceAt, Open, Space,
+};
 pub use mailbox::{Full, Mailbox, Sender, mailbox};
 pub use net::{Listener, Net, Outbound, Part, Socket, Stream};
 pub use process::Process;

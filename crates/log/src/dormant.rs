@@ -66,10 +66,11 @@ impl DormantLog {
         config: LogConfig,
         known: Checkpointed,
     ) -> Result<Self, OpenLogError> {
-        Self::of(disk.list(directory).await, directory, config, known)
+        Self::of_listing(Listing::of(disk.list(directory).await)?, directory, config, known)
     }
 
-    /// As [`Self::survey`], of names that were read before.
+    /// As [`Self::survey`], of names that were read before, and the lengths of files whose names
+    /// end in [`Self::MEASURED`].
     ///
     /// # Errors
     /// As [`Self::survey`].
@@ -79,7 +80,20 @@ impl DormantLog {
         config: LogConfig,
         known: Checkpointed,
     ) -> Result<Self, OpenLogError> {
-        let listing = Listing::of(listed)?;
+        let dormant = Self::of_listing(Listing::of(listed)?, directory, config, known)?;
+        // Whoever opens it asks for the lengths of the others as well.
+        Ok(Self { listing: None, ..dormant })
+    }
+
+    /// How the names of segments end: their lengths are all that a survey needs.
+    pub const MEASURED: &str = ".log";
+
+    fn of_listing(
+        listing: Listing,
+        directory: &Path,
+        config: LogConfig,
+        known: Checkpointed,
+    ) -> Result<Self, OpenLogError> {
         if let Some(file) = listing.swap() {
             return Err(OpenLogError::InterruptedCompaction { file: file.to_owned() });
         }

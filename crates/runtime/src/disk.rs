@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Glance, Open, Reply, Space};
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Glance, GlanceAt, Open, Reply, Space};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
 
@@ -215,19 +215,15 @@ impl Disk for RealDisk {
     }
 
     fn read_dir(&self, path: &Path, to: Reply<io::Result<Vec<DirEntry>>>) {
-        self.on_path(path, to, entries);
+        self.on_path(path, to, |path| entries(path, |_| true));
     }
 
-    fn glance(
-        &self,
-        folders: Vec<PathBuf>,
-        note: &'static str,
-        to: Reply<io::Result<Vec<Glance>>>,
-    ) {
+    fn glance(&self, folders: Vec<PathBuf>, at: GlanceAt, to: Reply<io::Result<Vec<Glance>>>) {
         let look = move |folder: PathBuf| {
-            let note = folder.join(note);
+            let note = folder.join(at.note);
+            let entries = entries(&folder, |name| name.ends_with(at.measured));
             Glance {
-                entries: entries(&folder).map_err(|error| about(&folder, error)),
+                entries: entries.map_err(|error| about(&folder, error)),
                 note: fs::read(&note).map_err(|error| about(&note, error)),
             }
         };
@@ -270,23 +266,20 @@ fn or_here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
-fn entries(path: &Path) -> io::Result<Vec<DirEntry>> {
-    let mut entries =
-        fs::read_dir(or_here(path))?.map(dir_entry).collect::<io::Result<Vec<_>>>()?;
+fn entries(path: &Path, measured: impl Fn(&str) -> bool) -> io::Result<Vec<DirEntry>> {
+    let mut entries = fs::read_dir(or_here(path))?
+        .map(|found| dir_entry(&found?, &measured))
+        .collect::<io::Result<Vec<_>>>()?;
     entries.sort();
     Ok(entries)
 }
 
-fn dir_entry(found: io::Result<fs::DirEntry>) -> io::Result<DirEntry> {
-    let found = found?;
-    let metadata = found.metadata()?;
-    let is_dir = metadata.is_dir();
-    Ok(DirEntry {
-        // A name that is not UTF-8 is not Kafka's: shown, never matched.
-        name: found.file_name().to_string_lossy().into_owned(),
-        is_dir,
-        len: if is_dir { 0 } else { metadata.len() },
-    })
+fn dir_entry(found: &fs::DirEntry, measured: impl Fn(&str) -> bool) -> io::Result<DirEntry> {
+    // A name that is not UTF-8 is not Kafka's: shown, never matched.
+    let name = found.file_name().to_string_lossy().into_owned();
+    let is_dir = found.file_type()?.is_dir();
+    let len = if is_dir || !measured(&name) { 0 } else { found.metadata()?.len() };
+    Ok(DirEntry { name, is_dir, len })
 }
 
 fn read_range(file: &fs::File, at: u64, len: usize) -> io::Result<Vec<u8>> {

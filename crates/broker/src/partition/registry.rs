@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ottla_env::{DiskExt, Env, File, Glance, Open};
+use ottla_env::{DiskExt, Env, File, Glance, GlanceAt, Open};
 use ottla_log::{Checkpointed, DormantLog, OpenLogError, PARTITION_METADATA, PartitionMetadata};
 use ottla_metadata::TopicConfig;
 use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
@@ -190,7 +190,8 @@ impl Partitions {
         some: Vec<ToOpen>,
     ) -> Vec<(ToOpen, Result<Found, OpenLogError>)> {
         let folders = some.iter().map(|it| self.place_of(&it.name)).collect();
-        let seen = match env.disk.look_at(folders, PARTITION_METADATA).await {
+        let at = GlanceAt { note: PARTITION_METADATA, measured: DormantLog::MEASURED };
+        let seen = match env.disk.look_at(folders, at).await {
             Ok(seen) => seen,
             // The disk's host has ended, and the node with it.
             Err(_) => std::future::pending().await,

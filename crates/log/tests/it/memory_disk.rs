@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Glance, Open, Reply, Space, reply};
+use ottla_env::{
+    CachedRead, DirEntry, Disk, File, FileLock, Glance, GlanceAt, Open, Reply, Space, reply,
+};
 
 use crate::support::now;
 
@@ -342,17 +344,12 @@ impl Disk for MemoryDisk {
         to.send(Ok(()));
     }
 
-    fn glance(
-        &self,
-        folders: Vec<PathBuf>,
-        note: &'static str,
-        to: Reply<io::Result<Vec<Glance>>>,
-    ) {
+    fn glance(&self, folders: Vec<PathBuf>, at: GlanceAt, to: Reply<io::Result<Vec<Glance>>>) {
         let look = |folder: PathBuf| {
             let (entries, listed) = reply();
             self.read_dir(&folder, entries);
             let (bytes, note_read) = reply();
-            self.read_file(&folder.join(note), bytes);
+            self.read_file(&folder.join(at.note), bytes);
             Glance { entries: now(listed).unwrap(), note: now(note_read).unwrap() }
         };
         to.send(Ok(folders.into_iter().map(look).collect()));

@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Glance, Open, Reply, Space};
+use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Glance, GlanceAt, Open, Reply, Space};
 
 use crate::draws::Draws;
 use crate::host::{Death, HostId, Life};
@@ -479,16 +479,15 @@ impl Disk for SimDisk {
         self.on_path("read_dir", path, to, move |_, state, path| state.tree.list(path));
     }
 
-    fn glance(
-        &self,
-        folders: Vec<PathBuf>,
-        note: &'static str,
-        to: Reply<io::Result<Vec<Glance>>>,
-    ) {
+    fn glance(&self, folders: Vec<PathBuf>, at: GlanceAt, to: Reply<io::Result<Vec<Glance>>>) {
         self.later("glance", to, move |_, state| {
-            let look = |folder: &PathBuf| Glance {
-                entries: state.tree.list(folder),
-                note: state.whole(&folder.join(note)),
+            let unmeasured = |entry: &mut DirEntry| {
+                entry.len *= u64::from(entry.name.ends_with(at.measured));
+            };
+            let look = |folder: &PathBuf| {
+                let mut entries = state.tree.list(folder);
+                entries.iter_mut().flatten().for_each(unmeasured);
+                Glance { entries, note: state.whole(&folder.join(at.note)) }
             };
             Ok(folders.iter().map(look).collect())
         });
