@@ -10,6 +10,7 @@ mod groups;
 mod identity;
 mod node;
 mod partition;
+mod placement;
 mod producer_ids;
 mod publisher;
 mod stopping;

@@ -58,6 +58,13 @@ pub trait Stream {
     /// progress; pending when the peer does not read. `outbound` is not empty.
     fn poll_write(&mut self, cx: &mut Context<'_>, outbound: &mut Outbound)
     -> Poll<io::Result<()>>;
+
+    /// Takes the connection from its loop, so that another one can have it. What has arrived and
+    /// was not read is read there.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>>;
 }
 
 /// Bytes, or a range of a file that nobody copies before the last moment.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// A task: driven by its loop until it ends, or until its node does.
 pub type Task = Pin<Box<dyn Future<Output = ()>>>;
@@ -17,6 +18,10 @@ pub trait Spawn: Send + Sync {
 
     /// The loop of the calling task.
     fn current(&self) -> LoopId;
+
+    /// The processor time that a loop has used so far; none before its first task. It never goes
+    /// back. A system call: to be asked now and then.
+    fn used(&self, on: LoopId) -> Duration;
 
     /// Makes a task on a loop and starts it there.
     fn spawn_on(&self, on: LoopId, name: &'static str, make: Box<dyn FnOnce() -> Task + Send>);

@@ -7,16 +7,17 @@ use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ottla_env::{Env, LoopId, Spawn, Task};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
-use crate::clock::RealClock;
+use crate::clock::{LoopClock, RealClock};
 use crate::disk::RealDisk;
 use crate::net::RealNet;
 use crate::process::{RealProcess, raise_file_limit};
@@ -56,8 +57,10 @@ impl RealEnv {
         let runtime = new_runtime()?;
         let loops = Arc::new(Loops {
             inboxes: (0..loops.get()).map(|_| Arc::default()).collect(),
+            clocks: (0..loops.get()).map(|_| OnceLock::new()).collect(),
             threads: Mutex::default(),
         });
+        loops.clocks[0].get_or_init(LoopClock::of_this_thread);
         let ending = EndLoops(Arc::clone(&loops));
         let env = Env {
             clock: Arc::new(RealClock::new()),
@@ -111,6 +114,8 @@ type MakeTask = Box<dyn FnOnce() -> Task + Send>;
 
 struct Loops {
     inboxes: Vec<Arc<Inbox>>,
+    /// Each set by the loop's own thread.
+    clocks: Arc<[OnceLock<LoopClock>]>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -118,11 +123,16 @@ impl Loops {
     /// Starts the thread of a loop other than the first.
     fn start_thread(&self, on: LoopId) {
         let inbox = Arc::clone(&self.inboxes[on.0]);
+        let clocks = Arc::clone(&self.clocks);
         let runtime = new_runtime().expect("the system gives a poller for every loop");
+        let start = move || {
+            clocks[on.0].get_or_init(LoopClock::of_this_thread);
+            run_loop(&runtime, on, async move { inbox.start_tasks().await });
+        };
         let thread = std::thread::Builder::new()
             .name(format!("loop-{}", on.0))
             .stack_size(STACK_BYTES)
-            .spawn(move || run_loop(&runtime, on, async move { inbox.start_tasks().await }))
+            .spawn(start)
             .expect("the system gives a thread for every loop");
         self.threads.lock().expect("nothing panics under the lock").push(thread);
     }
@@ -135,6 +145,10 @@ impl Spawn for Loops {
 
     fn current(&self) -> LoopId {
         CURRENT.get().expect("only a loop's tasks ask for their loop")
+    }
+
+    fn used(&self, on: LoopId) -> Duration {
+        self.clocks[on.0].get().map_or(Duration::ZERO, |clock| clock.used())
     }
 
     fn spawn_on(&self, on: LoopId, name: &'static str, make: MakeTask) {

@@ -10,7 +10,7 @@ use ottla_env::{Listener, Net, Outbound, Part, Socket, Stream};
 use rustix::fs::sendfile;
 use rustix::io::Errno;
 use rustix::net::{
-    SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, getsockname, sendmsg,
+    SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, getpeername, getsockname, sendmsg,
 };
 use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
@@ -172,6 +172,13 @@ impl Stream for RealStream {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
+    }
+
+    fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>> {
+        let fd = self.fd.into_inner();
+        let peer_address = getpeername(&fd)?.ok_or(io::ErrorKind::NotConnected)?;
+        let peer_address = peer_address.try_into().map_err(io::Error::from)?;
+        Ok(Box::new(RealSocket { fd, peer_address }))
     }
 }
 

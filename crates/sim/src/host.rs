@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ottla_env::{Env, LoopId, Process, Purpose, Rng, Spawn, Task};
 
@@ -236,7 +237,7 @@ impl Host {
     }
 
     /// Adds to the time that every byte to and from this machine takes.
-    pub fn set_delay(&self, delay: std::time::Duration) {
+    pub fn set_delay(&self, delay: Duration) {
         self.machine.network.set_delay(self.id(), delay);
     }
 
@@ -247,7 +248,7 @@ impl Host {
             clock: Arc::new(SimClock { kernel: Arc::clone(kernel), machine: Arc::clone(machine) }),
             disk: Arc::new(SimDisk::new(Arc::clone(&machine.storage), Arc::clone(life))),
             net: Arc::new(SimNet::new(Arc::clone(&machine.network), Arc::clone(life))),
-            spawn: Arc::new(SimSpawn { life: Arc::clone(life), loops }),
+            spawn: Arc::new(SimSpawn::new(Arc::clone(life), kernel.seed, loops)),
             rng: Arc::new(SimRng { machine: Arc::clone(machine) }),
             process: Arc::new(SimProcess { life: Arc::clone(life), machine: Arc::clone(machine) }),
         }
@@ -263,6 +264,17 @@ impl fmt::Debug for Host {
 struct SimSpawn {
     life: Arc<Life>,
     loops: usize,
+    /// The processor time that each loop has used: drawn, a little more each time it is asked for.
+    used_nanos: Vec<AtomicU64>,
+    draws: Draws,
+}
+
+impl SimSpawn {
+    fn new(life: Arc<Life>, seed: u64, loops: usize) -> Self {
+        let used_nanos = (0..loops).map(|_| AtomicU64::new(0)).collect();
+        let draws = Draws::new(seed, u64::from(life.host().0), "used");
+        Self { life, loops, used_nanos, draws }
+    }
 }
 
 impl Spawn for SimSpawn {
@@ -272,6 +284,12 @@ impl Spawn for SimSpawn {
 
     fn current(&self) -> LoopId {
         current_loop()
+    }
+
+    fn used(&self, on: LoopId) -> Duration {
+        let more = Duration::from_millis(*self.draws.pick(&[0, 0, 1, 5, 20, 100]));
+        let more = u64::try_from(more.as_nanos()).expect("milliseconds");
+        Duration::from_nanos(self.used_nanos[on.0].fetch_add(more, Ordering::Relaxed) + more)
     }
 
     fn spawn_on(&self, on: LoopId, name: &'static str, make: Box<dyn FnOnce() -> Task + Send>) {

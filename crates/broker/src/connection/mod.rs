@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ottla_env::{Mono, Part, Stream, Timer};
+use ottla_env::{Mono, Part, Socket, Stream, Timer};
 use ottla_types::limits::PARKED_PRODUCE_MAX;
 
 use crate::api::{self, Refused};
@@ -72,6 +72,20 @@ pub(crate) enum Closed {
     FrameLength(#[from] FrameLength),
     #[error(transparent)]
     Refused(#[from] Refused),
+}
+
+/// What a connection takes along when it goes to another loop.
+#[derive(Debug, Default)]
+pub(crate) struct Luggage {
+    inbound: Inbound,
+    fetch_session: Option<Arc<FetchSession>>,
+}
+
+/// How a connection's time on a loop ends.
+pub(crate) enum Ended {
+    Closed(Closed),
+    /// Between two requests, with nothing to answer.
+    Leaves(Box<dyn Socket>, Luggage),
 }
 
 /// An answer that is not there yet, while nothing else may start.
@@ -243,18 +257,45 @@ impl Connection {
         }
     }
 
-    /// Serves the connection until it ends.
-    pub(crate) async fn run(mut self) -> Closed {
-        std::future::poll_fn(|cx| match self.advance(cx) {
-            Ok(()) => Poll::Pending,
-            Err(closed) => Poll::Ready(closed),
-        })
-        .await
+    /// Goes on with what the connection was about on another loop.
+    pub(crate) fn with(mut self, luggage: Luggage) -> Self {
+        self.inbound = luggage.inbound;
+        self.channel.fetch_session = luggage.fetch_session;
+        self
     }
 
-    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
-        for _ in 0..PASSES_MAX {
-            let now = self.channel.broker.env.clock.mono();
+    /// Serves the connection until it ends, or `leaves` says between two requests that it should go
+    /// to another loop.
+    pub(crate) async fn run(mut self, mut leaves: impl FnMut(Mono) -> bool) -> Ended {
+        let closed = std::future::poll_fn(|cx| match self.advance(cx) {
+            Ok(now) if self.rests() && leaves(now) => Poll::Ready(None),
+            Ok(_) => Poll::Pending,
+            Err(closed) => Poll::Ready(Some(closed)),
+        });
+        if let Some(closed) = closed.await {
+            return Ended::Closed(closed);
+        }
+        let (inbound, fetch_session) = (self.inbound, self.channel.fetch_session);
+        match self.stream.into_socket() {
+            Ok(socket) => Ended::Leaves(socket, Luggage { inbound, fetch_session }),
+            Err(error) => Ended::Closed(error.into()),
+        }
+    }
+
+    /// Whether nothing is under way: all that there is of the connection is in its socket, and the
+    /// beginning of a frame.
+    fn rests(&self) -> bool {
+        let answered = self.channel.slots.is_empty() && self.channel.outbox.len() == 0;
+        answered && self.blocked.is_none() && self.ending.is_none() && self.rereading.is_none()
+    }
+
+    /// As far as it goes; when that was.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<Mono, Closed> {
+        let mut now = self.channel.broker.env.clock.mono();
+        for pass in 0..PASSES_MAX {
+            if pass > 0 {
+                now = self.channel.broker.env.clock.mono();
+            }
             let mut moved = self.channel.settle(now);
             if self.ending.is_none() {
                 let resumed = self.resume(now, cx);
@@ -267,11 +308,11 @@ impl Connection {
             }
             self.end_if_due(now)?;
             if !moved && !self.timer_expired(cx) {
-                return Ok(());
+                return Ok(now);
             }
         }
         cx.waker().wake_by_ref();
-        Ok(())
+        Ok(now)
     }
 
     /// A refused request ends the connection, but not before those in front of it are answered:
