@@ -2,6 +2,7 @@
 
 pub(crate) mod groups;
 pub(crate) mod lookup;
+pub(crate) mod topics;
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -146,10 +147,20 @@ pub(crate) fn produced(frame: &[u8]) -> Result<(), String> {
 
 /// Reads on in one partition, without a session: every request stands alone.
 pub(crate) fn fetch(topic: &str, partition: i32, from: Offset) -> Vec<u8> {
+    fetch_at_most(FETCH_BYTES_MAX, topic, partition, from)
+}
+
+/// The first batch at `from` alone: a partition answers with one batch, however few bytes are
+/// asked for.
+pub(crate) fn fetch_one_batch(topic: &str, partition: i32, from: Offset) -> Vec<u8> {
+    fetch_at_most(1, topic, partition, from)
+}
+
+fn fetch_at_most(bytes_max: i32, topic: &str, partition: i32, from: Offset) -> Vec<u8> {
     let partition = FetchPartition {
         partition,
         fetch_offset: from.get(),
-        partition_max_bytes: FETCH_BYTES_MAX,
+        partition_max_bytes: bytes_max,
         ..FetchPartition::default()
     };
     let topic = FetchTopic {
@@ -160,7 +171,7 @@ pub(crate) fn fetch(topic: &str, partition: i32, from: Offset) -> Vec<u8> {
     let request = FetchRequest {
         max_wait_ms: 500,
         min_bytes: 1,
-        max_bytes: FETCH_BYTES_MAX,
+        max_bytes: bytes_max,
         session_epoch: -1,
         topics: vec![topic].into(),
         ..FetchRequest::default()

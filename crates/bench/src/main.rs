@@ -13,8 +13,10 @@ mod groups;
 mod load;
 mod options;
 mod process;
+mod reread;
 mod restart;
 mod start;
+mod topics;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -30,6 +32,9 @@ ottla-bench produce --address HOST:PORT --pid PID [--requests N] [--connections 
                     [--partitions N] [--records N] [--record-bytes N] [--acks 0|1|-1] [--fetch]
                     [--topic NAME]
     one batch of N records in each request; --fetch reads everything back afterwards
+ottla-bench reread --address HOST:PORT --pid PID --topic NAME [--requests N] [--connections N]
+                    [--in-flight N]
+    N fetches without a session, each for the first batch of partition 0
 ottla-bench catch-up --address HOST:PORT --pid PID --data FOLDER [--requests N] [--seconds N]
                     [--live-megabytes N] [--probes N] [the options of produce]
     a backlog of N requests, read from the disk beside live produce and probes; --data is the
@@ -43,12 +48,18 @@ ottla-bench restart --address HOST:PORT --topic NAME --ends FILE --fetches N -- 
     record of N partitions, every end; leaves it running
 ottla-bench groups --address HOST:PORT --pid PID [--members N] [--partitions N]
                     [--protocol classic|consumer] [--session-ms N] [--heartbeat-ms N]
-    milliseconds until a group rests: after N members joined at once, after one left, after one died";
+    milliseconds until a group rests: after N members joined at once, after one left, after one died
+ottla-bench topics --address HOST:PORT --pid PID [--topics N] [--partitions N] [--per-request N]
+                    [--in-flight N] [--keep 1]
+    milliseconds until N topics are made and the last has its leaders, and until they are deleted";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((case, rest)) if case == "produce" => Options::parse(rest).and_then(|o| produce(&o)),
+        Some((case, rest)) if case == "reread" => {
+            Options::parse(rest).and_then(|options| reread::run(&options))
+        }
         Some((case, rest)) if case == "catch-up" => {
             Options::parse(rest).and_then(|options| catch_up::run(&options))
         }
@@ -56,6 +67,7 @@ fn main() -> ExitCode {
         Some((case, rest)) if case == "ends" => restart::write_ends(rest),
         Some((case, rest)) if case == "restart" => restart::run(rest),
         Some((case, rest)) if case == "groups" => groups::run(rest),
+        Some((case, rest)) if case == "topics" => topics::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
