@@ -37,8 +37,9 @@ cargo xtask COMMAND
   interop [--short] [--bootstrap HOST:PORT [--data FOLDER]] [STEP...]
                          Kafka's tools, its Java client and kcat against a node, started for it
                          unless one is named (see tests/acceptance/run); --short alone also
-                         kills nodes, cuts their power, and runs groups of all clients
-  interop kills | power-cut | groups [ARGUMENT...]
+                         kills nodes, cuts their power, compares what Kafka's tools print
+                         with what they print of Kafka, and runs groups of all clients
+  interop kills | power-cut | tools | groups [ARGUMENT...]
                          one of these alone (see tests/acceptance)
   bench [CASE...] [--pairs N] [--warm-ups N] [--free] [--kafka-only]
                          beside Apache Kafka, in pairs; appends to bench/RESULTS.md
