@@ -251,7 +251,7 @@ mod tests {
         settle(&mut places, &spawn, at(30));
         assert_eq!(on(&places), [1, 1, 0, 0]);
         // Busy still, but evenly.
-        *spawn.0.lock().unwrap() = vec![Duration::from_millis(48); 2];
+        *spawn.0.lock().unwrap() = [49, 20].map(Duration::from_millis).to_vec();
         settle(&mut places, &spawn, at(50));
         assert_eq!(on(&places), [1, 1, 0, 0]);
         settle(&mut places, &spawn, at(60));

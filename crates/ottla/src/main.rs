@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Freed pages go back to the system, and a small heap stays small.
+/// Freed pages go back to the system, and a small heap stays small: it does without huge pages, of
+/// which the first bytes of a node would take 8 MiB.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
