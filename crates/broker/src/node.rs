@@ -104,14 +104,14 @@ impl Node {
         let watch = run_space_watch(env.clone(), Arc::clone(&directory), room);
         env.spawn.spawn("space", Box::pin(watch));
         let stopping = Arc::new(Stopping::default());
-        let groups = Groups::new(config.groups.settings.clone());
+        let (groups, live) = (Groups::new(), Arc::new(LiveConfig::new(config.clone())));
         let keeper = ShardKeeper {
             env: env.clone(),
             partitions: Arc::clone(&partitions),
             groups: Arc::clone(&groups),
+            live: Arc::clone(&live),
             stopping: Arc::clone(&stopping),
         };
-        let live = Arc::new(LiveConfig::new(config.clone()));
         let then = PartitionHost::start(&env, Arc::clone(&live), Arc::clone(&partitions));
         let then = keeper.start(then);
         let publisher = ConfigsFirst { config: Arc::clone(&live), then };

@@ -232,7 +232,8 @@ fn append(
     }
     let partition = entry.partition(data.index).map_err(ErrorCode::from)?;
     let settings = partition.settings();
-    if acks == Some(Acks::All) && !has_replicas(channel, partition, settings.min_insync_replicas) {
+    let image = || channel.broker.metadata.image();
+    if acks == Some(Acks::All) && !partition.has_replicas_in_sync(image) {
         return Err(ErrorCode::NotEnoughReplicas.into());
     }
     let limits = BatchLimits { size_max: settings.max_message_bytes, inside: Inside::Header };
@@ -268,22 +269,6 @@ fn append(
             }))
         }
     }
-}
-
-/// Whether so many replicas are in sync, or all there are: what is committed must outlive the loss
-/// of all but one of them.
-fn has_replicas(channel: &Channel, partition: &Partition, needed: u32) -> bool {
-    // The leader is in sync with itself: most topics ask for no more.
-    if needed <= 1 {
-        return true;
-    }
-    let image = channel.broker.metadata.image();
-    let topic = image.topic_by_id(partition.topic_id());
-    let state = topic.and_then(|topic| topic.partition(partition.name().partition));
-    // Deleted meanwhile; whoever appends says so.
-    let Some(state) = state else { return true };
-    let needed = usize::try_from(needed).unwrap_or(usize::MAX);
-    state.isr.len() >= needed.min(state.replicas.len())
 }
 
 /// What the request's version, and what is not there yet, forbid.

@@ -6,6 +6,7 @@ mod deletion;
 mod described;
 mod directory;
 mod host;
+mod in_sync;
 mod last_stop;
 mod lock;
 mod opening;

@@ -94,9 +94,13 @@ impl Client {
     }
 
     pub(super) async fn send_join(&mut self, member: &str) {
+        self.send_join_with(member, b"topics").await;
+    }
+
+    pub(super) async fn send_join_with(&mut self, member: &str, metadata: &[u8]) {
         let protocol = JoinGroupRequestProtocol {
             name: "range".into(),
-            metadata: b"topics"[..].into(),
+            metadata: metadata.into(),
             ..Default::default()
         };
         let request = JoinGroupRequest {
@@ -206,16 +210,29 @@ impl Client {
             committed_metadata: Some("so far".into()),
             ..Default::default()
         };
-        let topic = OffsetCommitRequestTopic {
-            name: TOPIC.into(),
-            partitions: vec![partition; times].into(),
-            ..Default::default()
-        };
         let request = OffsetCommitRequest {
             group_id: group.into(),
-            topics: vec![topic].into(),
+            topics: vec![topic_with(vec![partition; times])].into(),
             ..Default::default()
         };
+        self.sent_commit(&request).await
+    }
+
+    /// Commits an offset of the topic's first partition, as a member.
+    pub(super) async fn commit_as(&mut self, joined: &Joined, offset: i64) -> i16 {
+        let partition =
+            OffsetCommitRequestPartition { committed_offset: offset, ..Default::default() };
+        let request = OffsetCommitRequest {
+            group_id: GROUP.into(),
+            member_id: joined.member.as_str().into(),
+            generation_id_or_member_epoch: joined.generation,
+            topics: vec![topic_with(vec![partition])].into(),
+            ..Default::default()
+        };
+        self.sent_commit(&request).await
+    }
+
+    async fn sent_commit(&mut self, request: &OffsetCommitRequest<'_>) -> i16 {
         self.send(ApiKey::OffsetCommit, COMMIT, |writer| request.encode(writer, COMMIT)).await;
         let answer = self.answer(ApiKey::OffsetCommit, COMMIT).await;
         let response = OffsetCommitResponse::decode(&mut answer.body(), COMMIT).unwrap();
@@ -314,5 +331,15 @@ impl Client {
             }
             self.env.clock.sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+fn topic_with(
+    partitions: Vec<OffsetCommitRequestPartition<'static>>,
+) -> OffsetCommitRequestTopic<'static> {
+    OffsetCommitRequestTopic {
+        name: TOPIC.into(),
+        partitions: partitions.into(),
+        ..Default::default()
     }
 }
