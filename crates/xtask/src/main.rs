@@ -39,8 +39,10 @@ cargo xtask COMMAND
                          kills nodes, cuts their power, and runs groups of all clients
   interop kills | power-cut | groups [ARGUMENT...]
                          one of these alone (see tests/acceptance)
-  bench [CASE...] [--pairs N] [--warm-ups N] [--free] [--kafka-only]
-                         beside Apache Kafka, in pairs; appends to bench/RESULTS.md
+  bench [CASE...] [--peer kafka] [--pairs N] [--short] [--warm-ups N] [--kafka NETWORK/IO/HEAP]
+        [--seed N] [--to FOLDER] | --budget | --draw
+                         beside Apache Kafka, in pairs; appends to bench/RESULTS.md and
+                         bench/results.jsonl, and draws docs/performance.md anew (see there)
   vectors encode | ask | record
                          golden vectors and answers, made anew from Apache Kafka
   hostile --broker HOST:PORT
