@@ -2,6 +2,7 @@
 
 pub(crate) mod groups;
 pub(crate) mod lookup;
+pub(crate) mod topics;
 
 use std::borrow::Cow;
 
@@ -11,8 +12,8 @@ use ottla_wire::messages::create_topics_request::CreatableTopic;
 use ottla_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use ottla_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use ottla_wire::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    FetchRequest, FetchResponse, ProduceRequest, ProduceResponse,
+    CreateTopicsRequest, CreateTopicsResponse, FetchRequest, FetchResponse, ProduceRequest,
+    ProduceResponse,
 };
 use ottla_wire::{ApiKey, ErrorCode, Reader, RequestHeader, ResponseHeader, Writer};
 
@@ -21,14 +22,9 @@ const PRODUCE_VERSION: i16 = 9;
 const FETCH_VERSION: i16 = 12;
 const CREATE_TOPICS_VERSION: i16 = 7;
 const API_VERSIONS_VERSION: i16 = 0;
-/// The last that names topics and not their ids.
-const DELETE_TOPICS_VERSION: i16 = 5;
-
-/// For a change of thousands of topics, which takes a JVM seconds.
-const CHANGE_TIMEOUT_MS: i32 = 60_000;
 
 /// Room for a batch of 64 KiB sixteen times over, as consumers ask.
-const FETCH_BYTES_MAX: i32 = 1 << 20;
+pub(crate) const FETCH_BYTES_MAX: i32 = 1 << 20;
 
 /// What was read of a partition.
 #[derive(Debug)]
@@ -90,54 +86,6 @@ pub(crate) fn create_topic(name: &str, partitions: i32) -> Vec<u8> {
     frame(ApiKey::CreateTopics, CREATE_TOPICS_VERSION, |writer| {
         request.encode(writer, CREATE_TOPICS_VERSION).expect("this version has every field");
     })
-}
-
-/// Topics of one partition.
-pub(crate) fn create_topics(names: &[String]) -> Vec<u8> {
-    let topic = |name: &String| CreatableTopic {
-        name: Cow::Owned(name.clone()),
-        num_partitions: 1,
-        replication_factor: 1,
-        ..CreatableTopic::default()
-    };
-    let request = CreateTopicsRequest {
-        topics: names.iter().map(topic).collect::<Vec<_>>().into(),
-        timeout_ms: CHANGE_TIMEOUT_MS,
-        ..CreateTopicsRequest::default()
-    };
-    frame(ApiKey::CreateTopics, CREATE_TOPICS_VERSION, |writer| {
-        request.encode(writer, CREATE_TOPICS_VERSION).expect("this version has every field");
-    })
-}
-
-/// # Errors
-/// When a topic was refused.
-pub(crate) fn all_created(frame: &[u8]) -> Result<(), String> {
-    let mut reader = body(frame, ApiKey::CreateTopics, CREATE_TOPICS_VERSION)?;
-    let answer = CreateTopicsResponse::decode(&mut reader, CREATE_TOPICS_VERSION)
-        .map_err(|error| format!("CreateTopics: {error}"))?;
-    answer.topics.iter().try_for_each(|topic| succeeded("CreateTopics", topic.error_code))
-}
-
-pub(crate) fn delete_topics(names: &[String]) -> Vec<u8> {
-    let names = names.iter().map(|name| Cow::Owned(name.clone())).collect::<Vec<_>>();
-    let request = DeleteTopicsRequest {
-        topic_names: names.into(),
-        timeout_ms: CHANGE_TIMEOUT_MS,
-        ..DeleteTopicsRequest::default()
-    };
-    frame(ApiKey::DeleteTopics, DELETE_TOPICS_VERSION, |writer| {
-        request.encode(writer, DELETE_TOPICS_VERSION).expect("this version has every field");
-    })
-}
-
-/// # Errors
-/// When a topic was not deleted.
-pub(crate) fn all_deleted(frame: &[u8]) -> Result<(), String> {
-    let mut reader = body(frame, ApiKey::DeleteTopics, DELETE_TOPICS_VERSION)?;
-    let answer = DeleteTopicsResponse::decode(&mut reader, DELETE_TOPICS_VERSION)
-        .map_err(|error| format!("DeleteTopics: {error}"))?;
-    answer.responses.iter().try_for_each(|topic| succeeded("DeleteTopics", topic.error_code))
 }
 
 /// Whether the topic is new.
@@ -218,15 +166,25 @@ pub(crate) fn produced(frame: &[u8]) -> Result<(), String> {
 
 /// Reads on in one partition, without a session: every request stands alone.
 pub(crate) fn fetch(topic: &str, partition: i32, from: Offset) -> Vec<u8> {
-    fetch_of(topic, std::iter::once((partition, from)))
+    fetch_of(FETCH_BYTES_MAX, topic, std::iter::once((partition, from)))
+}
+
+/// The first batch at `from` alone: a partition answers with one batch, however few bytes are
+/// asked for.
+pub(crate) fn fetch_one_batch(topic: &str, partition: i32, from: Offset) -> Vec<u8> {
+    fetch_of(1, topic, std::iter::once((partition, from)))
 }
 
 /// Reads on in some partitions, without a session.
-pub(crate) fn fetch_of(topic: &str, from: impl Iterator<Item = (i32, Offset)>) -> Vec<u8> {
+pub(crate) fn fetch_of(
+    bytes_max: i32,
+    topic: &str,
+    from: impl Iterator<Item = (i32, Offset)>,
+) -> Vec<u8> {
     let partition = |(partition, from): (i32, Offset)| FetchPartition {
         partition,
         fetch_offset: from.get(),
-        partition_max_bytes: FETCH_BYTES_MAX,
+        partition_max_bytes: bytes_max,
         ..FetchPartition::default()
     };
     let topic = FetchTopic {
@@ -237,7 +195,7 @@ pub(crate) fn fetch_of(topic: &str, from: impl Iterator<Item = (i32, Offset)>) -
     let request = FetchRequest {
         max_wait_ms: 500,
         min_bytes: 1,
-        max_bytes: FETCH_BYTES_MAX,
+        max_bytes: bytes_max,
         session_epoch: -1,
         topics: vec![topic].into(),
         ..FetchRequest::default()

@@ -18,6 +18,7 @@ mod open_loop;
 mod options;
 mod poller;
 mod process;
+mod reread;
 mod restart;
 mod start;
 mod storm;
@@ -45,6 +46,9 @@ ottla-bench open-loop --address HOST:PORT --pid PID [--rate N] [--seconds N] [--
                     [--record-bytes N] [--acks 0|1|-1]
     N requests a second on a schedule, whatever the answers do, over --connections; consumers wait
     at the end of all partitions; delays count from when a request should have been sent
+ottla-bench reread --address HOST:PORT --pid PID --topic NAME [--requests N] [--connections N]
+                    [--in-flight N]
+    N fetches without a session, each for the first batch of partition 0
 ottla-bench catch-up --address HOST:PORT --pid PID --data FOLDER [--requests N] [--seconds N]
                     [--live-megabytes N] [--probes N] [the options of produce]
     a backlog of N requests, read from the disk beside live produce and probes; --data is the
@@ -59,8 +63,9 @@ ottla-bench restart --address HOST:PORT --topic NAME --ends FILE --fetches N -- 
 ottla-bench groups --address HOST:PORT --pid PID [--members N] [--partitions N]
                     [--protocol classic|consumer] [--session-ms N] [--heartbeat-ms N] [--no-death]
     milliseconds until a group rests: after N members joined at once, after one left, after one died
-ottla-bench topics --address HOST:PORT --pid PID [--topics N] [--per-request N]
-    milliseconds until the last of N topics has a leader, and until the last is deleted
+ottla-bench topics --address HOST:PORT --pid PID [--topics N] [--partitions N] [--per-request N]
+                    [--in-flight N] [--keep 1]
+    milliseconds until N topics are made and the last has its leaders, and until they are deleted
 ottla-bench storm --address HOST:PORT --pid PID --connections N
     N connections, each with the first question of a client, kept open
 ottla-bench idle --pid PID --seconds N
@@ -73,6 +78,9 @@ fn main() -> ExitCode {
         Some((case, rest)) if case == "produce" => Options::parse(rest).and_then(|o| produce(&o)),
         Some((case, rest)) if case == "open-loop" => {
             Options::parse(rest).and_then(|options| open_loop::run(&options))
+        }
+        Some((case, rest)) if case == "reread" => {
+            Options::parse(rest).and_then(|options| reread::run(&options))
         }
         Some((case, rest)) if case == "catch-up" => {
             Options::parse(rest).and_then(|options| catch_up::run(&options))
@@ -124,8 +132,8 @@ fn produce(options: &Options) -> Result<(), String> {
         println!("{name} {value}");
     }
     if options.delete {
-        let frame = frames::delete_topics(std::slice::from_ref(&topic));
-        frames::all_deleted(&control.ask(&frame).map_err(|error| error.to_string())?)?;
+        let frame = frames::topics::delete(std::slice::from_ref(&topic));
+        frames::topics::deleted(&control.ask(&frame).map_err(|error| error.to_string())?)?;
     }
     Ok(())
 }

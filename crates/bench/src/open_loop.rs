@@ -157,7 +157,7 @@ struct Consumer {
 impl Consumer {
     fn fetch(&mut self, topic: &str) -> Result<(), String> {
         let from = (0..).zip(self.from.iter().copied());
-        self.connection.queue(frames::fetch_of(topic, from).into());
+        self.connection.queue(frames::fetch_of(frames::FETCH_BYTES_MAX, topic, from).into());
         self.connection.flush().map_err(|error| error.to_string())
     }
 }

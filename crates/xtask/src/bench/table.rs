@@ -549,8 +549,8 @@ const TOPICS: &[Row] = &[Row {
     what: "10,000 topics of one partition, 500 a request, until Metadata names the last one's \
            leader; then all deleted, until Metadata does not know the last one",
     command: "topics",
-    full: "--topics 10000",
-    short: "--topics 10000",
+    full: "--topics 10000 --per-request 500",
+    short: "--topics 10000 --per-request 500",
     seconds: [14.0, 14.0],
     short_pairs_max: 3,
     figures: &[
