@@ -209,6 +209,7 @@ fn smoke(command: &str) -> &'static str {
         "groups" => "--members 30 --partitions 60",
         "topics" => "--topics 200",
         "catch-up" => "--requests 4000 --seconds 1",
+        "compact" => "--megabytes 100 --keys 50000",
         _ => "",
     }
 }

@@ -130,7 +130,7 @@ const BULK: &[Row] = &[Row {
 }];
 
 const BULK_FSYNC: &[Row] = &[Row {
-    name: "64 KiB, fsync before the acknowledgement",
+    name: "64 KiB",
     what: "as bulk with acks=all, 1 GB a run (short: 0.4 GB)",
     full: "--requests 15625 --acks -1 --delete",
     short: "--requests 6250 --acks -1 --delete",
@@ -140,7 +140,7 @@ const BULK_FSYNC: &[Row] = &[Row {
 }];
 
 const BULK_FREE: &[Row] = &[Row {
-    name: "64 KiB, both on two CPUs",
+    name: "64 KiB",
     figures: &[PRODUCE_RATE.goals(&[(0, 2.5)]), PRODUCE_CPU, GENERATOR, OTHERS],
     ..copy(&BULK[0])
 }];
@@ -225,7 +225,7 @@ const SMALL: &[Row] = &[
 ];
 
 const SMALL_FSYNC: &[Row] = &[Row {
-    name: "16 x 5, fsync before the acknowledgement",
+    name: "16 x 5",
     what: "as small with acks=all, 40,000 requests (short: 20,000)",
     full: "--requests 40000 --connections 16 --records 1 --record-bytes 100 --acks -1",
     short: "--requests 20000 --connections 16 --records 1 --record-bytes 100 --acks -1",
@@ -433,7 +433,7 @@ const LATENCY: &[Row] = &[
 ];
 
 const LATENCY_FSYNC: &[Row] = &[paced!(
-    "1,000/s, fsync before it is shown",
+    "1,000/s",
     "1,000 requests a second, 1 partition, 1 connection",
     "--rate 1000 --partitions 1 --connections 1",
     [33.0, 5.0],
