@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::connection::Connection;
 use crate::frames::{self, lookup, topics as topic_frames};
 use crate::load::{Load, drive};
-use crate::process::CpuClock;
+use crate::process::{self, CpuClock};
 
 /// A topic without a leader after this long will not get one.
 const LEADER_SECONDS_MAX: u64 = 120;
@@ -118,7 +118,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     })?;
     if options.keep == 0 {
         let load = Once::new(&options, &names, topic_frames::delete, topic_frames::deleted);
-        measure("delete", &options, &mut connection, load, |_| Ok(()))?;
+        measure("delete", &options, &mut connection, load, |control| {
+            until_gone(control, names.last().expect("there is a topic"))
+        })?;
+    }
+    println!("topics.count {}", options.topics);
+    for (name, value) in process::memory(options.pid).map_err(|error| error.to_string())? {
+        println!("{name} {value}");
     }
     Ok(())
 }
@@ -133,11 +139,10 @@ fn measure(
     let clock = CpuClock::of(options.pid)?;
     let (cpu, started) = (clock.seconds(), Instant::now());
     drive(std::slice::from_mut(connection), options.in_flight, &mut load)?;
-    println!("{name}.answered_ms {:.1}", started.elapsed().as_secs_f64() * 1e3);
+    println!("topics.{name}_answered_ms {:.1}", started.elapsed().as_secs_f64() * 1e3);
     settle(connection)?;
-    println!("{name}.ms {:.1}", started.elapsed().as_secs_f64() * 1e3);
-    println!("{name}.broker_cpu_s {:.6}", clock.seconds() - cpu);
-    println!("{name}.topics {}", options.topics);
+    println!("topics.{name}_ms {:.1}", started.elapsed().as_secs_f64() * 1e3);
+    println!("topics.{name}_broker_cpu_s {:.6}", clock.seconds() - cpu);
     Ok(())
 }
 
@@ -153,6 +158,18 @@ fn until_led(control: &mut Connection, topic: &str, partitions: i32) -> Result<(
             }
             Err(why) if Instant::now() > deadline => return Err(why),
             Ok(_) | Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+fn until_gone(control: &mut Connection, topic: &str) -> Result<(), String> {
+    let deadline = Instant::now() + Duration::from_secs(LEADER_SECONDS_MAX);
+    loop {
+        let answer = control.ask(&lookup::metadata(topic)).map_err(|error| error.to_string())?;
+        match lookup::led(&answer) {
+            Err(_) => return Ok(()),
+            Ok(_) if Instant::now() > deadline => return Err(format!("{topic} is still there")),
+            Ok(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
 }
