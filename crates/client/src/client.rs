@@ -63,6 +63,10 @@ impl Client {
         ClientBuilder { env, settings }
     }
 
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Operators' requests: topics, configurations, groups, offsets.
     #[must_use]
     pub fn admin(&self) -> Admin {

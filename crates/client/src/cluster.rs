@@ -15,8 +15,9 @@ use ottla_wire::{ApiKey, ErrorCode};
 
 use crate::connection::{Answer, Connection};
 use crate::error::{BrokerError, CallError, RequestError};
-use crate::metadata::{Metadata, Told, TopicMetadata};
+use crate::metadata::{Metadata, Node, Told, TopicMetadata};
 use crate::request::Request;
+use crate::versions::Versions;
 
 /// Finds the address of a host name.
 pub type Resolver = Rc<dyn Fn(&str) -> Option<IpAddr>>;
@@ -45,11 +46,33 @@ impl Lane {
     pub(crate) const COMMON: Self = Self(0);
 }
 
+/// Tries to connect to one address.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tries {
+    /// Whether one has ever succeeded.
+    pub(crate) succeeded: bool,
+    /// How many have failed since.
+    pub(crate) failed: u32,
+    /// Why the last one failed.
+    pub(crate) why: Option<CallError>,
+}
+
+impl Tries {
+    fn note(&mut self, failed: Option<&CallError>) {
+        match failed {
+            Some(why) => (self.failed, self.why) = (self.failed + 1, Some(why.clone())),
+            None => *self = Self { succeeded: true, failed: 0, why: None },
+        }
+    }
+}
+
 /// A cluster as one client sees it.
 pub(crate) struct Cluster {
     pub(crate) env: Env,
     pub(crate) settings: Settings,
     connections: RefCell<BTreeMap<(SocketAddr, Lane), Rc<Connection>>>,
+    /// One for each address that was ever tried: as many as there were brokers.
+    tries: RefCell<BTreeMap<SocketAddr, Tries>>,
     metadata: RefCell<Metadata>,
     lanes: Cell<u64>,
     /// Which of the known addresses is asked first.
@@ -70,6 +93,7 @@ impl Cluster {
             env,
             settings,
             connections: RefCell::default(),
+            tries: RefCell::default(),
             metadata: RefCell::default(),
             lanes: Cell::new(0),
             turn: Cell::new(0),
@@ -113,6 +137,7 @@ impl Cluster {
         let settings = &self.settings;
         let timeout = settings.connect_timeout;
         let opened = Connection::open(&self.env, address, &settings.client_id, timeout).await;
+        self.tries.borrow_mut().entry(address).or_default().note(opened.as_ref().err());
         let opened = Rc::new(opened?);
         let mut connections = self.connections.borrow_mut();
         connections.retain(|_, each| each.is_alive());
@@ -128,13 +153,25 @@ impl Cluster {
 
     /// The address of a node that metadata has described.
     pub(crate) fn address_of(&self, id: i32) -> Result<SocketAddr, CallError> {
-        let address = self.metadata.borrow().brokers.get(&id).copied();
-        address.ok_or(CallError::UnknownBroker { id })
+        let metadata = self.metadata.borrow();
+        let node = metadata.brokers.get(&id).ok_or(CallError::UnknownBroker { id })?;
+        node.address.ok_or_else(|| CallError::Unresolved { host: node.host.clone() })
     }
 
     /// The nodes that metadata has described.
     pub(crate) fn nodes(&self) -> Vec<i32> {
         self.metadata.borrow().brokers.keys().copied().collect()
+    }
+
+    /// The nodes that metadata has described, as they want to be reached; and who described them.
+    pub(crate) fn described(&self) -> (Vec<Node>, Option<SocketAddr>) {
+        let metadata = self.metadata.borrow();
+        (metadata.brokers.values().cloned().collect(), metadata.told_by)
+    }
+
+    /// What became of the tries to connect to an address, since the last that succeeded.
+    pub(crate) fn tries_at(&self, address: SocketAddr) -> Tries {
+        self.tries.borrow().get(&address).cloned().unwrap_or_default()
     }
 
     /// Asks a node.
@@ -161,6 +198,14 @@ impl Cluster {
 
     /// Asks any broker, those that metadata has described before those to begin with.
     pub(crate) async fn call_any<R: Request>(&self, request: &R) -> Result<Answer<R>, CallError> {
+        self.call_someone(request).await.map(|(answer, _)| answer)
+    }
+
+    /// As [`Self::call_any`]; and who has answered.
+    async fn call_someone<R: Request>(
+        &self,
+        request: &R,
+    ) -> Result<(Answer<R>, SocketAddr), CallError> {
         let mut last = CallError::NoBootstrap;
         for address in self.addresses() {
             let answered = match self.connection(address, Lane::COMMON).await {
@@ -177,14 +222,16 @@ impl Cluster {
                         break;
                     }
                 }
-                answered => return answered,
+                answered => return answered.map(|answer| (answer, address)),
             }
         }
         Err(last)
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
-        let mut addresses: Vec<_> = self.metadata.borrow().brokers.values().copied().collect();
+        let described = self.metadata.borrow();
+        let mut addresses: Vec<_> =
+            described.brokers.values().filter_map(|node| node.address).collect();
         let known: BTreeSet<_> = addresses.iter().copied().collect();
         let bootstrap = self.settings.bootstrap.iter().filter(|each| !known.contains(each));
         addresses.extend(bootstrap);
@@ -197,18 +244,27 @@ impl Cluster {
 
     /// Asks any broker about topics, `None` for all of them, and remembers the answer.
     pub(crate) async fn refresh(&self, topics: Option<&[TopicName]>) -> Result<Told, CallError> {
+        self.look_up(topics, topics.is_some_and(|topics| !topics.is_empty())).await
+    }
+
+    /// As [`Self::refresh`]; `creates` says whether the cluster may make the topics on the fly.
+    pub(crate) async fn look_up(
+        &self,
+        topics: Option<&[TopicName]>,
+        creates: bool,
+    ) -> Result<Told, CallError> {
         let topic = |name: &TopicName| MetadataRequestTopic {
             name: Some(name.as_str().to_owned().into()),
             ..MetadataRequestTopic::default()
         };
         let request = MetadataRequest {
             topics: topics.map(|topics| topics.iter().map(topic).collect()),
-            allow_auto_topic_creation: topics.is_some_and(|topics| !topics.is_empty()),
+            allow_auto_topic_creation: creates,
             ..MetadataRequest::default()
         };
-        let answer = self.call_any(&request).await?;
+        let (answer, told_by) = self.call_someone(&request).await?;
         let resolve = |host: &str, port| self.resolve(host, port);
-        self.metadata.borrow_mut().absorb(&answer.get(), &resolve)
+        Ok(self.metadata.borrow_mut().absorb(&answer.get(), told_by, &resolve))
     }
 
     fn resolve(&self, host: &str, port: u16) -> Result<SocketAddr, CallError> {
@@ -268,34 +324,33 @@ impl Cluster {
         let missing = BrokerError::of(ErrorCode::CoordinatorNotAvailable);
         let found = answer.coordinators.iter().find(|each| each.key == group).ok_or(missing)?;
         BrokerError::check_with(found.error_code, found.error_message.as_deref())?;
-        let address = self.resolve(&found.host, u16::try_from(found.port).unwrap_or(0))?;
-        self.metadata.borrow_mut().brokers.insert(found.node_id, address);
+        let port = u16::try_from(found.port).unwrap_or(0);
+        let address = Some(self.resolve(&found.host, port)?);
+        let (id, host) = (found.node_id, found.host.into_owned());
+        let coordinator = Node { id, host, port, rack: None, address };
+        self.metadata.borrow_mut().brokers.entry(id).or_insert(coordinator);
         Ok(found.node_id)
+    }
+
+    /// What some broker serves, those that metadata has described before those to begin with.
+    pub(crate) async fn versions(&self) -> Result<Versions, CallError> {
+        let mut last = CallError::NoBootstrap;
+        for address in self.addresses() {
+            match self.connection(address, Lane::COMMON).await {
+                Ok(connection) => return Ok(connection.versions().clone()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
     /// The level of a finalized feature; `None` where the cluster has none.
     pub(crate) async fn feature(&self, name: &str) -> Result<Option<i16>, CallError> {
-        let mut last = CallError::NoBootstrap;
-        for address in self.addresses() {
-            match self.connection(address, Lane::COMMON).await {
-                Ok(connection) => return Ok(connection.versions().features().get(name).copied()),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        Ok(self.versions().await?.features().get(name).copied())
     }
 
     /// Whether a broker serves an API at all.
     pub(crate) async fn serves(&self, api: ApiKey) -> Result<bool, CallError> {
-        let mut last = CallError::NoBootstrap;
-        for address in self.addresses() {
-            match self.connection(address, Lane::COMMON).await {
-                Ok(connection) => {
-                    return Ok(connection.versions().common(api, api.known_versions()).is_some());
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        Ok(self.versions().await?.common(api, api.known_versions()).is_some())
     }
 }

@@ -272,6 +272,18 @@ impl Line {
     }
 }
 
+/// What somebody speaks who is no broker, or not here. Read as lengths, these beginnings are longer
+/// than any answer may be.
+const fn language(beginning: [u8; 4]) -> Option<&'static str> {
+    match beginning {
+        [b'H', b'T', b'T', b'P'] => Some("HTTP"),
+        // An alert, or a handshake.
+        [0x15 | 0x16, 3, 0..=4, _] => Some("TLS"),
+        [b'S', b'S', b'H', b'-'] => Some("SSH"),
+        _ => None,
+    }
+}
+
 /// The task of a connection.
 struct Driver {
     line: Rc<Line>,
@@ -323,6 +335,10 @@ impl Driver {
             let error = if each.deadline <= now {
                 let (address, api, after) = (self.line.address, each.key, each.timeout);
                 CallError::TimedOut { address, api, after }
+            } else if let End::Broken(error) = &end
+                && error.kind() == ErrorKind::Unsupported
+            {
+                CallError::Stranger { address: self.line.address, speaks: why.clone() }
             } else {
                 self.line.lost(each.key, &why)
             };
@@ -394,6 +410,9 @@ impl Driver {
     fn answer_all(&mut self) -> io::Result<()> {
         let invalid = |what: &str| io::Error::new(ErrorKind::InvalidData, what.to_owned());
         while let Some(len) = self.incoming.first_chunk::<4>() {
+            if let Some(speaks) = language(*len) {
+                return Err(io::Error::new(ErrorKind::Unsupported, speaks));
+            }
             let len = usize::try_from(i32::from_be_bytes(*len))
                 .map_err(|_| invalid("an answer of negative length"))?;
             if len > limits::REQUEST_BYTES_MAX {

@@ -67,6 +67,14 @@ pub enum CallError {
         /// Where decoding stopped.
         why: DecodeError,
     },
+    /// Whoever listens there is no Kafka broker, or not on that port.
+    #[error("{address} speaks {speaks}, not Kafka's protocol in plain text")]
+    Stranger {
+        /// Who was asked.
+        address: SocketAddr,
+        /// What it speaks: `HTTP`, `TLS`.
+        speaks: String,
+    },
     /// A broker has a name, and nobody knows its address.
     #[error(
         "the address of {host:?} is unknown; give the client a `resolver`, or the broker an IP address in advertised.listeners"
@@ -98,6 +106,7 @@ impl CallError {
             Self::Unsupported { .. }
             | Self::Unsayable { .. }
             | Self::Garbage { .. }
+            | Self::Stranger { .. }
             | Self::Unresolved { .. }
             | Self::NoBootstrap => false,
         }

@@ -36,13 +36,15 @@ mod error;
 mod metadata;
 mod offsets;
 mod producer;
+mod reach;
 mod request;
 mod versions;
 mod wait;
 
 pub use admin::{
-    Admin, AdminError, CommittedOffset, ConfigChange, ConfigEntry, ConfigResource,
-    GroupDescription, GroupListing, GroupMember, ListedOffset, NewTopic, OffsetSpec,
+    Admin, AdminError, ClusterDescription, CommittedOffset, ConfigChange, ConfigEntry,
+    ConfigResource, FeatureLevels, GroupDescription, GroupListing, GroupMember, ListedOffset,
+    LogDirDescription, NewTopic, OffsetSpec, QuorumDescription, QuorumReplica,
 };
 pub use client::{Client, ClientBuilder, ClientError, partition};
 pub use cluster::Resolver;
@@ -51,9 +53,10 @@ pub use consumer::{
     OffsetReset, Rebalance,
 };
 pub use error::{BrokerError, CallError, RequestError};
-pub use metadata::{PartitionMetadata, TopicMetadata};
+pub use metadata::{Node, PartitionMetadata, TopicMetadata};
 pub use ottla_records::Compression;
 pub use producer::{
-    Acks, ChoosePartition, Delivered, Delivery, Partitioner, ProduceError, Producer,
-    ProducerBuilder, Record,
+    Acks, ChoosePartition, Delivered, Delivery, Partitioner, Pour, Poured, PouredRecord,
+    ProduceError, Producer, ProducerBuilder, Record,
 };
+pub use reach::Unreached;

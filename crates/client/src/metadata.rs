@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use ottla_types::{LeaderEpoch, PartitionId, TopicId, TopicName};
 use ottla_wire::messages::MetadataResponse;
-use ottla_wire::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
+use ottla_wire::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 
 use crate::error::{BrokerError, CallError};
 
@@ -35,10 +37,27 @@ pub struct PartitionMetadata {
     pub isr: Vec<i32>,
 }
 
+/// A broker, as it wants to be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its node id.
+    pub id: i32,
+    /// The host that it advertises: a name, or an IP address.
+    pub host: String,
+    /// The port that it advertises.
+    pub port: u16,
+    /// The rack or zone that it stands in, if it says so.
+    pub rack: Option<String>,
+    /// Where that is; `None` where nobody knows the name of the host.
+    pub address: Option<SocketAddr>,
+}
+
 /// Brokers and topics, as some broker described them last.
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
-    pub(crate) brokers: BTreeMap<i32, SocketAddr>,
+    pub(crate) brokers: BTreeMap<i32, Node>,
+    /// Who said so.
+    pub(crate) told_by: Option<SocketAddr>,
     pub(crate) topics: BTreeMap<TopicName, TopicMetadata>,
 }
 
@@ -50,14 +69,18 @@ impl Metadata {
     pub(crate) fn absorb(
         &mut self,
         answer: &MetadataResponse<'_>,
+        told_by: SocketAddr,
         resolve: &dyn Fn(&str, u16) -> Result<SocketAddr, CallError>,
-    ) -> Result<Told, CallError> {
-        let mut brokers = BTreeMap::new();
-        for broker in &answer.brokers {
+    ) -> Told {
+        let node = |broker: MetadataResponseBroker<'_>| {
             let port = u16::try_from(broker.port).unwrap_or(0);
-            brokers.insert(broker.node_id, resolve(&broker.host, port)?);
-        }
-        self.brokers = brokers;
+            // One name that nobody knows must not hide the brokers that can be reached.
+            let address = resolve(&broker.host, port).ok();
+            let rack = broker.rack.map(std::borrow::Cow::into_owned);
+            Node { id: broker.node_id, host: broker.host.into_owned(), port, rack, address }
+        };
+        self.brokers = answer.brokers.iter().map(|broker| (broker.node_id, node(broker))).collect();
+        self.told_by = Some(told_by);
         let told: Told = answer.topics.iter().filter_map(|topic| topic_of(&topic)).collect();
         for (name, result) in &told {
             match result {
@@ -65,7 +88,7 @@ impl Metadata {
                 Err(_) => drop(self.topics.remove(name)),
             }
         }
-        Ok(told)
+        told
     }
 }
 

@@ -64,6 +64,8 @@ requests! {
     DescribeClusterRequest => DescribeClusterResponse;
     DescribeConfigsRequest => DescribeConfigsResponse;
     DescribeGroupsRequest => DescribeGroupsResponse;
+    DescribeLogDirsRequest => DescribeLogDirsResponse;
+    DescribeQuorumRequest => DescribeQuorumResponse;
     FetchRequest => FetchResponse up to 17;
     // Many keys at once, since Kafka 3.0.
     FindCoordinatorRequest => FindCoordinatorResponse from 4 up to 6;
@@ -73,6 +75,7 @@ requests! {
     InitProducerIdRequest => InitProducerIdResponse up to 5;
     JoinGroupRequest => JoinGroupResponse;
     LeaveGroupRequest => LeaveGroupResponse from 3;
+    ListConfigResourcesRequest => ListConfigResourcesResponse from 1;
     ListGroupsRequest => ListGroupsResponse;
     ListOffsetsRequest => ListOffsetsResponse;
     // Topic ids, since Kafka 2.8.

@@ -12,12 +12,17 @@ use ottla_wire::{ApiKey, DecodeError, ErrorCode, Reader};
 pub(crate) struct Versions {
     apis: BTreeMap<i16, (i16, i16)>,
     features: BTreeMap<String, i16>,
+    supported_features: BTreeMap<String, (i16, i16)>,
 }
 
 impl Versions {
     /// Nothing is known yet.
     pub(crate) const fn unknown() -> Self {
-        Self { apis: BTreeMap::new(), features: BTreeMap::new() }
+        Self {
+            apis: BTreeMap::new(),
+            features: BTreeMap::new(),
+            supported_features: BTreeMap::new(),
+        }
     }
 
     /// What an answer of `ApiVersions` says. A refusal is a version that does not exist.
@@ -35,6 +40,9 @@ impl Versions {
             features: features
                 .map(|feature| (feature.name.into_owned(), feature.max_version_level))
                 .collect(),
+            supported_features: (answer.supported_features.iter())
+                .map(|known| (known.name.into_owned(), (known.min_version, known.max_version)))
+                .collect(),
         })
     }
 
@@ -50,6 +58,11 @@ impl Versions {
     /// The features that the cluster has finalized, with their levels.
     pub(crate) const fn features(&self) -> &BTreeMap<String, i16> {
         &self.features
+    }
+
+    /// The levels of features that the broker could serve.
+    pub(crate) const fn supported_features(&self) -> &BTreeMap<String, (i16, i16)> {
+        &self.supported_features
     }
 }
 

@@ -1,14 +1,30 @@
 //! Ottla: an Apache Kafka-compatible event-streaming system in one binary.
 
 mod config;
+mod confirm;
+mod consume;
+mod failure;
 mod given;
+mod json;
 mod log;
+mod near;
+mod pattern;
+mod produce;
+mod reach;
 mod server;
+mod show;
+mod template;
+mod topic;
+mod when;
+mod words;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use failure::Failure;
+use reach::Reach;
 
 /// Freed pages go back to the system, and a small heap stays small.
 #[global_allocator]
@@ -20,6 +36,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Parser)]
 #[command(name = "ottla", version)]
 struct Arguments {
+    #[command(flatten)]
+    reach: Reach,
+
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -28,25 +47,52 @@ struct Arguments {
 enum Command {
     /// Starts a node.
     Server(server::Arguments),
+    Topic(topic::Arguments),
+    Produce(Box<produce::Arguments>),
+    Consume(Box<consume::Arguments>),
     /// Prints the properties that a node would be started with.
     Config(config::Arguments),
     /// Looks into the files of a node, and mends them: dump, verify, recover.
     Log(log::Arguments),
+    Profile(reach::profile::Arguments),
+}
+
+/// What is said of clusters in front of a command holds for that command only: those that start a
+/// node, or read its files, do not take it.
+fn command_line() -> clap::Command {
+    Arguments::command().mut_args(|argument| argument.global(false))
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = command_line().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let before = arguments.reach;
     let command = arguments.command.unwrap_or_else(|| Command::Server(Default::default()));
-    let ran = match command {
-        Command::Server(arguments) => server::run(&arguments).map_err(|error| error.to_string()),
-        Command::Config(arguments) => match config::run(&arguments) {
+    match command {
+        Command::Topic(arguments) => topic::run(arguments, &before),
+        Command::Produce(arguments) => produce::run(&arguments, &before),
+        Command::Consume(arguments) => consume::run(&arguments, &before),
+        Command::Server(_) | Command::Config(_) | Command::Log(_) | Command::Profile(_)
+            if !before.is_empty() =>
+        {
+            let none = "--bootstrap, -X and --profile are for commands that talk to a cluster";
+            Failure::usage(none).end()
+        }
+        Command::Profile(arguments) => reach::profile::run(&arguments),
+        Command::Server(arguments) => {
+            end(server::run(&arguments).map_err(|error| error.to_string()))
+        }
+        Command::Config(arguments) => end(match config::run(&arguments) {
             Ok(text) => print(&text),
             Err(mistakes) => Err(mistakes.to_string()),
-        },
+        }),
         Command::Log(arguments) => {
-            return log::run(&arguments).unwrap_or_else(|error| fail(&error.to_string()));
+            log::run(&arguments).unwrap_or_else(|error| fail(&error.to_string()))
         }
-    };
+    }
+}
+
+fn end(ran: Result<(), String>) -> ExitCode {
     ran.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
 }
 

@@ -7,7 +7,9 @@ use ottla_wire::messages::describe_configs_request::DescribeConfigsResource;
 use ottla_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
-use ottla_wire::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
+use ottla_wire::messages::{
+    DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListConfigResourcesRequest,
+};
 
 use super::{Admin, AdminError, Repeat, missing};
 use crate::error::BrokerError;
@@ -36,6 +38,19 @@ impl ConfigResource {
     }
 }
 
+impl ConfigResource {
+    /// `None` for kinds that this client has no name for.
+    fn from_wire(kind: i8, name: &str) -> Option<Self> {
+        match (kind, name) {
+            (2, name) => TopicName::parse(name).ok().map(Self::Topic),
+            (4, "") => Some(Self::AllBrokers),
+            (4, id) => id.parse().ok().map(Self::Broker),
+            (32, id) => Some(Self::Group(id.to_owned())),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for ConfigResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,6 +71,8 @@ pub struct ConfigEntry {
     pub value: Option<String>,
     /// Whether it is set for this very resource, and not inherited.
     pub is_own: bool,
+    /// Whether nobody has set it: the value is the default.
+    pub is_default: bool,
     /// Whether it can be changed only by a restart.
     pub is_read_only: bool,
     /// Whether its value is never shown.
@@ -100,7 +117,31 @@ const OWN_SOURCES: [i8; 3] = [1, 2, 8];
 /// Kafka's number for the default of all brokers.
 const ALL_BROKERS_SOURCE: i8 = 3;
 
+/// Kafka's number for values that nobody has set.
+const DEFAULT_SOURCE: i8 = 5;
+
 impl Admin {
+    /// The topics, brokers and groups that have properties of their own, or could have.
+    ///
+    /// # Errors
+    /// When nobody answers in time.
+    pub async fn list_config_resources(&self) -> Result<Vec<ConfigResource>, AdminError> {
+        let request = ListConfigResourcesRequest {
+            resource_types: [2, 4, 32].into_iter().collect(),
+            ..ListConfigResourcesRequest::default()
+        };
+        self.ask("list what has properties", Repeat::Always, &request, |answer| {
+            let answer = answer.get();
+            BrokerError::check(answer.error_code)?;
+            let resources = answer.config_resources.iter();
+            let known = resources.filter_map(|each| {
+                ConfigResource::from_wire(each.resource_type, &each.resource_name)
+            });
+            Ok(known.collect())
+        })
+        .await
+    }
+
     /// All properties of a resource.
     ///
     /// # Errors
@@ -131,6 +172,7 @@ impl Admin {
                 name: config.name.into_owned(),
                 value: config.value.map(std::borrow::Cow::into_owned),
                 is_own: own(config.config_source),
+                is_default: config.config_source == DEFAULT_SOURCE,
                 is_read_only: config.read_only,
                 is_sensitive: config.is_sensitive,
             });
@@ -148,6 +190,27 @@ impl Admin {
         resource: &ConfigResource,
         changes: &[ConfigChange],
     ) -> Result<(), AdminError> {
+        self.alter(resource, changes, false).await
+    }
+
+    /// Asks whether properties of a resource could be changed, and changes nothing.
+    ///
+    /// # Errors
+    /// When the cluster would refuse, or does not answer in time.
+    pub async fn validate_configs(
+        &self,
+        resource: &ConfigResource,
+        changes: &[ConfigChange],
+    ) -> Result<(), AdminError> {
+        self.alter(resource, changes, true).await
+    }
+
+    async fn alter(
+        &self,
+        resource: &ConfigResource,
+        changes: &[ConfigChange],
+        validate_only: bool,
+    ) -> Result<(), AdminError> {
         let (resource_type, resource_name) = resource.to_wire();
         let request = IncrementalAlterConfigsRequest {
             resources: vec![AlterConfigsResource {
@@ -157,6 +220,7 @@ impl Admin {
                 ..AlterConfigsResource::default()
             }]
             .into(),
+            validate_only,
             ..IncrementalAlterConfigsRequest::default()
         };
         let what = format_args!("change the properties of {resource}");

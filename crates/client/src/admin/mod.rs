@@ -1,7 +1,9 @@
 //! What operators ask of a cluster.
 
+mod cluster;
 mod configs;
 mod groups;
+mod log_dirs;
 mod offsets;
 mod topics;
 
@@ -12,14 +14,17 @@ use std::time::Duration;
 use ottla_types::TopicPartition;
 use ottla_wire::ErrorCode;
 
+pub use cluster::{ClusterDescription, FeatureLevels, QuorumDescription, QuorumReplica};
 pub use configs::{ConfigChange, ConfigEntry, ConfigResource};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
+pub use log_dirs::LogDirDescription;
 pub use offsets::{CommittedOffset, ListedOffset, OffsetSpec};
 pub use topics::NewTopic;
 
 use crate::cluster::{Cluster, Lane};
 use crate::connection::Answer;
 use crate::error::{BrokerError, RequestError};
+use crate::metadata::Node;
 use crate::request::Request;
 
 /// How long an operation is tried again when nothing else is said.
@@ -157,15 +162,14 @@ impl Admin {
         .await
     }
 
-    /// The nodes of the cluster, by their ids.
+    /// The brokers of the cluster, by their ids.
     ///
     /// # Errors
     /// When nobody answers in time.
-    pub async fn nodes(&self) -> Result<Vec<(i32, std::net::SocketAddr)>, AdminError> {
+    pub async fn nodes(&self) -> Result<Vec<Node>, AdminError> {
         self.persist("list the brokers", Repeat::Always, async || {
             self.cluster.refresh(Some(&[])).await?;
-            let nodes = self.cluster.nodes().into_iter();
-            Ok(nodes.filter_map(|id| Some((id, self.cluster.address_of(id).ok()?))).collect())
+            Ok(self.cluster.described().0)
         })
         .await
     }

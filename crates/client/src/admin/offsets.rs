@@ -1,13 +1,14 @@
 //! Offsets: of logs, and of groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_types::{LeaderEpoch, Offset, Timestamp, TopicName, TopicPartition};
+use ottla_types::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
+use ottla_wire::ErrorCode;
 use ottla_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use ottla_wire::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
-use ottla_wire::messages::{ListOffsetsRequest, OffsetDeleteRequest};
+use ottla_wire::messages::{ListOffsetsRequest, ListOffsetsResponse, OffsetDeleteRequest};
 
 use super::{Admin, AdminError, Repeat, missing};
 use crate::cluster::Lane;
@@ -86,22 +87,7 @@ impl Admin {
         spec: OffsetSpec,
         isolation: Isolation,
     ) -> Result<Option<ListedOffset>, AdminError> {
-        let request = ListOffsetsRequest {
-            replica_id: -1,
-            isolation_level: isolation.to_wire(),
-            topics: vec![ListOffsetsTopic {
-                name: partition.topic.as_str().into(),
-                partitions: vec![ListOffsetsPartition {
-                    partition_index: partition.partition.get(),
-                    timestamp: spec.to_wire(),
-                    ..ListOffsetsPartition::default()
-                }]
-                .into(),
-                ..ListOffsetsTopic::default()
-            }]
-            .into(),
-            ..ListOffsetsRequest::default()
-        };
+        let request = list_request(&[partition], spec, isolation);
         let what = format_args!("look for an offset of {partition}");
         self.ask_leader(what, (Repeat::Always, partition), &request, |answer| {
             let topic = answer.get().topics.first().ok_or_else(missing)?;
@@ -112,6 +98,38 @@ impl Admin {
                 timestamp: Timestamp::from_wire(listed.timestamp),
                 leader_epoch: LeaderEpoch::from_wire(listed.leader_epoch),
             }))
+        })
+        .await
+    }
+
+    /// Looks for the same kind of offset in many partitions, with one request to each leader.
+    /// Partitions that are not there, or where no record fits, are left off.
+    ///
+    /// # Errors
+    /// When a leader refuses otherwise, or nobody answers in time.
+    pub async fn list_offsets(
+        &self,
+        partitions: &[TopicPartition],
+        spec: OffsetSpec,
+    ) -> Result<BTreeMap<TopicPartition, ListedOffset>, AdminError> {
+        let names: BTreeSet<TopicName> = partitions.iter().map(|each| each.topic.clone()).collect();
+        let names: Vec<TopicName> = names.into_iter().collect();
+        self.persist("look for offsets", Repeat::Always, async || {
+            self.cluster.look_up(Some(&names), false).await?;
+            let mut of_leader: BTreeMap<i32, Vec<&TopicPartition>> = BTreeMap::new();
+            for each in partitions {
+                let Some(topic) = self.cluster.known_topic(&each.topic) else { continue };
+                let Some(partition) = topic.partition(each.partition) else { continue };
+                let nobody = || BrokerError::of(ErrorCode::LeaderNotAvailable);
+                of_leader.entry(partition.leader.ok_or_else(nobody)?).or_default().push(each);
+            }
+            let mut found = BTreeMap::new();
+            for (leader, partitions) in of_leader {
+                let request = list_request(&partitions, spec, Isolation::ReadUncommitted);
+                let answer = self.cluster.call(leader, Lane::COMMON, &request).await?;
+                absorb_listed(&answer.get(), &mut found)?;
+            }
+            Ok(found)
         })
         .await
     }
@@ -181,4 +199,50 @@ impl Admin {
         })
         .await
     }
+}
+
+fn list_request<'a>(
+    partitions: &[&'a TopicPartition],
+    spec: OffsetSpec,
+    isolation: Isolation,
+) -> ListOffsetsRequest<'a> {
+    let partition = |(partition_index, ())| ListOffsetsPartition {
+        partition_index,
+        timestamp: spec.to_wire(),
+        ..ListOffsetsPartition::default()
+    };
+    let topic = |(name, partitions): (&'a TopicName, Vec<(i32, ())>)| ListOffsetsTopic {
+        name: name.as_str().into(),
+        partitions: partitions.into_iter().map(partition).collect(),
+        ..ListOffsetsTopic::default()
+    };
+    let topics = offsets::by_topic(partitions.iter().map(|each| (*each, ())));
+    ListOffsetsRequest {
+        replica_id: -1,
+        isolation_level: isolation.to_wire(),
+        topics: topics.into_iter().map(topic).collect(),
+        ..ListOffsetsRequest::default()
+    }
+}
+
+fn absorb_listed(
+    answer: &ListOffsetsResponse<'_>,
+    found: &mut BTreeMap<TopicPartition, ListedOffset>,
+) -> Result<(), BrokerError> {
+    for topic in &answer.topics {
+        let Ok(name) = TopicName::parse(&topic.name) else { continue };
+        for each in &topic.partitions {
+            BrokerError::check(each.error_code)?;
+            let partition = PartitionId::from_wire(each.partition_index);
+            if let (Some(partition), Some(offset)) = (partition, Offset::from_wire(each.offset)) {
+                let listed = ListedOffset {
+                    offset,
+                    timestamp: Timestamp::from_wire(each.timestamp),
+                    leader_epoch: LeaderEpoch::from_wire(each.leader_epoch),
+                };
+                found.insert(TopicPartition { topic: name.clone(), partition }, listed);
+            }
+        }
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ottla_types::{Offset, TopicId, TopicName, TopicPartition};
+use ottla_wire::ErrorCode;
 use ottla_wire::messages::create_partitions_request::CreatePartitionsTopic;
 use ottla_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use ottla_wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -161,17 +162,33 @@ impl Admin {
         .await
     }
 
+    /// One topic; `None` where there is none. Asking makes none.
+    ///
+    /// # Errors
+    /// When nobody answers in time.
+    pub async fn find_topic(&self, name: &TopicName) -> Result<Option<TopicMetadata>, AdminError> {
+        self.persist(format_args!("look up topic {name}"), Repeat::Always, async || {
+            let told = self.cluster.look_up(Some(std::slice::from_ref(name)), false).await?;
+            match told.into_iter().find(|(told, _)| told == name) {
+                Some((_, Ok(topic))) => Ok(Some(topic)),
+                Some((_, Err(error))) if !error.is(ErrorCode::UnknownTopicOrPartition) => {
+                    Err(error.into())
+                }
+                Some((_, Err(_))) | None => Ok(None),
+            }
+        })
+        .await
+    }
+
     /// One topic.
     ///
     /// # Errors
     /// When there is none, or nobody answers in time.
     pub async fn describe_topic(&self, name: &TopicName) -> Result<TopicMetadata, AdminError> {
-        let what = format!("describe topic {name}");
-        let topics =
-            self.list_topics().await.map_err(|error| AdminError { what: what.clone(), ..error })?;
-        let unknown = || BrokerError::of(ottla_wire::ErrorCode::UnknownTopicOrPartition);
-        let topic = topics.get(name).cloned();
-        topic.ok_or_else(|| AdminError { what, source: unknown().into() })
+        let unknown = || BrokerError::of(ErrorCode::UnknownTopicOrPartition);
+        let what = || format!("describe topic {name}");
+        let topic = self.find_topic(name).await?;
+        topic.ok_or_else(|| AdminError { what: what(), source: unknown().into() })
     }
 
     /// Deletes the records of a partition below an offset; where its log starts now.

@@ -7,3 +7,4 @@ mod consumer;
 mod groups;
 mod node;
 mod producer;
+mod reach;

@@ -4,6 +4,9 @@
 
 mod config;
 mod log;
+mod node;
+mod records;
+mod topic;
 
 use std::fs;
 use std::process::{Command, Output};
