@@ -5,15 +5,17 @@
 //! should have been sent: a broker that stalls is charged for every probe of the stall.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use ottla_records::Compression;
 use ottla_types::Offset;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::batches::{self, Shape};
 use crate::connection::Connection;
+use crate::forget;
 use crate::frames;
 use crate::load::{FetchLoad, Load, ProduceLoad, drive};
 use crate::options::Options;
@@ -39,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let data = options.data.as_deref().ok_or("--data FOLDER is needed")?;
     let backlog = frames::fresh_topic();
     fill(options, &backlog)?;
-    drop_from_cache(data, &backlog)?;
+    forget::drop_from_cache(data, &backlog)?;
     let (live, probe) = (frames::fresh_topic(), frames::fresh_topic());
     make(options, &live, options.partitions)?;
     make(options, &probe, 1)?;
@@ -71,27 +73,6 @@ fn fill(options: &Options, topic: &str) -> Result<(), String> {
     let mut load = ProduceLoad::new(options, topic);
     let mut connections = crate::open(options.address, options.connections)?;
     drive(&mut connections, options.in_flight, &mut load)
-}
-
-/// Writes the backlog to the disk and asks the kernel to forget it. Live topics come later.
-fn drop_from_cache(data: &Path, topic: &str) -> Result<(), String> {
-    let complain = |error: std::io::Error| format!("{}: {error}", data.display());
-    for partition in std::fs::read_dir(data).map_err(complain)? {
-        let partition = partition.map_err(complain)?;
-        if !partition.file_name().to_string_lossy().starts_with(topic) {
-            continue;
-        }
-        for file in std::fs::read_dir(partition.path()).map_err(complain)? {
-            let path = file.map_err(complain)?.path();
-            if path.extension().is_some_and(|extension| extension == "log") {
-                let file = std::fs::File::open(&path).map_err(complain)?;
-                file.sync_all().map_err(complain)?;
-                rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
-                    .map_err(|error| complain(error.into()))?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Two spans of time: one with live traffic alone, and the one in which the backlog was read.
@@ -176,8 +157,10 @@ fn produce_live(
 
 /// Single small records on a schedule, and a consumer that waits for them.
 fn send_probes(options: &Options, topic: &str, stop: &AtomicBool) -> Result<Vec<Delay>, String> {
-    let batch = frames::batch(1, PROBE_BYTES);
-    let frame: Rc<[u8]> = frames::produce(topic, 0, &batch, options.acks).into();
+    let shape = Shape { records: 1, record_bytes: PROBE_BYTES, codec: Compression::None };
+    let batch = batches::make(shape, 0).bytes;
+    let parts = std::iter::once((0, batch.as_slice()));
+    let frame: Rc<[u8]> = frames::produce(topic, parts, options.acks).into();
     let mut connections = crate::open(options.address, 2)?;
     // The record that settled the topic is no probe.
     let mut from = Offset::ZERO.plus(1);

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 /// Pieces of one writev: more than are ever in flight, less than the kernel's 1,024.
 const SLICES_MAX: usize = 64;
-/// Bytes asked of one read.
+/// Bytes asked of one read where much has come.
 const READ_BYTES: usize = 256 << 10;
+/// What a connection begins with: room for the answers to small requests. Thousands of
+/// connections with room for more would not fit into any cache.
+const SMALL_BYTES: usize = 4 << 10;
 /// A broker that says nothing for this long is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -39,7 +42,7 @@ impl Connection {
         if let Err(error) = rustix::net::sockopt::set_tcp_congestion(&stream, "cubic") {
             eprintln!("ottla-bench: the system's congestion control stays: {error}");
         }
-        let inbound = vec![0; 2 * READ_BYTES];
+        let inbound = vec![0; SMALL_BYTES];
         Ok(Self { stream, outbound: VecDeque::new(), written: 0, inbound, filled: 0, in_flight: 0 })
     }
 
@@ -75,10 +78,13 @@ impl Connection {
     /// Writes what the kernel takes.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         while self.has_outbound() {
-            let mut slices: Vec<IoSlice<'_>> =
-                self.outbound.iter().take(SLICES_MAX).map(|frame| IoSlice::new(frame)).collect();
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            for (slice, frame) in slices.iter_mut().zip(&self.outbound) {
+                *slice = IoSlice::new(frame);
+            }
             slices[0] = IoSlice::new(&self.outbound[0][self.written..]);
-            match self.stream.write_vectored(&slices) {
+            let count = self.outbound.len().min(SLICES_MAX);
+            match self.stream.write_vectored(&slices[..count]) {
                 Ok(count) => self.on_written(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -105,7 +111,7 @@ impl Connection {
         &mut self,
         mut each: impl FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<(), String> {
-        if self.inbound.len() - self.filled < READ_BYTES {
+        if self.filled == self.inbound.len() {
             self.inbound.resize(self.filled + 2 * READ_BYTES, 0);
         }
         match self.stream.read(&mut self.inbound[self.filled..]) {
@@ -120,8 +126,10 @@ impl Connection {
             at += 4 + answer.len();
             self.in_flight -= 1;
         }
-        self.inbound.copy_within(at..self.filled, 0);
-        self.filled -= at;
+        if at > 0 {
+            self.inbound.copy_within(at..self.filled, 0);
+            self.filled -= at;
+        }
         Ok(())
     }
 }

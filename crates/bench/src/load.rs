@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use ottla_types::Offset;
-use rustix::event::{PollFd, PollFlags, poll};
 
+use crate::batches;
 use crate::connection::Connection;
 use crate::frames;
 use crate::options::Options;
+use crate::poller::Poller;
 
 /// A stream of requests for each connection.
 pub(crate) trait Load {
@@ -28,74 +29,96 @@ pub(crate) fn drive(
     in_flight: usize,
     load: &mut dyn Load,
 ) -> Result<(), String> {
-    for connection in connections.iter() {
+    let mut poller = Poller::new(connections)?;
+    let mut busy = 0;
+    for (at, connection) in connections.iter_mut().enumerate() {
         connection.make_nonblocking().map_err(|error| error.to_string())?;
+        refill(at, connection, in_flight, load)?;
+        poller.adjust(at, connection)?;
+        busy += usize::from(connection.in_flight > 0);
     }
-    loop {
-        for (at, connection) in connections.iter_mut().enumerate() {
-            while connection.in_flight < in_flight
-                && let Some(frame) = load.next(at)
-            {
-                connection.queue(frame);
+    let mut ready = Vec::new();
+    while busy > 0 {
+        poller.wait(&mut ready)?;
+        for (at, readable) in &ready {
+            let connection = &mut connections[*at];
+            if *readable {
+                connection.receive(|answer| load.on_answer(*at, answer))?;
             }
-            connection.flush().map_err(|error| error.to_string())?;
-        }
-        if connections.iter().all(|connection| connection.in_flight == 0) {
-            return Ok(());
-        }
-        for at in wait(connections)? {
-            connections[at].receive(|answer| load.on_answer(at, answer))?;
+            refill(*at, connection, in_flight, load)?;
+            poller.adjust(*at, connection)?;
+            // Whoever has nothing in flight now will have nothing more to send.
+            busy -= usize::from(connection.in_flight == 0);
         }
     }
+    Ok(())
 }
 
-/// The connections that have something to read, once any connection can go on.
-fn wait(connections: &[Connection]) -> Result<Vec<usize>, String> {
-    let interest = |connection: &Connection| match connection.has_outbound() {
-        true => PollFlags::IN | PollFlags::OUT,
-        false => PollFlags::IN,
-    };
-    let mut polled: Vec<PollFd<'_>> = (connections.iter())
-        .map(|connection| PollFd::from_borrowed_fd(connection.fd(), interest(connection)))
-        .collect();
-    poll(&mut polled, None).map_err(|error| error.to_string())?;
-    let readable = |each: &PollFd<'_>| !(each.revents() - PollFlags::OUT).is_empty();
-    Ok((0..polled.len()).filter(|at| readable(&polled[*at])).collect())
+fn refill(
+    at: usize,
+    connection: &mut Connection,
+    in_flight: usize,
+    load: &mut dyn Load,
+) -> Result<(), String> {
+    while connection.in_flight < in_flight
+        && let Some(frame) = load.next(at)
+    {
+        connection.queue(frame);
+    }
+    connection.flush().map_err(|error| error.to_string())
 }
 
-/// The same batch again and again, the partitions in turn.
+/// The same batches again and again, the partitions in turn.
 #[derive(Debug)]
 pub(crate) struct ProduceLoad {
-    /// One a partition.
     frames: Vec<Rc<[u8]>>,
-    batch_bytes: u64,
+    /// Of each frame: record bytes as they are sent, and before compression.
+    sizes: Vec<(u64, u64)>,
+    /// Bytes of the topic's name, by which an answer's error code is found.
+    name_len: usize,
     left: u64,
+    sent: (u64, u64),
 }
+
+/// Batches that differ; more would say nothing new.
+const VARIANTS: u64 = 16;
 
 impl ProduceLoad {
     pub(crate) fn new(options: &Options, topic: &str) -> Self {
-        let batch = frames::batch(options.records, options.record_bytes);
-        let frame = |partition| frames::produce(topic, partition, &batch, options.acks).into();
-        Self {
-            frames: (0..options.partitions).map(frame).collect(),
-            batch_bytes: batch.len() as u64,
-            left: options.requests,
-        }
+        let variant = |variant| batches::make(options.shape(), variant);
+        let batches: Vec<batches::Made> = (0..VARIANTS).map(variant).collect();
+        let all: Vec<i32> = (0..options.partitions).collect();
+        let mut turn = batches.iter().cycle();
+        let mut frame = |partitions: &[i32]| {
+            let parts: Vec<_> = partitions.iter().copied().zip(turn.by_ref()).collect();
+            let bytes = parts.iter().map(|(_, batch)| batch.bytes.len() as u64).sum::<u64>();
+            let plain = parts.iter().map(|(_, batch)| batch.plain_bytes).sum::<u64>();
+            let parts = parts.iter().map(|(at, batch)| (*at, batch.bytes.as_slice()));
+            (Rc::from(frames::produce(topic, parts, options.acks)), (bytes, plain))
+        };
+        let (frames, sizes) = all.chunks(options.per_request).map(&mut frame).unzip();
+        let name_len = topic.len();
+        Self { frames, sizes, name_len, left: options.requests, sent: (0, 0) }
     }
 
-    /// One request to each partition.
+    /// One request to each partition, or to each handful of them.
     pub(crate) fn frames(&self) -> &[Rc<[u8]>] {
         &self.frames
     }
 
-    /// Record bytes of a request.
+    /// Record bytes of a request, or of the first where they differ.
     pub(crate) fn batch_bytes(&self) -> u64 {
-        self.batch_bytes
+        self.sizes[0].0
     }
 
-    /// Record bytes that are still to be sent.
+    /// Record bytes that are still to be sent, about.
     pub(crate) fn bytes_left(&self) -> u64 {
-        self.left * self.batch_bytes
+        self.left * self.batch_bytes()
+    }
+
+    /// Record bytes that were sent, and what they were before compression.
+    pub(crate) const fn sent(&self) -> (u64, u64) {
+        self.sent
     }
 }
 
@@ -103,11 +126,13 @@ impl Load for ProduceLoad {
     fn next(&mut self, _connection: usize) -> Option<Rc<[u8]>> {
         self.left = self.left.checked_sub(1)?;
         let turn = usize::try_from(self.left).expect("64 bits") % self.frames.len();
+        let (bytes, plain) = self.sizes[turn];
+        self.sent = (self.sent.0 + bytes, self.sent.1 + plain);
         Some(Rc::clone(&self.frames[turn]))
     }
 
     fn on_answer(&mut self, _connection: usize, answer: &[u8]) -> Result<(), String> {
-        frames::produced(answer)
+        frames::produced_to(self.name_len, answer)
     }
 }
 
@@ -129,7 +154,17 @@ impl FetchLoad {
         for (partition, turn) in (0..options.partitions).zip((0..options.connections).cycle()) {
             waiting[turn].push(partition);
         }
-        let reading = vec![None; options.connections];
+        Self::of(topic, waiting)
+    }
+
+    /// So many consumers on a connection each, every one of which reads everything.
+    pub(crate) fn by_all(options: &Options, topic: &str, consumers: usize) -> Self {
+        let everything: Vec<i32> = (0..options.partitions).rev().collect();
+        Self::of(topic, vec![everything; consumers])
+    }
+
+    fn of(topic: &str, waiting: Vec<Vec<i32>>) -> Self {
+        let reading = vec![None; waiting.len()];
         Self { topic: topic.to_owned(), waiting, reading, bytes: 0, requests: 0 }
     }
 

@@ -6,15 +6,23 @@
 
 #![allow(clippy::print_stdout, reason = "this is a command line tool: stdout is its answer")]
 
+mod batches;
 mod catch_up;
 mod connection;
+mod forget;
 mod frames;
 mod groups;
+mod histogram;
 mod load;
+mod open_loop;
 mod options;
+mod poller;
 mod process;
+mod reread;
 mod restart;
 mod start;
+mod storm;
+mod topics;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -28,8 +36,19 @@ use process::{CpuClock, back_memory};
 const USAGE: &str = "\
 ottla-bench produce --address HOST:PORT --pid PID [--requests N] [--connections N] [--in-flight N]
                     [--partitions N] [--records N] [--record-bytes N] [--acks 0|1|-1] [--fetch]
-                    [--topic NAME]
-    one batch of N records in each request; --fetch reads everything back afterwards
+                    [--topic NAME] [--codec none|gzip|snappy|lz4|zstd] [--per-request N]
+                    [--readers N,...] [--delete]
+    a batch of N records to each of --per-request partitions in each request; --fetch reads
+    everything back afterwards, on the same connections; --readers lets N consumers read
+    everything each; --delete deletes the topic at the end
+ottla-bench open-loop --address HOST:PORT --pid PID [--rate N] [--seconds N] [--lead-in N]
+                    [--consumers N] [--connections N] [--partitions N] [--records N]
+                    [--record-bytes N] [--acks 0|1|-1]
+    N requests a second on a schedule, whatever the answers do, over --connections; consumers wait
+    at the end of all partitions; delays count from when a request should have been sent
+ottla-bench reread --address HOST:PORT --pid PID --topic NAME [--requests N] [--connections N]
+                    [--in-flight N]
+    N fetches without a session, each for the first batch of partition 0
 ottla-bench catch-up --address HOST:PORT --pid PID --data FOLDER [--requests N] [--seconds N]
                     [--live-megabytes N] [--probes N] [the options of produce]
     a backlog of N requests, read from the disk beside live produce and probes; --data is the
@@ -42,13 +61,27 @@ ottla-bench restart --address HOST:PORT --topic NAME --ends FILE --fetches N -- 
     milliseconds from starting COMMAND to its first answers that are right: leaders, the last
     record of N partitions, every end; leaves it running
 ottla-bench groups --address HOST:PORT --pid PID [--members N] [--partitions N]
-                    [--protocol classic|consumer] [--session-ms N] [--heartbeat-ms N]
-    milliseconds until a group rests: after N members joined at once, after one left, after one died";
+                    [--protocol classic|consumer] [--session-ms N] [--heartbeat-ms N] [--no-death]
+    milliseconds until a group rests: after N members joined at once, after one left, after one died
+ottla-bench topics --address HOST:PORT --pid PID [--topics N] [--partitions N] [--per-request N]
+                    [--in-flight N] [--keep 1]
+    milliseconds until N topics are made and the last has its leaders, and until they are deleted
+ottla-bench storm --address HOST:PORT --pid PID --connections N
+    N connections, each with the first question of a client, kept open
+ottla-bench idle --pid PID --seconds N
+    CPU time, sleeps of threads and memory of a process that is left alone";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    process::allow_many_files();
     let outcome = match arguments.split_first() {
         Some((case, rest)) if case == "produce" => Options::parse(rest).and_then(|o| produce(&o)),
+        Some((case, rest)) if case == "open-loop" => {
+            Options::parse(rest).and_then(|options| open_loop::run(&options))
+        }
+        Some((case, rest)) if case == "reread" => {
+            Options::parse(rest).and_then(|options| reread::run(&options))
+        }
         Some((case, rest)) if case == "catch-up" => {
             Options::parse(rest).and_then(|options| catch_up::run(&options))
         }
@@ -56,6 +89,9 @@ fn main() -> ExitCode {
         Some((case, rest)) if case == "ends" => restart::write_ends(rest),
         Some((case, rest)) if case == "restart" => restart::run(rest),
         Some((case, rest)) if case == "groups" => groups::run(rest),
+        Some((case, rest)) if case == "topics" => topics::run(rest),
+        Some((case, rest)) if case == "storm" => storm::run(rest),
+        Some((case, rest)) if case == "idle" => storm::idle(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
@@ -80,17 +116,37 @@ fn produce(options: &Options) -> Result<(), String> {
     back_memory(bytes);
     let mut connections = open(options.address, options.connections)?;
     measure("produce", options, &mut connections, options.in_flight, &mut load)?;
-    println!("produce.bytes {bytes}");
+    let (sent, plain) = load.sent();
+    println!("produce.bytes {sent}");
+    println!("produce.plain_bytes {plain}");
     println!("produce.requests {}", options.requests);
     if options.fetch {
-        let mut load = FetchLoad::new(options, &topic);
-        measure("fetch", options, &mut connections, 1, &mut load)?;
-        println!("fetch.bytes {}", load.bytes());
-        println!("fetch.requests {}", load.requests());
+        fetch("fetch", options, &mut connections, FetchLoad::new(options, &topic))?;
+    }
+    for consumers in &options.readers {
+        let mut connections = open(options.address, *consumers)?;
+        let load = FetchLoad::by_all(options, &topic, *consumers);
+        fetch(&format!("readers{consumers}"), options, &mut connections, load)?;
     }
     for (name, value) in process::memory(options.pid).map_err(|error| error.to_string())? {
         println!("{name} {value}");
     }
+    if options.delete {
+        let frame = frames::topics::delete(std::slice::from_ref(&topic));
+        frames::topics::deleted(&control.ask(&frame).map_err(|error| error.to_string())?)?;
+    }
+    Ok(())
+}
+
+fn fetch(
+    name: &str,
+    options: &Options,
+    connections: &mut [Connection],
+    mut load: FetchLoad,
+) -> Result<(), String> {
+    measure(name, options, connections, 1, &mut load)?;
+    println!("{name}.bytes {}", load.bytes());
+    println!("{name}.requests {}", load.requests());
     Ok(())
 }
 

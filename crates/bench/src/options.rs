@@ -4,6 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use ottla_records::Compression;
+
+use crate::batches::Shape;
+
 /// One run of the generator.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -19,9 +23,16 @@ pub(crate) struct Options {
     pub(crate) records: usize,
     /// Bytes of a record's value.
     pub(crate) record_bytes: usize,
+    pub(crate) codec: Compression,
+    /// Partitions that a request writes to, a batch each.
+    pub(crate) per_request: usize,
     pub(crate) acks: i16,
     /// Read everything back afterwards.
     pub(crate) fetch: bool,
+    /// Delete the topic at the end.
+    pub(crate) delete: bool,
+    /// Then let so many consumers read everything each; one measurement for each number.
+    pub(crate) readers: Vec<usize>,
     /// The topic, made where it does not exist; one that nobody has used where none is named.
     pub(crate) topic: Option<String>,
     /// The broker's log directory.
@@ -32,6 +43,12 @@ pub(crate) struct Options {
     pub(crate) live_megabytes: f64,
     /// Probes, a second.
     pub(crate) probes: f64,
+    /// Requests, a second, whatever the answers do.
+    pub(crate) rate: f64,
+    /// Consumers at the end of the topic, each on a connection of its own.
+    pub(crate) consumers: usize,
+    /// A beginning that does not count, in seconds.
+    pub(crate) lead_in: f64,
 }
 
 impl Options {
@@ -49,13 +66,20 @@ impl Options {
             partitions: 12,
             records: 64,
             record_bytes: 1_000,
+            codec: Compression::None,
+            per_request: 1,
             acks: 1,
             fetch: false,
+            delete: false,
+            readers: Vec::new(),
             topic: None,
             data: None,
             seconds: 20,
             live_megabytes: 50.0,
             probes: 1_000.0,
+            rate: 1_000.0,
+            consumers: 1,
+            lead_in: 1.0,
         };
         let mut rest = arguments.iter();
         while let Some(name) = rest.next() {
@@ -65,6 +89,11 @@ impl Options {
             return Err("--address HOST:PORT and --pid PID are needed".to_owned());
         }
         Ok(options)
+    }
+
+    /// What its batches are made of.
+    pub(crate) const fn shape(&self) -> Shape {
+        Shape { records: self.records, record_bytes: self.record_bytes, codec: self.codec }
     }
 
     fn set<'a>(
@@ -81,8 +110,23 @@ impl Options {
             "--partitions" => self.partitions = value(name, rest)?,
             "--records" => self.records = value(name, rest)?,
             "--record-bytes" => self.record_bytes = value(name, rest)?,
+            "--codec" => {
+                let name: String = value(name, rest)?;
+                let codec = Compression::ALL.into_iter().find(|codec| codec.name() == name);
+                self.codec = codec.ok_or_else(|| format!("there is no codec `{name}`"))?;
+            }
+            "--per-request" => self.per_request = value::<usize>(name, rest)?.max(1),
+            "--readers" => {
+                let list: String = value(name, rest)?;
+                let numbers = list.split(',').map(str::parse).collect::<Result<_, _>>();
+                self.readers = numbers.map_err(|_| format!("--readers cannot be `{list}`"))?;
+            }
+            "--rate" => self.rate = value(name, rest)?,
+            "--consumers" => self.consumers = value(name, rest)?,
+            "--lead-in" => self.lead_in = value(name, rest)?,
             "--acks" => self.acks = value(name, rest)?,
             "--fetch" => self.fetch = true,
+            "--delete" => self.delete = true,
             "--data" => self.data = Some(value(name, rest)?),
             "--seconds" => self.seconds = value(name, rest)?,
             "--live-megabytes" => self.live_megabytes = value(name, rest)?,

@@ -2,6 +2,10 @@
 
 use std::io;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+const MADV_HUGEPAGE: i32 = 14;
+
 /// The CPU time of a process, all its threads with those that have ended: nanoseconds, exact, and
 /// the same for every runtime, unlike what a program says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +24,8 @@ struct Timespec {
 unsafe extern "C" {
     fn clock_getcpuclockid(pid: i32, clock: *mut i32) -> i32;
     fn clock_gettime(clock: i32, time: *mut Timespec) -> i32;
+    fn madvise(memory: *mut u8, len: usize, advice: i32) -> i32;
+    fn prctl(option: i32, ...) -> i32;
 }
 
 impl CpuClock {
@@ -90,15 +96,46 @@ fn fields(status: &str) -> Vec<(String, String)> {
     found.collect()
 }
 
-/// Touches as much memory as a run will fill with page cache, and frees it at once. Where free
-/// memory of a guest is given back to its host, the next writes would pay for getting it again.
+/// Touches as much memory as a run will fill with page cache, in huge pages, and frees it at once.
+/// Where free memory of a guest is given back to its host, the next writes would pay for getting it
+/// again.
 pub(crate) fn back_memory(bytes: u64) {
-    const PAGE: usize = 4096;
-    let mut memory = vec![0_u8; usize::try_from(bytes).expect("64 bits")];
-    for page in memory.chunks_mut(PAGE) {
-        page[0] = 1;
-    }
+    const HUGE: usize = 2 << 20;
+    let len = usize::try_from(bytes).expect("64 bits").next_multiple_of(HUGE);
+    let mut memory: Vec<u8> = Vec::with_capacity(len + HUGE);
+    let from = memory.as_ptr().align_offset(HUGE);
+    // SAFETY: the advice concerns the capacity of `memory`, which is ours, and changes no byte. It
+    // may be refused: small pages do as well, later.
+    #[allow(unsafe_code, reason = "huge pages have no safe wrapper")]
+    let _advised = unsafe { madvise(memory.as_mut_ptr().wrapping_add(from), len, MADV_HUGEPAGE) };
+    memory.resize(len + HUGE, 0);
     std::hint::black_box(&memory);
+}
+
+/// Lets this process have as many open files as it is allowed at all.
+pub(crate) fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Without it a run of thousands of connections says which one could not be opened.
+    let _allowed = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// Lets this thread sleep exactly: by default the kernel wakes it up to 50 us late.
+pub(crate) fn sleep_exactly() {
+    const PR_SET_TIMERSLACK: i32 = 29;
+    // SAFETY: the call takes numbers only and changes when this thread wakes, nothing else.
+    #[allow(unsafe_code, reason = "timer slack has no safe wrapper")]
+    let _set = unsafe { prctl(PR_SET_TIMERSLACK, 1_u64, 0_u64, 0_u64, 0_u64) };
+}
+
+/// How often the threads of a process, those that live, have gone to sleep by themselves.
+pub(crate) fn sleeps(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let sleeps = |task: std::fs::DirEntry| {
+        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
+        let line = status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<u64>().ok()
+    };
+    tasks.filter_map(sleeps).sum()
 }
 
 #[cfg(test)]

@@ -78,7 +78,8 @@ impl EndTransactionMarker {
     /// What a batch with these records says of a transaction. Kafka writes one record in each
     /// marker batch, uncompressed; a control batch of another kind, or an empty one that
     /// compaction left, says nothing.
-    pub(crate) fn of(header: &BatchHeader, section: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn of(header: &BatchHeader, section: &[u8]) -> Option<Self> {
         let readable = header.attributes.compression() == Compression::None;
         if !header.attributes.is_control() || !readable {
             return None;

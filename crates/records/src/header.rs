@@ -66,6 +66,10 @@ impl Attributes {
         }
     }
 
+    pub(crate) const fn with_delete_horizon(self) -> Self {
+        Self(self.0 | Self::DELETE_HORIZON)
+    }
+
     /// The bits as they are stored.
     #[must_use]
     pub const fn bits(self) -> u16 {

@@ -14,6 +14,7 @@ mod control;
 mod header;
 mod old_format;
 mod record;
+mod retain;
 mod skim;
 mod stream;
 mod varint;
@@ -28,4 +29,5 @@ pub use header::{
 };
 pub use old_format::{is_old_message, old_message_size};
 pub use record::{Headers, Record, RecordError, RecordIter, Records};
+pub use retain::{RawRecord, RawRecords};
 pub use stream::{BatchStream, StreamError, StreamedBatch};

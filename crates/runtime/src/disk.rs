@@ -4,8 +4,10 @@ use std::any::Any;
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Glance, GlanceAt, Open, Reply, Space};
 use rustix::fs::{FlockOperation, fcntl_lock};
@@ -26,7 +28,7 @@ const NAME_THREADS_MAX: usize = 2;
 /// that none of them waits for another.
 #[derive(Debug)]
 pub(crate) struct RealDisk {
-    syncs: Pool,
+    syncs: Arc<Pool>,
     reads: Pool,
     names: Pool,
     file_systems: Arc<FileSystems>,
@@ -36,6 +38,10 @@ pub(crate) struct RealDisk {
 #[derive(Debug)]
 pub(crate) struct RealFile {
     file: fs::File,
+    /// The file system that it is on.
+    device: u64,
+    /// Bytes written since its last sync, or that of its file system.
+    unsynced: AtomicU64,
 }
 
 impl RealFile {
@@ -51,7 +57,22 @@ impl RealFile {
         self.file.as_fd()
     }
 
+    fn new(file: fs::File) -> io::Result<Self> {
+        let device = file.metadata()?.dev();
+        Ok(Self { file, device, unsynced: AtomicU64::new(0) })
+    }
+
+    pub(crate) const fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// Bytes that were written since somebody asked last: whoever asks is about to sync.
+    pub(crate) fn take_unsynced(&self) -> u64 {
+        self.unsynced.swap(0, Ordering::Relaxed)
+    }
+
     pub(crate) fn sync_data(&self) -> io::Result<()> {
+        self.take_unsynced();
         self.file.sync_data()
     }
 
@@ -76,6 +97,7 @@ impl RealFile {
 impl File for RealFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let len = parts.iter().map(|part| part.len()).sum();
+        self.unsynced.fetch_add(len as u64, Ordering::Relaxed);
         let written = retry_on_intr(|| pwritev(&self.file, parts, at))?;
         if written == len { Ok(()) } else { self.write_rest(at, parts, written) }
     }
@@ -119,7 +141,7 @@ impl FileLock for RealLock {}
 impl RealDisk {
     pub(crate) fn new() -> Self {
         Self {
-            syncs: Pool::new("sync", sync::SYNC_THREADS_MAX),
+            syncs: Arc::new(Pool::new("sync", sync::SYNC_THREADS_MAX)),
             reads: Pool::new("read", READ_THREADS_MAX),
             names: Pool::new("name", NAME_THREADS_MAX),
             file_systems: Arc::default(),
@@ -164,7 +186,7 @@ impl Disk for RealDisk {
                 Open::New => drop(options.create_new(true)),
                 Open::Ensure => drop(options.create(true)),
             }
-            Ok(Arc::new(RealFile { file: options.open(path)? }) as Arc<dyn File>)
+            Ok(Arc::new(RealFile::new(options.open(path)?)?) as Arc<dyn File>)
         });
     }
 
@@ -188,7 +210,7 @@ impl Disk for RealDisk {
     }
 
     fn sync(&self, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
-        sync::submit(&self.syncs, files, to);
+        sync::submit(&self.syncs, &self.file_systems, files, to);
     }
 
     fn truncate(&self, file: &Arc<dyn File>, len: u64, to: Reply<io::Result<()>>) {

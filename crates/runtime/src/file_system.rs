@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use ottla_env::Space;
-use rustix::fs::{fstatvfs, syncfs};
+use rustix::fs::{fstatfs, fstatvfs, syncfs};
 use rustix::system::uname;
 
 /// The directories that stand for their file systems, kept open: Linux tells a descriptor of the
@@ -15,18 +16,42 @@ use rustix::system::uname;
 /// As many as there are log directories.
 #[derive(Debug, Default)]
 pub(crate) struct FileSystems {
-    known: Mutex<BTreeMap<PathBuf, Arc<fs::File>>>,
+    known: Mutex<BTreeMap<PathBuf, Known>>,
 }
+
+#[derive(Debug)]
+struct Known {
+    directory: Arc<fs::File>,
+    device: u64,
+    /// A sync of all of it costs no more than its bytes, and its failures are told.
+    synced_whole: bool,
+}
+
+/// ext2, ext3 and ext4, and XFS. Others, like btrfs, commit more than the bytes that are asked for,
+/// or stand for a file system below them.
+const SYNCED_WHOLE: [i64; 2] = [0xef53, 0x5846_5342];
 
 impl FileSystems {
     fn of(&self, directory: &Path) -> io::Result<Arc<fs::File>> {
         let mut known = self.known.lock().expect("nothing panics under the lock");
-        if let Some(file) = known.get(directory) {
-            return Ok(Arc::clone(file));
+        if let Some(known) = known.get(directory) {
+            return Ok(Arc::clone(&known.directory));
         }
         let file = Arc::new(fs::File::open(directory)?);
-        known.insert(directory.to_owned(), Arc::clone(&file));
+        let kind = fstatfs(&file)?.f_type;
+        let synced_whole = SYNCED_WHOLE.contains(&kind) && syncs_tell_of_errors();
+        let device = file.metadata()?.dev();
+        let new = Known { directory: Arc::clone(&file), device, synced_whole };
+        known.insert(directory.to_owned(), new);
         Ok(file)
+    }
+
+    /// The file system of a log directory, if to sync all of it may be cheaper than to sync a few
+    /// of its files.
+    pub(crate) fn synced_whole(&self, device: u64) -> Option<Arc<fs::File>> {
+        let known = self.known.lock().expect("nothing panics under the lock");
+        let mut on_it = known.values().filter(|known| known.device == device);
+        on_it.find(|known| known.synced_whole).map(|known| Arc::clone(&known.directory))
     }
 
     pub(crate) fn space(&self, directory: &Path) -> io::Result<Space> {
@@ -36,15 +61,15 @@ impl FileSystems {
     }
 
     pub(crate) fn sync_all(&self, directory: &Path) -> io::Result<()> {
-        static TELLS: OnceLock<bool> = OnceLock::new();
-
         let file = self.of(directory)?;
-        if *TELLS.get_or_init(|| syncfs_tells_of_errors(&uname().release().to_string_lossy())) {
-            Ok(syncfs(file)?)
-        } else {
-            sync_tree(directory)
-        }
+        if syncs_tell_of_errors() { Ok(syncfs(file)?) } else { sync_tree(directory) }
     }
+}
+
+/// Whether this kernel's `syncfs` says what went wrong.
+fn syncs_tell_of_errors() -> bool {
+    static TELLS: OnceLock<bool> = OnceLock::new();
+    *TELLS.get_or_init(|| syncfs_tells_of_errors(&uname().release().to_string_lossy()))
 }
 
 /// Whether this is Linux 5.8 or later: earlier ones wait, and keep to themselves what went wrong.

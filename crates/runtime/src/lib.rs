@@ -6,6 +6,7 @@
 //! have had none for a while; nothing allocates per read or write of a socket or a page.
 
 mod clock;
+mod dirt;
 mod disk;
 mod file_system;
 mod loops;

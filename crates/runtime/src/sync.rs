@@ -1,11 +1,15 @@
 //! Syncs of several files that are one answer.
 
+use std::fs;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ottla_env::{File, Reply};
+use rustix::fs::syncfs;
 
+use crate::dirt::{favours_whole, machine_dirty_bytes};
 use crate::disk::RealFile;
+use crate::file_system::FileSystems;
 use crate::pool::{Job, Pool, Turn};
 
 /// Files that are synced at the same time. The journal of a file system commits for all who wait,
@@ -25,11 +29,39 @@ struct Progress {
     to: Option<Reply<io::Result<()>>>,
 }
 
-/// Makes the bytes of all `files` durable, in `pool`.
-pub(crate) fn submit(pool: &Pool, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
-    if files.is_empty() {
-        return to.send(Ok(()));
+/// Makes the bytes of all `files` durable, in `pool`: by one sync of their file system, where that
+/// is cheaper (`docs/adr/0018`), or of each.
+pub(crate) fn submit(
+    pool: &Arc<Pool>,
+    file_systems: &Arc<FileSystems>,
+    files: Vec<Arc<dyn File>>,
+    to: Reply<io::Result<()>>,
+) {
+    match files.as_slice() {
+        [] => to.send(Ok(())),
+        [_] => submit_each(pool, files, to),
+        [..] => {
+            let (file_systems, own) = (Arc::clone(file_systems), Arc::clone(pool));
+            // To ask the kernel costs more than a loop should spend.
+            pool.submit(Job::Once(Box::new(move || match whole(&file_systems, &files) {
+                Some(file_system) => to.send(syncfs(file_system).map_err(io::Error::from)),
+                None => submit_each(&own, files, to),
+            })));
+        }
     }
+}
+
+/// The one file system to sync instead of these files.
+fn whole(file_systems: &FileSystems, files: &[Arc<dyn File>]) -> Option<Arc<fs::File>> {
+    let unsynced = files.iter().map(|file| RealFile::of(file).take_unsynced()).sum();
+    let device = RealFile::of(files.first()?).device();
+    let together = files.iter().all(|file| RealFile::of(file).device() == device);
+    let file_system = file_systems.synced_whole(device).filter(|_| together)?;
+    let dirty = machine_dirty_bytes().ok()?;
+    favours_whole(files.len(), unsynced, dirty).then_some(file_system)
+}
+
+fn submit_each(pool: &Pool, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {
     let workers = files.len().min(SYNC_THREADS_MAX);
     let progress = Progress { next: 0, workers, failed: None, to: Some(to) };
     let set = Arc::new(SyncSet { files, progress: Mutex::new(progress) });

@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod command;
 mod configuration;
+mod gates;
 mod generate;
 mod hostile;
 mod interop;
@@ -36,11 +37,16 @@ cargo xtask COMMAND
   interop [--short] [--bootstrap HOST:PORT [--data FOLDER]] [STEP...]
                          Kafka's tools, its Java client and kcat against a node, started for it
                          unless one is named (see tests/acceptance/run); --short alone also
-                         kills nodes, cuts their power, and runs groups of all clients
-  interop kills | power-cut | groups [ARGUMENT...]
+                         kills nodes, cuts their power, compares what Kafka's tools print
+                         with what they print of Kafka, and runs groups of all clients
+  interop kills | power-cut | tools | groups [ARGUMENT...]
                          one of these alone (see tests/acceptance)
-  bench [CASE...] [--pairs N] [--warm-ups N] [--free] [--kafka-only]
-                         beside Apache Kafka, in pairs; appends to bench/RESULTS.md
+  bench [CASE...] [--peer kafka] [--pairs N] [--short] [--warm-ups N] [--kafka NETWORK/IO/HEAP]
+        [--seed N] [--to FOLDER] [--budget] | --draw
+                         beside Apache Kafka, in pairs; appends to bench/RESULTS.md and
+                         bench/results.jsonl, and draws docs/performance.md anew (see there)
+  gates [instructions | syscalls | locks | idle | start]...
+                         what a request, a start and an idle node may cost, against budgets
   vectors encode | ask | record
                          golden vectors and answers, made anew from Apache Kafka
   hostile --broker HOST:PORT
@@ -82,6 +88,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "sim" => sim::run(rest),
         "interop" => interop::run(rest),
         "bench" => bench::run(rest),
+        "gates" => gates::run(rest),
         "vectors" => vectors::run(rest),
         "hostile" => hostile::run(rest),
         "help" | "-h" | "--help" => {
