@@ -33,7 +33,7 @@ const INVALID_REQUEST: i16 = 42;
 const MEMBER_ID_REQUIRED: i16 = 79;
 
 /// One partition, so that a test knows where its group is; and no waiting for members.
-const FEW: &[(&str, &str)] =
+pub(super) const FEW: &[(&str, &str)] =
     &[("offsets.topic.num.partitions", "1"), ("group.initial.rebalance.delay.ms", "0"), NO_RESERVE];
 
 #[test]
