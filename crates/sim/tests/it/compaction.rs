@@ -10,7 +10,7 @@ use std::time::Duration;
 use ottla_env::{DiskExt as _, Env};
 use ottla_log::{
     AppendError, Checkpointed, CompactionSettings, DirtFacts, DormantLog, HashSeeds, Log,
-    LogConfig, ReadOutcome, Step,
+    LogConfig, OpenLogError, ReadOutcome, Step,
 };
 use ottla_records::{BatchBuilder, BatchOptions, Batches, Compression, NewRecord};
 use ottla_sim::{Death, DiskFault, Draws, Host, Sim};
@@ -53,6 +53,15 @@ async fn dead() -> ! {
     std::future::pending().await
 }
 
+/// What a disk says that is no more says nothing of the log.
+async fn alive<T>(outcome: Result<T, OpenLogError>) -> T {
+    match outcome {
+        Ok(done) => done,
+        Err(OpenLogError::Storage(_)) => dead().await,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 impl Life {
     async fn begin(env: Env, draws: Rc<Draws>, ledger: Rc<RefCell<Ledger>>) -> Self {
         let made = env.disk.make_dir(Path::new("data")).await;
@@ -68,9 +77,9 @@ impl Life {
         };
         let directory = Path::new(DIRECTORY);
         let mut dormant =
-            DormantLog::survey(&env.disk, directory, config, known).await.expect("it is whole");
+            alive(DormantLog::survey(&env.disk, directory, config, known).await).await;
         dormant.take_leftovers().remove(&env.disk).await;
-        let log = dormant.open(&env.disk).await.expect("it can be opened");
+        let log = alive(dormant.open(&env.disk).await).await;
         let mut life = Self { env, draws, ledger, log };
         life.sync().await;
         life.check().await;
@@ -123,7 +132,8 @@ impl Life {
             match view.read(next, end, 3_000, true) {
                 Ok(ReadOutcome::Slice(slice)) => {
                     let len = usize::try_from(slice.len).unwrap();
-                    let bytes = self.env.disk.read_at(&slice.file, slice.at, len).await.unwrap();
+                    let read = self.env.disk.read_at(&slice.file, slice.at, len).await;
+                    let Ok(bytes) = read else { dead().await };
                     for batch in Batches::new(&bytes) {
                         let batch = batch.unwrap();
                         assert!(batch.crc_matches(), "every batch is whole");
