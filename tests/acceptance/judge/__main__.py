@@ -35,12 +35,14 @@ TOGETHER = [
     ("migration-librdkafka", scenarios.migration, ["librdkafka-classic", "librdkafka-consumer"]),
     ("migration-franz", scenarios.migration, ["franz-cooperative", "franz-consumer"]),
 ]
+# Of groups that do not consume: schema registries, and what nobody has thought of.
+PROTOCOL_TYPES = ["sr", "anything-else"]
 # Every client and every scenario once, not each with each.
 SHORT = {
     "handover/java-consumer", "handover/franz-consumer", "handover/kafka-python-classic", "handover/kcat-classic",
     "killed/librdkafka-classic", "killed/java-consumer", "static/java-classic", "static/librdkafka-consumer",
     "surplus/franz-cooperative", "growth/franz-consumer", "pattern/librdkafka-consumer", "mixed-classic",
-    "migration-java",
+    "migration-java", "election/sr",
 }
 SHORT_RESTART = ["java-classic", "librdkafka-consumer", "franz-consumer", "kcat-cooperative"]
 
@@ -61,7 +63,9 @@ def tasks(setting, options):
     """Name and function of each scenario that was asked for; those that need the node to themselves come last."""
     known = {name: one for name, one in VARIANTS.items() if one.program in setting.programs}
     found = [(f"admin/{program}", lambda p=program: scenarios.admin(setting, p))
-             for program in setting.programs if program != "kcat"]
+             for program in setting.programs]
+    if "java" in setting.programs:
+        found += [(f"election/{kind}", lambda k=kind: scenarios.election(setting, k)) for kind in PROTOCOL_TYPES]
     for name, run, variants in TOGETHER:
         if all(variant in known for variant in variants):
             scenario = scenarios.of_several(run, name, variants)

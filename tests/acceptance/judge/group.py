@@ -118,6 +118,15 @@ class Group:
         self.members[name] = self._program(variant, name, arguments, lambda line: add(Event(name, line)))
         return name
 
+    def start_elector(self, kind):
+        """One more member that consumes nothing, of this protocol type; its name is the later the greater."""
+        self._started += 1
+        name = f"elector-{self._started}"
+        arguments = ["elect", "--group", self.name, "--id", name, "--type", kind, "--session-ms", str(SESSION_MS)]
+        add = self.history.add
+        self.members[name] = self._program(self.variant, name, arguments, lambda line: add(Event(name, line)))
+        return name
+
     def stop(self, *names):
         """These leave as applications should."""
         for name in names:

@@ -3,6 +3,9 @@
 import threading
 
 
+KINDS = ("assigned", "revoked", "lost", "ended", "committed", "uncommitted", "records", "follows")
+
+
 class Broken(AssertionError):
     """A law was broken, or something did not happen in time."""
 
@@ -58,10 +61,14 @@ class History:
             found = [event for event in self._events if event.kind in kinds and event.at >= since]
         return sorted(found, key=lambda event: event.at)
 
+    def followed(self):
+        """Whom each member of an election has last been told to follow."""
+        return {event.member: event.line["primary"] for event in self.events("follows")}
+
     def write(self, path):
         """For who wants to know what happened."""
         with open(path, "w", encoding="utf-8") as file:
-            for event in self.events("assigned", "revoked", "lost", "ended", "committed", "uncommitted", "records"):
+            for event in self.events(*KINDS):
                 rest = {name: value for name, value in event.line.items() if name not in ("at", "event")}
                 print(event.at, event.member, event.kind, rest, file=file)
 

@@ -178,6 +178,41 @@ def migration(group, old, new):
     group.demand_laws(ends, once=True)
 
 
+def election(setting, kind):
+    """A group of another protocol type, whose members elect a primary, as registries of schemas do."""
+    group = Group(setting, f"election-{kind}", VARIANTS["java-classic"], partitions=1, made=False)
+    wanted = []
+
+    def agreed():
+        followed = group.history.followed()
+        return all(followed.get(name) == wanted[0] for name in wanted) and owners() == [wanted[0]]
+
+    def owners():
+        return [name for name, owned in group.history.owned().items() if owned]
+
+    def demand_primary():
+        group.until(lambda: f"{wanted[0]} is not the primary: {group.history.followed()}", agreed)
+
+    try:
+        for _ in range(3):
+            wanted.append(group.start_elector(kind))
+            demand_primary()
+        found = setting.node.broker.protocol_type(group.name)
+        if found != kind:
+            raise Broken(f"the group is listed as of type {found!r}, not {kind!r}")
+        # The primary leaves, one is new, the primary dies.
+        group.stop(wanted.pop(0))
+        demand_primary()
+        wanted.append(group.start_elector(kind))
+        demand_primary()
+        group.kill(wanted.pop(0))
+        demand_primary()
+        group.stop(*wanted)
+        group.history.demand_one_owner(0)
+    finally:
+        group.clean_up()
+
+
 def restart(setting, variants):
     """The node is stopped cleanly and killed under groups of three; they go on, and nothing is lost or taken back."""
     groups = []

@@ -5,7 +5,7 @@ import struct
 import time
 
 CREATE_TOPICS, LIST_OFFSETS, OFFSET_FETCH, FIND_COORDINATOR = 19, 2, 9, 10
-CREATE_PARTITIONS = 37
+CREATE_PARTITIONS, LIST_GROUPS = 37, 16
 # A topic is answered, and a node serves, before it is known who leads each partition.
 LED_SECONDS_MAX = 30
 
@@ -141,3 +141,12 @@ class Broker:
         if code:
             raise AssertionError(f"the committed offsets of {group}: error {code}")
         return found
+
+    def protocol_type(self, group):
+        """Of a group that is there, else None; version 0."""
+        answer = self.ask(LIST_GROUPS, 0, b"")
+        code = answer.take("h")
+        if code:
+            raise AssertionError(f"the groups are not listed: error {code}")
+        groups = dict((answer.text(), answer.text()) for _ in range(answer.take("i")))
+        return groups.get(group)

@@ -32,7 +32,7 @@ public final class GroupClient {
             "cooperative-sticky", ASSIGNORS + "CooperativeStickyAssignor");
 
     /** What a rebalance waits for; below the shortest session. */
-    private static final int HEARTBEAT_MS = 600;
+    static final int HEARTBEAT_MS = 600;
 
     private static volatile boolean stopping;
 
@@ -46,6 +46,7 @@ public final class GroupClient {
                 case "member": new GroupMember(options).run(); break;
                 case "produce": produce(options); break;
                 case "admin": new AdminCalls(options).run(); break;
+                case "elect": Elector.run(options); break;
                 default: throw new IllegalArgumentException(arguments[0]);
             }
         } catch (Throwable why) {
@@ -54,6 +55,10 @@ public final class GroupClient {
             Runtime.getRuntime().halt(1);
         }
         Runtime.getRuntime().halt(0);
+    }
+
+    static boolean stopping() {
+        return stopping;
     }
 
     static synchronized void say(String event, String rest) {

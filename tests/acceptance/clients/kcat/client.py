@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""kcat, told and heard as README.md beside this folder has it; it has no admin calls.
+"""kcat, told and heard as README.md beside this folder has it; its admin calls are what it can ask.
 
 kcat says on its standard error what it was assigned, and prints a line for each record. It commits by itself, every
 100 ms and when it gives a partition back, and says nothing about it.
 """
 
+import json
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from events import HEARTBEAT_MS, main, say, stopping, tell
+from events import HEARTBEAT_MS, expect, main, say, stopping, tell
 
 REBALANCED = re.compile(r"% Group \S+ rebalanced.*?: (assigned|revoked|incremental \w+)(.*)")
 
@@ -88,5 +89,27 @@ def produce(options):
         raise AssertionError(f"kcat has ended with {status}")
 
 
+def admin(options):
+    """Metadata, and offsets by time."""
+    topic = options.prefix + "-topic"
+    first = int(time.time() * 1000)
+    ask(options, "-P", "-t", topic, "-p", "0", lines="a\nb\nc\n")
+    every = json.loads(ask(options, "-L", "-J"))
+    expect("list brokers", len(every["brokers"]) == 1, every["brokers"])
+    expect("list topics", topic in [one["topic"] for one in every["topics"]], every["topics"])
+    (found,) = json.loads(ask(options, "-L", "-J", "-t", topic))["topics"]
+    leaders = [one["leader"] for one in found["partitions"]]
+    expect("describe a topic", found["topic"] == topic and leaders == [every["brokers"][0]["id"]], found)
+    for what, when, offset in (("latest", -1, 3), ("earliest", -2, 0), ("by time", first, 0)):
+        answer = ask(options, "-Q", "-t", f"{topic}:0:{when}").strip()
+        expect(f"query offsets: {what}", answer == f"{topic} [0] offset {offset}", answer)
+
+
+def ask(options, *words, lines=None):
+    """What one call of kcat prints."""
+    line = ["kcat", "-b", options.bootstrap, *words]
+    return subprocess.run(line, input=lines, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+
+
 if __name__ == "__main__":
-    main(member=member, produce=produce)
+    main(member=member, produce=produce, admin=admin)
