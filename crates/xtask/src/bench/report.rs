@@ -125,6 +125,12 @@ impl Report {
         &self.text
     }
 
+    /// Drops what was added: it says nothing of any system.
+    pub(crate) fn forget(&mut self) {
+        self.text.clear();
+        self.lines.clear();
+    }
+
     /// Moves what was added to the ends of the files.
     ///
     /// # Errors
