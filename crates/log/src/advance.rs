@@ -11,7 +11,8 @@ use std::sync::Arc;
 use ottla_env::{DirEntry, Disk, DiskExt};
 use ottla_types::Offset;
 
-use crate::files::segment_file;
+use crate::compact::CLEANED;
+use crate::files::{parse_suffixed, segment_file};
 use crate::{Log, LogView};
 
 /// What is appended to the name of a file that is on its way out.
@@ -71,10 +72,17 @@ impl Doomed {
 }
 
 impl SetAside {
-    /// Those in a log's directory.
+    /// Those in a log's directory, and what a compaction has left incomplete.
     pub(crate) fn among<'a>(directory: &Path, files: impl Iterator<Item = &'a DirEntry>) -> Self {
-        let deleted = |entry: &&DirEntry| entry.name.ends_with(DELETED_SUFFIX);
+        let deleted = |entry: &&DirEntry| {
+            entry.name.ends_with(DELETED_SUFFIX) || parse_suffixed(&entry.name, CLEANED).is_some()
+        };
         Self(files.filter(deleted).map(|entry| directory.join(&entry.name)).collect())
+    }
+
+    /// These.
+    pub(crate) const fn these(paths: Vec<PathBuf>) -> Self {
+        Self(paths)
     }
 
     /// Whether there is none.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ottla_env::{DirEntry, Disk, DiskExt};
 use ottla_types::Offset;
 
+use crate::compact::finish_interrupted;
 use crate::listing::Listing;
 use crate::segment::Segment;
 use crate::view::SealedSegment;
@@ -59,21 +60,26 @@ impl DormantLog {
     /// most partitions of most topics are never written to.
     ///
     /// # Errors
-    /// When the disk refuses, or Apache Kafka's cleaner has not finished.
+    /// When the disk refuses, or what a compaction has left cannot be completed.
     pub async fn survey(
         disk: &Arc<dyn Disk>,
         directory: &Path,
         config: LogConfig,
         known: Checkpointed,
     ) -> Result<Self, OpenLogError> {
-        Self::of_listing(Listing::of(disk.list(directory).await)?, directory, config, known)
+        let mut listing = Listing::of(disk.list(directory).await)?;
+        if listing.swap().is_some() {
+            finish_interrupted(disk, directory).await?;
+            listing = Listing::of(disk.list(directory).await)?;
+        }
+        Self::of_listing(listing, directory, config, known)
     }
 
     /// As [`Self::survey`], of names that were read before, and the lengths of files whose names
     /// end in [`Self::MEASURED`].
     ///
     /// # Errors
-    /// As [`Self::survey`].
+    /// As [`Self::survey`]; [`OpenLogError::InterruptedCompaction`] where that would complete one.
     pub fn of(
         listed: io::Result<Vec<DirEntry>>,
         directory: &Path,

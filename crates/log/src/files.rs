@@ -18,7 +18,7 @@ pub const PARTITION_METADATA: &str = "partition.metadata";
 const VERSION: &str = "0";
 
 /// Extensions of the files that a compaction replaces.
-const SEGMENT_KINDS: [&str; 4] = ["log", "index", "timeindex", "txnindex"];
+pub(crate) const SEGMENT_KINDS: [&str; 4] = ["log", "index", "timeindex", "txnindex"];
 
 /// Digits in a segment's name: enough for every offset.
 const NAME_DIGITS: usize = 20;
@@ -75,10 +75,11 @@ pub(crate) fn parse_snapshot_name(name: &str) -> Option<Offset> {
     parse_name(name, "snapshot")
 }
 
-/// Whether Apache Kafka's cleaner was about to give the file a segment's name.
-pub(crate) fn is_swap_name(name: &str) -> bool {
-    let of_segment = |name| SEGMENT_KINDS.iter().any(|kind| parse_name(name, kind).is_some());
-    name.strip_suffix(".swap").is_some_and(of_segment)
+/// The first offset of the segment whose file has that name, but for `suffix`; `None` for every
+/// other file.
+pub(crate) fn parse_suffixed(name: &str, suffix: &str) -> Option<Offset> {
+    let name = name.strip_suffix(suffix)?;
+    SEGMENT_KINDS.iter().find_map(|kind| parse_name(name, kind))
 }
 
 fn parse_name(name: &str, kind: &str) -> Option<Offset> {

@@ -14,6 +14,7 @@ mod append_list;
 mod checkpoint;
 mod checkpoint_file;
 mod cold;
+mod compact;
 mod config;
 mod cut;
 mod dormant;
@@ -53,6 +54,10 @@ pub use checkpoint_file::{
     LOG_START_CHECKPOINT, OffsetCheckpoint, RECOVERY_POINT_CHECKPOINT,
 };
 pub use cold::{Cold, ColdRange, UnloadedSegment};
+pub use compact::{
+    CleanedSegment, Compaction, CompactionError, CompactionSettings, CompactionStart, Dirt,
+    DirtFacts, HashSeeds, KEY_BYTES, RecordsFault, Step, Swapping, Work,
+};
 pub use config::LogConfig;
 pub use cut::CutPlan;
 pub use dormant::{Checkpointed, DormantLog};

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use ottla_env::{DirEntry, Disk, DiskExt};
 use ottla_types::Offset;
 
-use crate::files::{is_swap_name, parse_segment_name, parse_snapshot_name};
+use crate::compact::SWAP;
+use crate::files::{parse_segment_name, parse_snapshot_name, parse_suffixed};
 
 /// The names in a log's directory at one moment, and how long the files are.
 #[derive(Clone, Debug)]
@@ -42,9 +43,10 @@ impl Listing {
         self.files().find(|entry| entry.name == name).map(|entry| entry.len)
     }
 
-    /// A file that Apache Kafka's cleaner was about to give a segment's name.
+    /// A file that a compaction was about to give a segment's name.
     pub(crate) fn swap(&self) -> Option<&str> {
-        self.files().map(|entry| &*entry.name).find(|name| is_swap_name(name))
+        let names = self.files().map(|entry| &*entry.name);
+        names.into_iter().find(|name| parse_suffixed(name, SWAP).is_some())
     }
 
     /// The files.

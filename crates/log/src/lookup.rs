@@ -60,6 +60,7 @@ impl LogView {
         // The first batch may begin with records that were deleted.
         let start = self.start_offset();
         let wanted = |offset, timestamp| offset >= start && timestamp >= time;
+        let upto = self.rebounded(disk, upto).await?;
         for span in self.spans(start, upto) {
             let Loaded { file, index, .. } = span.segment.load(disk).await?;
             let newest = index.newest_time();
@@ -92,6 +93,7 @@ impl LogView {
         upto: LogPosition,
     ) -> Result<Option<FoundRecord>, LookupError> {
         let mut latest: Option<(Span<'_>, MaxTimestamp)> = None;
+        let upto = self.rebounded(disk, upto).await?;
         for span in self.spans(self.start_offset(), upto) {
             let known = latest.map(|(_, max)| max.timestamp);
             let loaded = span.segment.load(disk).await?;

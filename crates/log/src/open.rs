@@ -68,12 +68,9 @@ pub enum OpenLogError {
     /// Somebody has written to the log between a clean stop and now.
     #[error("the log was stopped cleanly at {end:?}, but its batches do not end there")]
     NotAsStopped { end: LogPosition },
-    /// Apache Kafka's cleaner was killed between two renames: the only copy of some records bears a
-    /// name that is no segment's.
-    #[error(
-        "Apache Kafka was stopped in the middle of a compaction: start it on this directory once, \
-         it completes {file}"
-    )]
+    /// A process was killed in a compaction, between two renames: the only copy of some records
+    /// bears a name that is no segment's. [`DormantLog::survey`] completes it.
+    #[error("a compaction was interrupted: {file} is not in its place")]
     InterruptedCompaction { file: String },
     #[error("segment {segment_base} begins before offset {expected}, where the one before it ends")]
     Overlap { segment_base: Offset, expected: Offset },

@@ -29,6 +29,8 @@ pub(crate) struct Segment {
     /// What the last entry of its `.timeindex` says: not to be relied on for more than that the
     /// segment may be left alone.
     pub(crate) peeked: OnceLock<Option<Timestamp>>,
+    /// A compaction of this process has made it from others: positions from before mean nothing.
+    pub(crate) is_rewritten: bool,
     loaded: OnceLock<Loaded>,
 }
 
@@ -78,6 +80,7 @@ impl Segment {
             surveyed,
             seen: OnceLock::new(),
             peeked: OnceLock::new(),
+            is_rewritten: false,
             loaded: OnceLock::new(),
         }
     }
@@ -92,6 +95,20 @@ impl Segment {
     ) -> Self {
         let thinned_to = Some(config.sealed_interval_bytes());
         Self { thinned_to, ..Self::active(directory, base, surveyed, config) }
+    }
+
+    /// A segment of so many bytes in the place of others, of which `first` is the first.
+    pub(crate) fn rewritten(
+        first: &Self,
+        all: &[Arc<Self>],
+        bytes: u64,
+        config: &LogConfig,
+    ) -> Self {
+        let sealed = Self::sealed(&first.directory, first.base, bytes, config);
+        // Records without a time are as old as they were.
+        let seen = all.iter().filter_map(|old| old.seen.get()).max().copied();
+        let seen = seen.map_or_else(OnceLock::new, OnceLock::from);
+        Self { is_rewritten: true, seen, ..sealed }
     }
 
     /// The same segment, open.

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use ottla_env::{CachedRead, File};
+use ottla_env::{CachedRead, Disk, File};
 use ottla_records::{BatchSpan, HeaderError};
 use ottla_types::Offset;
 
@@ -91,6 +91,12 @@ struct Place<'a> {
     batch: BatchSpan,
 }
 
+/// A bound as a view has it.
+enum Rebound {
+    To(LogPosition),
+    Cold(Cold),
+}
+
 enum Found<'a> {
     Batch(Place<'a>),
     End,
@@ -120,6 +126,18 @@ impl LogView {
     #[must_use]
     pub fn start_offset(&self) -> Offset {
         self.0.start
+    }
+
+    /// First offset and bytes of each segment that nobody appends to, the oldest first.
+    #[must_use]
+    pub fn sealed_sizes(&self) -> Vec<(Offset, u64)> {
+        self.sealed().iter().map(|it| (it.segment.base, it.end)).collect()
+    }
+
+    /// Where the segment begins that is appended to.
+    #[must_use]
+    pub fn active_base(&self) -> Offset {
+        self.active().base
     }
 
     /// How many bytes of batches there are up to `end`, a position loaded before this view.
@@ -215,6 +233,10 @@ impl LogView {
         if from == upto.offset {
             return Ok(Found::End);
         }
+        let upto = match self.rebound(upto)? {
+            Rebound::To(upto) => upto,
+            Rebound::Cold(cold) => return Ok(Found::Cold(cold)),
+        };
         for span in self.spans(from, upto) {
             match find_in(span, from)? {
                 // Offsets may be missing at the end of a compacted segment.
@@ -223,6 +245,41 @@ impl LogView {
             }
         }
         Ok(Found::End)
+    }
+
+    /// A bound, in places of this view. Where a compaction has written the bound's segment anew
+    /// since it was loaded, its position there is another one.
+    fn rebound(&self, upto: LogPosition) -> Result<Rebound, ReadError> {
+        if upto.segment_base >= self.active().base {
+            return Ok(Rebound::To(upto));
+        }
+        let after = self.sealed().partition_point(|it| it.segment.base <= upto.segment_base);
+        let holds = after.checked_sub(1).map(|at| &self.sealed()[at]);
+        let Some(SealedSegment { segment, end }) = holds.filter(|it| it.segment.is_rewritten)
+        else {
+            return Ok(Rebound::To(upto));
+        };
+        let position = match find_in(Span { segment, end: *end }, upto.offset)? {
+            Found::Batch(place) => place.at,
+            Found::End => *end,
+            Found::Cold(cold) => return Ok(Rebound::Cold(cold)),
+        };
+        let (offset, segment_base) = (upto.offset, segment.base);
+        Ok(Rebound::To(LogPosition { offset, segment_base, position }))
+    }
+
+    /// As [`Self::rebound`], once what it needs is in the page cache.
+    pub(crate) async fn rebounded(
+        &self,
+        disk: &Arc<dyn Disk>,
+        upto: LogPosition,
+    ) -> Result<LogPosition, ReadError> {
+        loop {
+            match self.rebound(upto)? {
+                Rebound::To(upto) => return Ok(upto),
+                Rebound::Cold(cold) => cold.warm(disk).await?,
+            }
+        }
     }
 
     /// The segments from the one that may hold `from`, as far as `upto`.

@@ -39,11 +39,15 @@ pub enum Bug {
     GroupAnsweredBeforeCommit,
     /// A partition is given to a member while another one still has it.
     PartitionGivenTwice,
+    /// A compaction removes a tombstone that it meets for the first time.
+    TombstoneDroppedTooEarly,
+    /// A compaction removes the newest record of a key.
+    CompactionDropsNewestOfKey,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::NoDeduplicationOfRetriedBatch,
         Self::DuplicateAnsweredWithWrongOffset,
         Self::TornTailKept,
@@ -60,6 +64,8 @@ impl Bug {
         Self::SnapshotForgetsProducers,
         Self::GroupAnsweredBeforeCommit,
         Self::PartitionGivenTwice,
+        Self::TombstoneDroppedTooEarly,
+        Self::CompactionDropsNewestOfKey,
     ];
 
     /// The name that command lines and test reports use.
@@ -82,6 +88,8 @@ impl Bug {
             Self::SnapshotForgetsProducers => "snapshot_forgets_producers",
             Self::GroupAnsweredBeforeCommit => "group_answered_before_commit",
             Self::PartitionGivenTwice => "partition_given_twice",
+            Self::TombstoneDroppedTooEarly => "tombstone_dropped_too_early",
+            Self::CompactionDropsNewestOfKey => "compaction_drops_newest_of_key",
         }
     }
 

@@ -213,7 +213,7 @@ pub(crate) fn handle(
         Handler::Produce => {
             let progress = match resumed {
                 Some(Blocked::Produce(progress)) => progress,
-                _ => produce::Progress::default(),
+                _ => channel.lane.progress(),
             };
             produce::handle(channel, header, version, reader.remaining(), progress, now, cx)
         }

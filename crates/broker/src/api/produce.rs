@@ -49,9 +49,25 @@ pub(crate) struct Progress {
     results: Vec<PartitionResult>,
 }
 
+impl Progress {
+    /// Forgets everything but the room that it takes.
+    pub(crate) fn clear(&mut self) {
+        self.results.clear();
+    }
+
+    /// Partitions that it has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.results.capacity()
+    }
+}
+
 #[derive(Debug)]
 struct PartitionResult {
     index: i32,
+    /// The first of its topic.
+    opens_topic: bool,
+    /// Where in the answer its error code stands, once that is written.
+    error_at: usize,
     appended: Result<AppendedAt, Refusal>,
 }
 
@@ -61,6 +77,8 @@ struct AppendedAt {
     base_offset: Offset,
     /// The high watermark that says that it is committed.
     committed_at: Offset,
+    /// It was at the time of the append.
+    committed: bool,
     log_start: Offset,
     log_append_time: i64,
 }
@@ -79,7 +97,12 @@ pub(super) fn handle(
     let acks = Acks::from_wire(request.acks);
     let mut topic = TopicCursor::default();
     let done = progress.results.len();
-    for entry in request.partitions.clone().skip(done) {
+    let mut last = None;
+    for (at, entry) in request.partitions.clone().enumerate() {
+        let opens_topic = last.replace(entry.topic) != Some(entry.topic);
+        if at < done {
+            continue;
+        }
         let entry_topic = topic.seek(&channel.broker.partitions, entry.topic);
         let index = entry.partition.index;
         let appended = match append(channel, acks, version, entry_topic, &entry.partition, cx) {
@@ -87,15 +110,17 @@ pub(super) fn handle(
             Ok(None) => return Ok(Handled::Kept(Blocked::Produce(progress))),
             Err(refusal) => Err(refusal),
         };
-        progress.results.push(PartitionResult { index, appended });
+        progress.results.push(PartitionResult { index, opens_topic, error_at: 0, appended });
     }
-    let results = progress.results;
-    let answer = Answered { version, correlation_id: header.correlation_id, request, results };
+    let correlation_id = header.correlation_id;
+    let mut answer = Answered { version, correlation_id, request, progress };
     match acks {
-        Some(Acks::None) => answer.without_acknowledgement(),
-        Some(Acks::Leader) | None => answer.now(channel),
-        Some(Acks::All) => answer.once_committed(channel, now, cx),
+        Some(Acks::None) => answer.without_acknowledgement()?,
+        Some(Acks::Leader) | None => answer.now(channel)?,
+        Some(Acks::All) => answer.once_committed(channel, now, cx)?,
     }
+    channel.lane.keep_progress(answer.progress);
+    Ok(Handled::Done)
 }
 
 /// A request with all its results.
@@ -103,79 +128,75 @@ struct Answered<'a> {
     version: i16,
     correlation_id: i32,
     request: ProduceRequest<'a>,
-    results: Vec<PartitionResult>,
+    progress: Progress,
 }
 
 impl Answered<'_> {
-    fn without_acknowledgement(self) -> Result<Handled, Refused> {
+    fn without_acknowledgement(&self) -> Result<(), Refused> {
         // acks=0 has no answer that could carry the error. Closing is the only signal left:
         // clients refresh their metadata on disconnect and find the new leader.
-        match self.results.iter().any(|result| result.appended.is_err()) {
+        match self.progress.results.iter().any(|result| result.appended.is_err()) {
             true => Err(Refused::SilentAppendFailed),
-            false => Ok(Handled::Done),
+            false => Ok(()),
         }
     }
 
-    fn now(self, channel: &mut Channel) -> Result<Handled, Refused> {
-        channel.answer(|outbox| outbox.frame(|buffer| self.encode(buffer).map(drop)))?;
-        Ok(Handled::Done)
+    fn now(&mut self, channel: &mut Channel) -> Result<(), Refused> {
+        channel.answer(|outbox| outbox.frame(|buffer| self.encode(buffer)))
     }
 
     /// Answers when the high watermark has passed every append, or the request's time is over.
     fn once_committed(
-        self,
+        &mut self,
         channel: &mut Channel,
         now: Mono,
         cx: &Context<'_>,
-    ) -> Result<Handled, Refused> {
+    ) -> Result<(), Refused> {
         let is_committed = |appended: &AppendedAt| {
-            appended.partition.bounds().high_watermark.offset >= appended.committed_at
+            let needed = appended.committed_at;
+            appended.committed || appended.partition.bounds().high_watermark.offset >= needed
         };
-        if self.results.iter().flat_map(|result| &result.appended).all(is_committed) {
+        if self.progress.results.iter().flat_map(|result| &result.appended).all(is_committed) {
             return self.now(channel);
         }
         let timeout_ms = u64::try_from(self.request.timeout_ms).unwrap_or(0);
         let deadline = now.after(Duration::from_millis(timeout_ms));
-        let mut answer = Vec::with_capacity(128);
-        let places = self.encode(&mut answer)?;
-        let waits = self.results.into_iter().zip(places).filter_map(|(result, error_at)| {
-            let appended = result.appended.ok()?;
-            let AppendedAt { partition, committed_at: needed, .. } = appended;
+        let mut parking = channel.lane.parking();
+        self.encode(&mut parking.answer)?;
+        let waits = self.progress.results.drain(..).filter_map(|result| {
+            let error_at = result.error_at;
+            let AppendedAt { partition, committed_at: needed, .. } = result.appended.ok()?;
             Some(Wait { partition, needed, error_at })
         });
+        parking.waits.extend(waits);
         let codes = WaitCodes {
             timed_out: ErrorCode::RequestTimedOut.code(),
             gone: ErrorCode::NotLeaderOrFollower.code(),
         };
-        channel.park(ParkedProduce::new(answer, waits.collect(), deadline, codes, cx.waker()));
-        Ok(Handled::Done)
+        channel.park(ParkedProduce::new(parking, deadline, codes, cx.waker()));
+        Ok(())
     }
 
-    /// Appends the whole answer, and tells where each partition's error code stands in it.
-    fn encode(&self, buffer: &mut Vec<u8>) -> Result<Vec<usize>, Refused> {
-        let entries = || self.request.partitions.clone();
-        let starts = || {
-            let mut last = None;
-            entries().filter(move |entry| last.replace(entry.topic) != Some(entry.topic))
-        };
+    /// Appends the whole answer, and notes where each partition's error code stands in it.
+    fn encode(&mut self, buffer: &mut Vec<u8>) -> Result<(), Refused> {
         let (version, correlation_id) = (self.version, self.correlation_id);
-        let mut writer =
-            ProduceResponseWriter::begin(buffer, version, correlation_id, starts().count())?;
-        let mut places = Vec::with_capacity(self.results.len());
-        let mut results = self.results.iter();
-        let mut rest = entries().peekable();
-        while let Some(first) = rest.peek().map(|entry| entry.topic) {
-            let count = rest.clone().take_while(|entry| entry.topic == first).count();
-            writer.topic(first, count)?;
-            for result in results.by_ref().take(count) {
-                rest.next();
-                places.push(writer.next_error_at());
-                let records = result.record_errors();
-                writer.partition(&result.describe(&records))?;
+        let results = &mut self.progress.results;
+        let topics = results.iter().filter(|result| result.opens_topic).count();
+        let mut writer = ProduceResponseWriter::begin(buffer, version, correlation_id, topics)?;
+        let mut entries = self.request.partitions.clone();
+        for at in 0..results.len() {
+            let entry = entries.next().expect("every entry has its result");
+            if results[at].opens_topic {
+                let others = results[at + 1..].iter().take_while(|result| !result.opens_topic);
+                writer.topic(entry.topic, 1 + others.count())?;
             }
+            let result = &mut results[at];
+            result.error_at = writer.next_error_at();
+            let records = result.record_errors();
+            writer.partition(&result.describe(&records))?;
         }
         writer.finish(0, &[])?;
-        Ok(places)
+        Ok(())
     }
 }
 
@@ -242,7 +263,7 @@ fn append(
     let wall = channel.broker.env.clock.wall();
     let log_append_time = match settings.timestamp_type {
         TimestampType::CreateTime => {
-            let log_start = partition.bounds().log_start;
+            let log_start = || partition.bounds().log_start;
             check_timestamps(&batch, settings.legal_timestamps(wall), log_start)?;
             -1
         }
@@ -253,16 +274,16 @@ fn append(
     };
     match partition.append(&channel.broker.env, &batch, cx.waker())? {
         Admission::Parked => Ok(None),
-        Admission::Accepted { base_offset, committed_at, before } => {
+        Admission::Accepted { base_offset, committed_at, committed, log_start, before } => {
             // As in Kafka, whatever the topic's type of timestamps.
             let log_append_time =
                 before.map_or(log_append_time, |before| Timestamp::to_wire(before.timestamp));
-            let log_start = partition.bounds().log_start;
             let partition = Arc::clone(partition);
             Ok(Some(AppendedAt {
                 partition,
                 base_offset,
                 committed_at,
+                committed,
                 log_start,
                 log_append_time,
             }))

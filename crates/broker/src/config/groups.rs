@@ -88,8 +88,8 @@ static CONSUMER_MAX_SESSION_TIMEOUT: Property<Duration> = positive(
 static CONSUMER_HEARTBEAT_INTERVAL: Property<Duration> = positive(
     "group.consumer.heartbeat.interval.ms",
     "5000",
-    "How often in milliseconds members of \
-        a consumer group are told to send heartbeats.",
+    "How often in milliseconds members of a consumer group \
+        that rests are told to send heartbeats; more often while it moves.",
 );
 
 static CONSUMER_MIN_HEARTBEAT_INTERVAL: Property<Duration> = positive(

@@ -136,9 +136,15 @@ enum Roll {
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// Written, or recognised as written before: the first offset, and the high watermark that
-    /// says that it is committed.
-    Accepted { base_offset: Offset, committed_at: Offset, before: Option<Before> },
+    /// Written, or recognised as written before: the first offset, the high watermark that says
+    /// that it is committed, and whether it was that high already; where the log starts.
+    Accepted {
+        base_offset: Offset,
+        committed_at: Offset,
+        committed: bool,
+        log_start: Offset,
+        before: Option<Before>,
+    },
     /// No room just now; the waker is called when it is worth trying again.
     Parked,
 }
@@ -362,12 +368,10 @@ impl Partition {
         match log.append(batch, epoch, env.clock.wall()) {
             Ok(Appended::New { base_offset, last_offset }) => {
                 self.on_appended(&mut state, u64::from(batch.size()));
-                let committed_at = last_offset.next();
-                Ok(Admission::Accepted { base_offset, committed_at, before: None })
+                Ok(state.accepted(base_offset, last_offset, None))
             }
             Ok(Appended::Duplicate { base_offset, last_offset, timestamp }) => {
-                let (committed_at, before) = (last_offset.next(), Some(Before { timestamp }));
-                Ok(Admission::Accepted { base_offset, committed_at, before })
+                Ok(state.accepted(base_offset, last_offset, Some(Before { timestamp })))
             }
             Err(LogAppendError::NeedsRoll) => {
                 self.roll(env, &mut state);
@@ -633,6 +637,18 @@ impl State {
     /// As [`Self::log`], to change it.
     fn log_mut(&mut self) -> &mut Log {
         self.writer.log_mut().expect("the log was opened before")
+    }
+
+    fn accepted(
+        &self,
+        base_offset: Offset,
+        last_offset: Offset,
+        before: Option<Before>,
+    ) -> Admission {
+        let committed_at = last_offset.next();
+        let committed = self.high_watermark.offset >= committed_at;
+        let log_start = self.log().start_offset();
+        Admission::Accepted { base_offset, committed_at, committed, log_start, before }
     }
 
     fn park(&mut self, waker: &Waker) -> Admission {

@@ -240,6 +240,8 @@ impl<'a> Walk<'a> {
             self.unbroken = false;
             self.tell(Severity::Note, name, None, Trouble::Gap { from, upto });
         }
+        // Compaction may have taken the batch that a snapshot was made behind.
+        self.check_snapshots(upto);
         self.next_offset = upto;
     }
 
@@ -338,7 +340,6 @@ impl<'a> Walk<'a> {
         self.totals.batches += 1;
         self.totals.records += u64::from(header.records_count);
         self.on_gap(name, header.base_offset);
-        self.check_snapshots(header.base_offset);
         self.check_epoch(name, position, header);
         let ended = self.producers.on_appended(header, marker_of(batch));
         let ended = ended.filter(|ended| !ended.committed);

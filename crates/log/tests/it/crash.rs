@@ -148,28 +148,6 @@ fn a_log_goes_on_after_a_kill_between_a_new_segments_name_and_its_first_batch() 
     assert_eq!(contents(&disk, &log).len(), 2);
 }
 
-/// Killed between the renames, Apache Kafka leaves the only copy of some records under such a name.
-#[test]
-fn an_interrupted_compaction_is_left_to_apache_kafka() {
-    for kind in ["log", "index", "timeindex", "txnindex"] {
-        let disk = MemoryDisk::default();
-        let mut log = open(&disk);
-        append(&disk, &mut log, &batch(&["a"])).unwrap();
-        let name = format!("{DIRECTORY}/00000000000000000007.{kind}.swap");
-        disk.put(&name, b"live");
-        disk.put(&format!("{DIRECTORY}/00000000000000000007.log.deleted"), b"old");
-        let before = disk.list();
-        let error = try_open(&disk).unwrap_err().to_string();
-        assert!(error.starts_with("Apache Kafka was stopped in the middle of a compaction"));
-        assert!(error.ends_with(&format!("00000000000000000007.{kind}.swap")));
-        assert_eq!(disk.list(), before);
-        // Half of a copy is none: its origin is there.
-        disk.remove(&name);
-        disk.put(&format!("{DIRECTORY}/00000000000000000007.{kind}.cleaned"), b"half");
-        assert_eq!(open(&disk).end().offset, Offset::new(1));
-    }
-}
-
 #[test]
 fn messages_of_an_old_format_are_not_cut() {
     // Offset 0, format 1, timestamp 7, no key, value `abc`; the checksum is a CRC-32.

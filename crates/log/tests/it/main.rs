@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
+mod compaction;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod deletion;

@@ -155,6 +155,12 @@ impl MemoryDisk {
         }
     }
 
+    /// Changes the bytes of a file, whoever has it open.
+    pub(crate) fn overwrite(&self, path: &str, bytes: &[u8]) {
+        let file = Arc::clone(&self.0.names.lock().unwrap().files[Path::new(path)]);
+        *file.bytes.lock().unwrap() = bytes.to_vec();
+    }
+
     pub(crate) fn list(&self) -> Vec<String> {
         let names = self.0.names.lock().unwrap();
         names.files.keys().map(|path| path.display().to_string()).collect()
