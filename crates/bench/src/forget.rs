@@ -1,21 +1,7 @@
-//! Files that are on the disk and nowhere else: what a cold read needs, and what gives the page
-//! cache back between runs.
+//! Files that are on the disk and nowhere else: what a cold read needs.
 
 use std::fs::File;
 use std::path::Path;
-
-const USAGE: &str = "forget --data FOLDER";
-
-/// Syncs and drops the segments of all partitions in a log directory.
-///
-/// # Errors
-/// What the files say.
-pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    match arguments {
-        [option, folder] if option == "--data" => drop_from_cache(Path::new(folder), ""),
-        _ => Err(USAGE.to_owned()),
-    }
-}
 
 /// Writes the segments of the partitions whose folders begin with `prefix` to the disk and asks the
 /// kernel to forget them.

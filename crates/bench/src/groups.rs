@@ -26,6 +26,8 @@ struct Options {
     session_ms: i32,
     heartbeat_ms: u64,
     consumer_protocol: bool,
+    /// Whether one dies in the end, which takes its session's time.
+    death: bool,
 }
 
 impl Options {
@@ -38,8 +40,12 @@ impl Options {
             session_ms: 6_000,
             heartbeat_ms: 1_000,
             consumer_protocol: false,
+            death: true,
         };
-        for pair in arguments.chunks(2) {
+        let pairs: Vec<String> =
+            arguments.iter().filter(|argument| *argument != "--no-death").cloned().collect();
+        options.death = pairs.len() == arguments.len();
+        for pair in pairs.chunks(2) {
             let [name, value] = pair else { return Err(format!("{} needs a value", pair[0])) };
             options.set(name, value)?;
         }
@@ -97,7 +103,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     };
     time("join", &mut Crowd::enter)?;
     time("leave", &mut |crowd| crowd.leave(options.members / 2))?;
-    time("death", &mut |crowd| crowd.die(options.members / 3))?;
+    if options.death {
+        time("death", &mut |crowd| crowd.die(options.members / 3))?;
+    }
     println!("groups.session_ms {}", options.session_ms);
     println!("groups.members {}", options.members);
     Ok(())

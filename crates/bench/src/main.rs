@@ -8,6 +8,7 @@
 
 mod batches;
 mod catch_up;
+mod compact;
 mod connection;
 mod forget;
 mod frames;
@@ -37,10 +38,10 @@ const USAGE: &str = "\
 ottla-bench produce --address HOST:PORT --pid PID [--requests N] [--connections N] [--in-flight N]
                     [--partitions N] [--records N] [--record-bytes N] [--acks 0|1|-1] [--fetch]
                     [--topic NAME] [--codec none|gzip|snappy|lz4|zstd] [--per-request N]
-                    [--readers N,...]
+                    [--readers N,...] [--delete]
     a batch of N records to each of --per-request partitions in each request; --fetch reads
     everything back afterwards, on the same connections; --readers lets N consumers read
-    everything each
+    everything each; --delete deletes the topic at the end
 ottla-bench open-loop --address HOST:PORT --pid PID [--rate N] [--seconds N] [--lead-in N]
                     [--consumers N] [--connections N] [--partitions N] [--records N]
                     [--record-bytes N] [--acks 0|1|-1]
@@ -61,17 +62,18 @@ ottla-bench restart --address HOST:PORT --topic NAME --ends FILE --fetches N -- 
     milliseconds from starting COMMAND to its first answers that are right: leaders, the last
     record of N partitions, every end; leaves it running
 ottla-bench groups --address HOST:PORT --pid PID [--members N] [--partitions N]
-                    [--protocol classic|consumer] [--session-ms N] [--heartbeat-ms N]
+                    [--protocol classic|consumer] [--session-ms N] [--heartbeat-ms N] [--no-death]
     milliseconds until a group rests: after N members joined at once, after one left, after one died
 ottla-bench topics --address HOST:PORT --pid PID [--topics N] [--partitions N] [--per-request N]
                     [--in-flight N] [--keep 1]
     milliseconds until N topics are made and the last has its leaders, and until they are deleted
+ottla-bench compact --address HOST:PORT --pid PID --data FOLDER [--megabytes N] [--keys N]
+                    [--record-bytes N]
+    what it takes to compact a topic that was filled while nothing compacted it
 ottla-bench storm --address HOST:PORT --pid PID --connections N
     N connections, each with the first question of a client, kept open
 ottla-bench idle --pid PID --seconds N
-    CPU time, sleeps of threads and memory of a process that is left alone
-ottla-bench forget --data FOLDER
-    syncs what lies under a folder and drops it from the page cache";
+    CPU time, sleeps of threads and memory of a process that is left alone";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -92,9 +94,9 @@ fn main() -> ExitCode {
         Some((case, rest)) if case == "restart" => restart::run(rest),
         Some((case, rest)) if case == "groups" => groups::run(rest),
         Some((case, rest)) if case == "topics" => topics::run(rest),
+        Some((case, rest)) if case == "compact" => compact::run(rest),
         Some((case, rest)) if case == "storm" => storm::run(rest),
         Some((case, rest)) if case == "idle" => storm::idle(rest),
-        Some((case, rest)) if case == "forget" => forget::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
@@ -133,6 +135,10 @@ fn produce(options: &Options) -> Result<(), String> {
     }
     for (name, value) in process::memory(options.pid).map_err(|error| error.to_string())? {
         println!("{name} {value}");
+    }
+    if options.delete {
+        let frame = frames::topics::delete(std::slice::from_ref(&topic));
+        frames::topics::deleted(&control.ask(&frame).map_err(|error| error.to_string())?)?;
     }
     Ok(())
 }
@@ -182,7 +188,7 @@ fn create_topic(control: &mut Connection, topic: &str, partitions: i32) -> Resul
 }
 
 /// Thousands of partitions take a JVM longer than its topic takes to be created.
-const SETTLE_SECONDS_MAX: u64 = 120;
+const SETTLE_SECONDS_MAX: u64 = 300;
 
 /// Waits until every partition takes a batch: a topic is created before its partitions are open.
 fn settle(control: &mut Connection, load: &ProduceLoad) -> Result<(), String> {

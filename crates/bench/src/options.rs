@@ -29,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) acks: i16,
     /// Read everything back afterwards.
     pub(crate) fetch: bool,
+    /// Delete the topic at the end.
+    pub(crate) delete: bool,
     /// Then let so many consumers read everything each; one measurement for each number.
     pub(crate) readers: Vec<usize>,
     /// The topic, made where it does not exist; one that nobody has used where none is named.
@@ -68,6 +70,7 @@ impl Options {
             per_request: 1,
             acks: 1,
             fetch: false,
+            delete: false,
             readers: Vec::new(),
             topic: None,
             data: None,
@@ -123,6 +126,7 @@ impl Options {
             "--lead-in" => self.lead_in = value(name, rest)?,
             "--acks" => self.acks = value(name, rest)?,
             "--fetch" => self.fetch = true,
+            "--delete" => self.delete = true,
             "--data" => self.data = Some(value(name, rest)?),
             "--seconds" => self.seconds = value(name, rest)?,
             "--live-megabytes" => self.live_megabytes = value(name, rest)?,

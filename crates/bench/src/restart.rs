@@ -61,7 +61,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         reach(connection, topic, &sample)?;
         sample.iter().try_for_each(|(partition, end)| last(connection, topic, *partition, *end))
     })?;
-    started.until("restart.every_end_ms", |connection| reach(connection, topic, &ends))
+    started.until("restart.every_end_ms", |connection| reach(connection, topic, &ends))?;
+    started.print_cpu("restart.broker_cpu_s")
 }
 
 fn parsed(address: &str) -> Result<SocketAddr, String> {

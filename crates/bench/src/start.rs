@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 use crate::frames;
+use crate::process::CpuClock;
 
 /// Beyond this a start has failed: reading ten gigabytes takes a JVM a while.
 const START_SECONDS_MAX: u64 = 600;
@@ -17,6 +18,7 @@ pub(crate) struct Started {
     program: String,
     address: SocketAddr,
     at: Instant,
+    pid: u32,
 }
 
 impl Started {
@@ -31,7 +33,16 @@ impl Started {
         let at = Instant::now();
         let child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
         println!("start.pid {}", child.id());
-        Ok(Self { program: program.clone(), address, at })
+        Ok(Self { program: program.clone(), address, at, pid: child.id() })
+    }
+
+    /// Prints the CPU seconds that it has taken so far.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub(crate) fn print_cpu(&self, name: &str) -> Result<(), String> {
+        println!("{name} {:.6}", CpuClock::of(self.pid)?.seconds());
+        Ok(())
     }
 
     /// Asks until there is an answer, and prints the milliseconds since the start as `name`.

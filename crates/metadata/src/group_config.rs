@@ -35,7 +35,7 @@ pub const GROUP_CONFIGS: [GroupConfigProperty; 3] = [
         name: HEARTBEAT_INTERVAL_MS,
         rule: ConfigRule::Int { min: 1, max: i32::MAX },
         broker: "group.consumer.heartbeat.interval.ms",
-        doc: "How often in milliseconds members are told to send a heartbeat.",
+        doc: "How often in milliseconds members of a group that rests send a heartbeat.",
     },
     GroupConfigProperty {
         name: SESSION_TIMEOUT_MS,

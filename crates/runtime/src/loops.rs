@@ -20,6 +20,7 @@ use tokio::task::LocalSet;
 use crate::clock::{LoopClock, RealClock};
 use crate::disk::RealDisk;
 use crate::net::RealNet;
+use crate::pool::{Job, Pool};
 use crate::process::{RealProcess, raise_file_limit};
 use crate::rng::RealRng;
 
@@ -59,6 +60,7 @@ impl RealEnv {
             inboxes: (0..loops.get()).map(|_| Arc::default()).collect(),
             clocks: (0..loops.get()).map(|_| OnceLock::new()).collect(),
             threads: Mutex::default(),
+            workers: Pool::background("work"),
         });
         loops.clocks[0].get_or_init(LoopClock::of_this_thread);
         let ending = EndLoops(Arc::clone(&loops));
@@ -117,6 +119,8 @@ struct Loops {
     /// Each set by the loop's own thread.
     clocks: Arc<[OnceLock<LoopClock>]>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// For what is in no hurry.
+    workers: Pool,
 }
 
 impl Loops {
@@ -180,11 +184,30 @@ impl Spawn for Loops {
     fn spawn(&self, _: &'static str, task: Task) {
         drop(tokio::task::spawn_local(Whole(task)));
     }
+
+    fn work(&self, job: Box<dyn FnOnce() + Send>) {
+        // As a task's: nobody could vouch for what a panic left behind.
+        let whole = move || {
+            let armed = AbortOnUnwind;
+            job();
+            std::mem::forget(armed);
+        };
+        self.workers.submit(Job::Once(Box::new(whole)));
+    }
 }
 
 impl fmt::Debug for Loops {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} loops", self.inboxes.len())
+    }
+}
+
+/// Ends the process when it is dropped.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        std::process::abort();
     }
 }
 
@@ -195,12 +218,6 @@ impl Future for Whole {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        struct AbortOnUnwind;
-        impl Drop for AbortOnUnwind {
-            fn drop(&mut self) {
-                std::process::abort();
-            }
-        }
         let armed = AbortOnUnwind;
         let polled = self.0.as_mut().poll(cx);
         std::mem::forget(armed);

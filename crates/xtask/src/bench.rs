@@ -2,235 +2,197 @@
 //!
 //! A figure alone says nothing on a machine that others use: what counts is the ratio within a
 //! pair, whose halves run seconds apart. The primary figure is the broker's CPU time, read from
-//! outside; wall time is printed and means little where the machine is busy.
+//! outside; wall time counts from pairs during which nobody else was at work.
 
 mod cases;
+mod chart;
+mod choice;
+mod line;
 mod network;
+mod page;
 mod report;
+mod runs;
+mod sample;
+mod statistics;
+mod systems;
+mod table;
 
-use std::process::Command;
+use std::path::PathBuf;
+use std::time::Instant;
 
-use cases::{CASES, Case, Kind};
-use report::{Report, Sample};
+use cases::{Case, Form, Kind};
+use report::Report;
+use systems::Kafka;
+use table::CASES;
 
-use crate::node::{Launch, Node, build, target, terminate};
+use crate::node::build;
 use crate::{Outcome, command};
-
-/// The systems in the order in which a round asks them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum System {
-    /// Ours with Kafka's bargain, the other half of each pair.
-    PageCache,
-    Kafka,
-    /// Ours as it is by default: an extra row.
-    Fsync,
-}
-
-impl System {
-    pub(crate) const ALL: [Self; 3] = [Self::PageCache, Self::Kafka, Self::Fsync];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::PageCache => "Ottla, page-cache",
-            Self::Kafka => "Apache Kafka, page cache",
-            Self::Fsync => "Ottla, fsync",
-        }
-    }
-
-    fn launch(self, classpath: &str) -> Result<Launch, String> {
-        match self {
-            Self::PageCache => Launch::ottla(&["ottla.durability=page-cache"]),
-            Self::Fsync => Launch::ottla(&["ottla.durability=fsync"]),
-            Self::Kafka => Launch::kafka(classpath),
-        }
-    }
-}
 
 /// How the runs are made.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pairs: usize,
-    /// Runs of each system before the first that counts: a JVM is slow until it is warm.
+    /// Runs of each system before the first that counts, in the first row of a case.
     warm_ups: usize,
-    /// The broker on processor 1, the generator on processor 0; else both wherever they like.
-    pinned: bool,
-    systems: Vec<System>,
+    form: Form,
+    /// Of the order of runs.
+    seed: u64,
+    /// Settings of Kafka's that were named; else the best of several is chosen.
+    kafka: Option<systems::Settings>,
+    /// Where results are appended; the repository where nothing is named.
+    to: Option<PathBuf>,
     cases: Vec<&'static Case>,
 }
 
 impl Settings {
     fn parse(arguments: &[String]) -> Result<Self, String> {
-        let systems = System::ALL.to_vec();
-        let mut settings = Self { pairs: 7, warm_ups: 2, pinned: true, systems, cases: Vec::new() };
+        let (kafka, to) = (None, None);
+        let mut settings = Self {
+            pairs: 7,
+            warm_ups: 2,
+            form: Form::Whole,
+            seed: 1,
+            kafka,
+            to,
+            cases: Vec::new(),
+        };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match argument.as_str() {
-                "--pairs" => settings.pairs = number(rest.next())?,
+                "--pairs" => settings.pairs = number(rest.next())?.max(1),
                 "--warm-ups" => settings.warm_ups = number(rest.next())?,
-                "--free" => settings.pinned = false,
-                "--kafka-only" => settings.systems = vec![System::Kafka],
-                name => {
-                    let case = CASES.iter().find(|case| case.name == name);
-                    let names = || CASES.map(|case| case.name).join(", ");
-                    settings.cases.push(case.ok_or_else(|| {
-                        format!("there is no case `{name}`; there are {}", names())
-                    })?);
+                "--short" => settings.form = Form::Short,
+                "--smoke" => settings.form = Form::Smoke,
+                "--seed" => {
+                    let seed = number(rest.next())?;
+                    settings.seed = u64::try_from(seed).map_err(|error| error.to_string())?;
                 }
+                "--to" => settings.to = Some(rest.next().ok_or("--to needs a folder")?.into()),
+                "--kafka" => {
+                    let text = rest.next().map_or("", String::as_str);
+                    let wrong = || "--kafka NETWORK/IO/HEAP, as 2/4/1".to_owned();
+                    settings.kafka = Some(systems::Settings::parse(text).ok_or_else(wrong)?);
+                }
+                "--peer" => match rest.next().map(String::as_str) {
+                    Some("kafka") => {}
+                    _ => return Err("the only peer is kafka".to_owned()),
+                },
+                name => settings.cases.push(case(name)?),
             }
         }
         if settings.cases.is_empty() {
-            let light = |case: &&Case| !matches!(case.kind, Kind::CatchUp(_));
-            settings.cases = CASES.iter().filter(light).collect();
+            settings.cases = CASES.iter().collect();
         }
         Ok(settings)
     }
 
-    /// What goes before a broker's command line.
-    fn broker_placement(&self) -> &'static [&'static str] {
-        if self.pinned { &["taskset", "-c", "1"] } else { &[] }
-    }
-
-    fn generator(&self) -> Command {
-        let binary = target().join("release/ottla-bench");
-        if !self.pinned {
-            return command::program(binary);
-        }
-        let mut generator = command::program("taskset");
-        generator.args(["-c", "0"]).arg(binary);
-        generator
-    }
-
     /// In words, for the report.
     pub(crate) fn describe(&self) -> String {
-        let placement = match self.pinned {
-            true => "broker on CPU 1, generator on CPU 0",
-            false => "broker and generator on any CPU",
+        let form = match self.form {
+            Form::Whole => "whole form",
+            Form::Short => "short form",
+            Form::Smoke => "only whether everything runs",
         };
-        format!("{} pairs after {} warm-ups, {placement}", self.pairs, self.warm_ups)
+        format!("{form}, {} pairs after {} warm-ups", self.pairs, self.warm_ups)
     }
+
+    /// The folder under which results are written.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.to.clone().unwrap_or_else(command::root)
+    }
+
+    /// Seconds that a case takes, about.
+    fn budget(&self, case: &Case) -> f64 {
+        let rows = case.rows.iter().enumerate().map(|(number, row)| {
+            let rounds = row.warm_ups(case.kind, number == 0, self.warm_ups)
+                + row.pairs(self.pairs, self.form);
+            #[allow(clippy::cast_precision_loss, reason = "few runs")]
+            let runs = (rounds * case.systems.len()) as f64;
+            runs * row.budget(self.form)
+        });
+        let starts = if case.kind == Kind::Load { START_SECONDS } else { 0.0 };
+        starts + rows.sum::<f64>()
+    }
+}
+
+/// Of the nodes of a case.
+const START_SECONDS: f64 = 5.0;
+
+fn case(name: &str) -> Result<&'static Case, String> {
+    CASES.iter().find(|case| case.name == name).ok_or_else(|| {
+        let names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+        format!("there is no case `{name}`; there are {}", names.join(", "))
+    })
 }
 
 fn number(text: Option<&String>) -> Result<usize, String> {
     text.and_then(|text| text.parse().ok()).ok_or_else(|| "a number is needed".to_owned())
 }
 
-/// Runs the cases and appends what came out to `bench/RESULTS.md`.
+/// Runs the cases, appends what came out to `bench/RESULTS.md` and `bench/results.jsonl`, and draws
+/// `docs/performance.md` anew. `--draw` alone only draws, `--budget` only says how long it takes.
 pub(crate) fn run(arguments: &[String]) -> Outcome {
-    let settings = Settings::parse(arguments)?;
-    let classpath = kafka_classpath()?;
-    if !network::is_own() {
-        if settings.systems.contains(&System::PageCache) {
-            build(&["ottla"])?;
-        }
-        build(&["ottla-bench"])?;
-        if let Some(outcome) = network::enter(arguments) {
-            return outcome;
-        }
+    if arguments == ["--draw"] {
+        return page::draw();
     }
-    let mut report = Report::new(&settings, arguments)?;
+    let (budget_only, arguments): (Vec<String>, Vec<String>) =
+        arguments.iter().cloned().partition(|argument| argument == "--budget");
+    let settings = Settings::parse(&arguments)?;
+    if !network::is_inside() {
+        print_budget(&settings);
+        if !budget_only.is_empty() {
+            return Ok(());
+        }
+        build(&["ottla", "ottla-bench"])?;
+        return network::enter(&arguments);
+    }
+    measure(&settings, &arguments)
+}
+
+fn print_budget(settings: &Settings) {
+    let mut total = if settings.kafka.is_some() { 0.0 } else { choice::SECONDS };
     for case in &settings.cases {
-        let rounds = match case.kind {
-            Kind::Produce(_) => produce(case, &settings, &classpath)?,
-            Kind::Start => starts(&settings, &classpath)?,
-            Kind::CatchUp(options) => catch_ups(options, &settings, &classpath)?,
-        };
-        report.add(case, &settings.systems, &rounds);
-        // After each case: an hour of measuring must not be lost with its last minute.
-        println!("{}", report.text());
-        report.append()?;
+        let seconds = settings.budget(case);
+        total += seconds;
+        println!("{:<16} {seconds:>6.0} s foreseen", case.name);
     }
-    Ok(())
+    println!("{:<16} {:>6.0} s, {:.0} minutes", "all", total, total / 60.0);
 }
 
-/// One sample of each system a round. All systems run throughout, so that each is as warm as it
-/// gets; those that are not asked are idle.
-fn produce(case: &Case, settings: &Settings, classpath: &str) -> Result<Vec<Vec<Sample>>, String> {
-    let start =
-        |system: &System| Node::start(system.launch(classpath)?, settings.broker_placement());
-    let nodes = settings.systems.iter().map(start).collect::<Result<Vec<Node>, String>>()?;
-    let mut rounds = Vec::new();
-    for round in 0..settings.warm_ups + settings.pairs {
-        let samples = nodes.iter().map(|node| produce_once(case, settings, node));
-        let samples = samples.collect::<Result<Vec<Sample>, String>>()?;
-        let counts = round >= settings.warm_ups;
-        eprintln!("{}: round {}{}", case.name, round + 1, if counts { "" } else { " (warm-up)" });
-        if counts {
-            rounds.push(samples);
+fn measure(settings: &Settings, arguments: &[String]) -> Outcome {
+    let classpath = kafka_classpath()?;
+    let kafka = match settings.kafka {
+        Some(settings) => Kafka { classpath, settings },
+        None => choice::best(classpath)?,
+    };
+    let mut report = Report::new(settings, &kafka, arguments)?;
+    let mut failed = Vec::new();
+    for case in &settings.cases {
+        let started = Instant::now();
+        let outcome = runs::run(case, settings, &kafka, |row, rounds| {
+            report.add(case, row, settings, rounds);
+            println!("{}", report.text());
+            match settings.form {
+                Form::Smoke => report.forget(),
+                Form::Whole | Form::Short => return report.append(),
+            }
+            Ok(())
+        });
+        // One case that fails must not cost the others their half hour.
+        if let Err(why) = outcome {
+            eprintln!("{}: {why}", case.name);
+            failed.push(case.name);
         }
+        let (took, foreseen) = (started.elapsed().as_secs_f64(), settings.budget(case));
+        eprintln!("{}: {took:.0} s, {foreseen:.0} s foreseen", case.name);
     }
-    nodes.into_iter().try_for_each(Node::stop)?;
-    Ok(rounds)
-}
-
-fn produce_once(case: &Case, settings: &Settings, node: &Node) -> Result<Sample, String> {
-    let Kind::Produce(options) = case.kind else { unreachable!("others are measured elsewhere") };
-    // What the last run left dirty would be written during this one.
-    command::run(&mut command::program("sync"))?;
-    let mut generator = settings.generator();
-    generator.arg("produce").args(["--address", &node.launch.address.to_string()]);
-    generator.args(["--pid", &node.pid().to_string()]).args(options.split(' '));
-    Ok(Sample::parse(&command::output(&mut generator)?))
-}
-
-/// Starts each system on an empty folder, formatted before where it must be.
-fn starts(settings: &Settings, classpath: &str) -> Result<Vec<Vec<Sample>>, String> {
-    let round = |_| {
-        let once = |system: &System| start_once(&system.launch(classpath)?);
-        settings.systems.iter().map(once).collect::<Result<Vec<Sample>, String>>()
-    };
-    (0..settings.pairs).map(round).collect()
-}
-
-/// Free on all processors: a start is waited for, not paid for.
-fn start_once(launch: &Launch) -> Result<Sample, String> {
-    let mut starter = command::program(target().join("release/ottla-bench"));
-    starter.args(["start", "--address", &launch.address.to_string(), "--"]);
-    starter.args(&launch.line);
-    let mut sample = Sample::parse(&command::output(&mut starter)?);
-    let pid = sample.get("start.pid").ok_or("the starter names no process")?;
-    let pid = format!("{pid:.0}").parse().map_err(|_| format!("{pid} is no process"))?;
-    // Long enough for what a system puts off until after its start.
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    sample.set("idle.rss_kib", resident_kib(pid));
-    terminate(pid)?;
-    while std::path::Path::new(&format!("/proc/{pid}")).exists() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+    if settings.to.is_none() && settings.form != Form::Smoke {
+        page::draw()?;
     }
-    Ok(sample)
-}
-
-/// Each system by itself on a fresh folder, which is gone before the next begins: two backlogs
-/// would fill the memory, and perhaps the disk.
-fn catch_ups(
-    options: &str,
-    settings: &Settings,
-    classpath: &str,
-) -> Result<Vec<Vec<Sample>>, String> {
-    let round = |_| {
-        let once = |system: &System| catch_up_once(options, settings, system.launch(classpath)?);
-        settings.systems.iter().map(once).collect::<Result<Vec<Sample>, String>>()
-    };
-    (0..settings.pairs).map(round).collect()
-}
-
-fn catch_up_once(options: &str, settings: &Settings, launch: Launch) -> Result<Sample, String> {
-    command::run(&mut command::program("sync"))?;
-    let node = Node::start(launch, settings.broker_placement())?;
-    let mut generator = settings.generator();
-    generator.arg("catch-up").args(["--address", &node.launch.address.to_string()]);
-    generator.args(["--pid", &node.pid().to_string(), "--data"]).arg(node.launch.data());
-    let mut sample = Sample::parse(&command::output(generator.args(options.split(' ')))?);
-    let of = |name| sample.get(name).unwrap_or(f64::NAN);
-    let share = of("catch_up.disk_bytes") / of("catch_up.bytes");
-    sample.set("catch_up.disk_share", share);
-    node.stop()?;
-    Ok(sample)
-}
-
-fn resident_kib(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(f64::NAN)
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("failed: {}", failed.join(", "))),
+    }
 }
 
 /// Where Apache Kafka's classes are.
@@ -244,5 +206,30 @@ fn kafka_classpath() -> Result<String, String> {
         Err(_) => Err("set KAFKA_HOME, the folder of an Apache Kafka release, or KAFKA_PEER, \
                        a program that prints a class path (`$KAFKA_PEER classpath`)"
             .to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_form_of_all_cases_fits_into_its_minutes() {
+        let settings = parse("--short --pairs 5").unwrap();
+        let all: f64 = settings.cases.iter().map(|case| settings.budget(case)).sum();
+        assert!(all + choice::SECONDS < 35.0 * 60.0, "{all:.0} s");
+    }
+
+    #[test]
+    fn a_mistyped_case_is_refused() {
+        for wrong in ["smal", "--pairs", "--pairs x", "--kafka 2", "--peer other", "--fast"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse("small reads --peer kafka").unwrap().cases.len(), 2);
+    }
+
+    fn parse(text: &str) -> Result<Settings, String> {
+        let arguments: Vec<String> = text.split(' ').map(str::to_owned).collect();
+        Settings::parse(&arguments)
     }
 }

@@ -41,8 +41,10 @@ cargo xtask COMMAND
                          with what they print of Kafka, and runs groups of all clients
   interop kills | power-cut | tools | groups [ARGUMENT...]
                          one of these alone (see tests/acceptance)
-  bench [CASE...] [--pairs N] [--warm-ups N] [--free] [--kafka-only]
-                         beside Apache Kafka, in pairs; appends to bench/RESULTS.md
+  bench [CASE...] [--peer kafka] [--pairs N] [--short] [--warm-ups N] [--kafka NETWORK/IO/HEAP]
+        [--seed N] [--to FOLDER] [--budget] | --draw
+                         beside Apache Kafka, in pairs; appends to bench/RESULTS.md and
+                         bench/results.jsonl, and draws docs/performance.md anew (see there)
   gates [instructions | syscalls | locks | idle | start]...
                          what a request, a start and an idle node may cost, against budgets
   vectors encode | ask | record

@@ -25,6 +25,17 @@ pub(crate) struct Launch {
     folder: PathBuf,
     /// What it ends with when it was asked to end: a JVM says that a signal ended it.
     clean_exit: i32,
+    at_end: AtEnd,
+}
+
+/// What becomes of a node's folder.
+#[derive(Clone, Copy, Debug)]
+enum AtEnd {
+    Remove,
+    /// It stays, its large files emptied.
+    Empty,
+    /// It is somebody else's by now.
+    Nothing,
 }
 
 impl Launch {
@@ -40,21 +51,22 @@ impl Launch {
         for each in overrides {
             line.extend(["--override".into(), each.into()]);
         }
-        Ok(Self { line, address, folder, clean_exit: 0 })
+        Ok(Self { line, address, folder, clean_exit: 0, at_end: AtEnd::Remove })
     }
 
-    /// A node of Apache Kafka's, its folder formatted; heap, collector and threads are the best of
-    /// the settings that were tried for it.
+    /// A node of Apache Kafka's, its folder formatted; `properties` as `name=value` beside those
+    /// that every node has, `jvm` beside what its own start script says.
     ///
     /// # Errors
     /// When there is no place for it, or it cannot be formatted.
-    pub(crate) fn kafka(classpath: &str) -> Result<Self, String> {
+    pub(crate) fn kafka(
+        classpath: &str,
+        jvm: &[String],
+        properties: &[String],
+    ) -> Result<Self, String> {
+        let more = properties.join("\n");
         let (folder, address) = prepare(|controller| {
-            format!(
-                "controller.quorum.bootstrap.servers={controller}\n\
-                 num.network.threads=2\n\
-                 num.io.threads=2\n"
-            )
+            format!("controller.quorum.bootstrap.servers={controller}\n{more}\n")
         })?;
         let config = folder.join(CONFIG);
         let java = ["java", "-cp", classpath].map(OsString::from);
@@ -62,11 +74,33 @@ impl Launch {
         format.args(&java[1..]).args(["kafka.tools.StorageTool", "format", "-t"]);
         format.arg("b3R0bGEtYmVuY2gtbm9kZQ").arg("-c").arg(&config).arg("--standalone");
         command::output(&mut format)?;
-        let jvm = ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"];
+        let collector = ["-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"];
         let mut line = java.to_vec();
-        line.extend(jvm.map(OsString::from));
+        line.extend(collector.map(OsString::from));
+        line.extend(jvm.iter().map(OsString::from));
         line.extend(["kafka.Kafka".into(), config.into()]);
-        Ok(Self { line, address, folder, clean_exit: 128 + 15 })
+        Ok(Self { line, address, folder, clean_exit: 128 + 15, at_end: AtEnd::Remove })
+    }
+
+    /// Leaves the folder behind, its large files emptied: whoever made the folder around it removes
+    /// it later. Thousands of files that are deleted now would slow down those that come next.
+    #[must_use]
+    pub(crate) fn left_behind(mut self) -> Self {
+        self.at_end = AtEnd::Empty;
+        self
+    }
+
+    /// All of it; what stays here is not the owner of the folder any more.
+    fn take(&mut self) -> Self {
+        let taken = Self {
+            line: self.line.clone(),
+            address: self.address,
+            folder: self.folder.clone(),
+            clean_exit: self.clean_exit,
+            at_end: self.at_end,
+        };
+        self.at_end = AtEnd::Nothing;
+        taken
     }
 
     /// The log directory.
@@ -82,7 +116,26 @@ impl Launch {
 
 impl Drop for Launch {
     fn drop(&mut self) {
-        let _removed = fs::remove_dir_all(&self.folder);
+        match self.at_end {
+            AtEnd::Remove => drop(fs::remove_dir_all(&self.folder)),
+            AtEnd::Empty => empty_large_files(&self.folder),
+            AtEnd::Nothing => {}
+        }
+    }
+}
+
+/// Below this a file's blocks are not worth the visit.
+const LARGE_BYTES: u64 = 1 << 20;
+
+fn empty_large_files(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(about) = entry.metadata() else { continue };
+        if about.is_dir() {
+            empty_large_files(&entry.path());
+        } else if about.len() > LARGE_BYTES {
+            // A disk that fills up will say so itself.
+            let _emptied = fs::File::create(entry.path());
+        }
     }
 }
 
@@ -125,6 +178,13 @@ impl Node {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Kills it, and hands out what it was started with: it can be started again on its folder.
+    pub(crate) fn kill(mut self) -> Launch {
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+        self.launch.take()
     }
 
     /// Asks it to stop, and demands that it ends well.
@@ -187,7 +247,7 @@ const CONFIG: &str = "server.properties";
 
 /// A folder with a configuration, and the address of its clients; `more` is added to what every
 /// system is told and gets the controller's address.
-fn prepare(more: fn(SocketAddr) -> String) -> Result<(PathBuf, SocketAddr), String> {
+fn prepare(more: impl Fn(SocketAddr) -> String) -> Result<(PathBuf, SocketAddr), String> {
     let folder = fresh_folder(&std::env::temp_dir())?;
     let [client, controller] = free_ports().map_err(|error| format!("find ports: {error}"))?;
     let text = properties(&folder.join("data"), client, controller) + &more(controller);

@@ -18,6 +18,7 @@ mod group;
 mod heartbeat;
 mod member;
 mod migration;
+mod pace;
 mod partitions;
 mod protocol;
 mod reconcile;

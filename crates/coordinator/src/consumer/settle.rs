@@ -119,7 +119,7 @@ impl GroupShard {
 
 /// How long ago that was; `None` if it is yet to come: the clock went back, or another node's was
 /// ahead. Waiting for it would make a group stand still.
-fn age(at: Moment<'_>, then: Timestamp) -> Option<Duration> {
+pub(super) fn age(at: Moment<'_>, then: Timestamp) -> Option<Duration> {
     let millis = at.now.wall.millis().saturating_sub(then.millis());
     u64::try_from(millis).ok().map(Duration::from_millis)
 }

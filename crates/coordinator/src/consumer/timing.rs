@@ -6,8 +6,9 @@ use std::time::Duration;
 use ottla_metadata::{ConfigResource, GroupConfig, GroupConfigLimits};
 use ottla_types::TopicName;
 
-use super::Moment;
 use super::reconcile::MemberState;
+use super::settle::age;
+use super::{Moment, pace};
 use crate::group::Group;
 use crate::ids::{GroupId, MemberId};
 use crate::shard::{Effects, GroupShard, TopicChanges};
@@ -86,9 +87,16 @@ impl GroupShard {
         GroupConfig::of(properties, &limits)
     }
 
+    /// When a member of the group is to come next: sooner than configured while the group moves.
     pub(super) fn heartbeat_interval(&self, at: Moment<'_>, group: &GroupId) -> Duration {
         let own = self.group_config(at, group).heartbeat_interval;
-        own.unwrap_or(self.settings.consumer_heartbeat_interval)
+        let configured = own.unwrap_or(self.settings.consumer_heartbeat_interval);
+        let Some(group) = self.consumer_group(group) else { return configured };
+        let moved = match group.target_epoch() < group.epoch() {
+            true => Some(Duration::ZERO),
+            false => group.target_made_at().and_then(|made_at| age(at, made_at)),
+        };
+        pace::interval(configured, group.members().len(), moved)
     }
 
     pub(super) fn session_timeout(&self, at: Moment<'_>, group: &GroupId) -> Duration {

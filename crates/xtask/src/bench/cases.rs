@@ -1,120 +1,218 @@
-//! The cases, and the figures that each is about.
+//! What a case is. The table of them is in `table`.
 
-/// Something to measure.
+use super::systems::System;
+
+/// Something to measure, on one set of nodes.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
+    /// The systems; the same twice is a measure of the noise.
+    pub(crate) systems: &'static [System],
+    /// Which are compared: places in `systems`, what should be better first.
+    pub(crate) pairs: &'static [(usize, usize)],
+    pub(crate) placement: Placement,
+    /// Properties of all systems, as `name=value`.
+    pub(crate) properties: &'static [&'static str],
+    /// Of Kafka alone: what is best for it here.
+    pub(crate) for_kafka: &'static [&'static str],
+    pub(crate) kind: Kind,
+    pub(crate) rows: &'static [Row],
+}
+
+/// How the runs of a case are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Every system runs throughout; the generator's command is the row's.
+    Load,
+    /// Each run has a fresh node, warmed up with these arguments of the row's command.
+    Fresh { warm_up: &'static str, needs_data: bool },
+    /// From nothing to the first answer, then left alone.
+    Start,
+    /// Filled, killed, started again.
+    Restart,
+}
+
+/// Which processors broker and generator have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// The broker has processor 1, the generator processor 0.
+    Pinned,
+    /// Both have all.
+    Free,
+}
+
+impl Placement {
+    pub(crate) const fn describe(self) -> &'static str {
+        match self {
+            Self::Pinned => "broker on CPU 1, generator on CPU 0",
+            Self::Free => "broker and generator on any CPU",
+        }
+    }
+}
+
+/// One load and what is read off it.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
     /// For the report.
     pub(crate) what: &'static str,
-    pub(crate) kind: Kind,
+    /// The generator's command.
+    pub(crate) command: &'static str,
+    /// Its arguments, whole and short.
+    pub(crate) full: &'static str,
+    pub(crate) short: &'static str,
+    /// Seconds that a run takes, averaged over the systems, whole and short; pauses, preparations
+    /// and fresh nodes included.
+    pub(crate) seconds: [f64; 2],
+    /// Pairs of the short form, at most.
+    pub(crate) short_pairs_max: usize,
+    /// Runs before the first that counts, where the row is not the first: zero where the rows
+    /// before it have warmed up all that it needs.
+    pub(crate) warm_ups_later: usize,
     pub(crate) figures: &'static [Figure],
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
-    /// The generator with these options.
-    Produce(&'static str),
-    /// From nothing to the first answer.
-    Start,
-    /// A backlog from the disk beside live traffic, with these options. Only when it is named: it
-    /// writes ten gigabytes a system.
-    CatchUp(&'static str),
-}
-
 /// A number of the report: one sample's value, or one divided by another.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Figure {
     pub(crate) name: &'static str,
     pub(crate) value: &'static str,
     /// Divides the value; empty for none.
     pub(crate) by: &'static str,
     pub(crate) factor: f64,
-    /// Whether the ratio of a pair means something for it.
-    pub(crate) compared: bool,
+    pub(crate) better: Better,
+    /// Whether others at work spoil it.
+    pub(crate) is_wall: bool,
+    /// For pairs of the case, by place: how many times better the first shall be.
+    pub(crate) goals: &'static [(usize, f64)],
+    /// What the first system of the case shall not exceed, or with `Better::More` reach.
+    pub(crate) limit: Option<f64>,
 }
 
-const fn figure(name: &'static str, value: &'static str, by: &'static str, factor: f64) -> Figure {
-    Figure { name, value, by, factor, compared: true }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Better {
+    Less,
+    More,
+    /// It says something of the run, not of the system.
+    Neither,
 }
 
-const fn noise(name: &'static str, value: &'static str) -> Figure {
-    Figure { name, value, by: "", factor: 1.0, compared: false }
+/// A cost.
+pub(crate) const fn less(
+    name: &'static str,
+    value: &'static str,
+    by: &'static str,
+    factor: f64,
+) -> Figure {
+    let (better, is_wall, goals, limit) = (Better::Less, false, &[], None);
+    Figure { name, value, by, factor, better, is_wall, goals, limit }
 }
 
-const SMALL: &[Figure] = &[
-    figure("CPU, µs a request", "produce.broker_cpu_s", "produce.requests", 1e6),
-    figure("requests/s", "produce.requests", "produce.wall_s", 1.0),
-    noise("others' CPUs busy", "produce.foreign_cpus"),
-];
+/// A rate.
+pub(crate) const fn more(
+    name: &'static str,
+    value: &'static str,
+    by: &'static str,
+    factor: f64,
+) -> Figure {
+    Figure { better: Better::More, is_wall: true, ..less(name, value, by, factor) }
+}
 
-/// 64 records of 1,000 bytes make a batch of 64 KiB; 16,000 of them a GB.
-pub(crate) const CASES: [Case; 5] = [
-    Case {
-        name: "bulk",
-        what: "16,000 requests of one 64 KiB batch (64 records, no codec), 12 partitions, \
-               4 connections x 5 in flight, acks=all; then all of it read back, 1 MiB a fetch, \
-               4 connections",
-        kind: Kind::Produce("--requests 16000 --connections 4 --in-flight 5 --acks -1 --fetch"),
-        figures: &[
-            figure("produce: CPU-s/GB", "produce.broker_cpu_s", "produce.bytes", 1e9),
-            figure("produce: MB/s", "produce.bytes", "produce.wall_s", 1e-6),
-            figure("fetch: CPU-s/GB", "fetch.broker_cpu_s", "fetch.bytes", 1e9),
-            figure("fetch: MB/s", "fetch.bytes", "fetch.wall_s", 1e-6),
-            figure("resident at most, MiB", "rss_highest_kib", "", 1.0 / 1024.0),
-            noise("others' CPUs busy, produce", "produce.foreign_cpus"),
-        ],
-    },
-    Case {
-        name: "small16",
-        what: "200,000 requests of one record of 120 bytes (a batch of 191), 12 partitions, \
-               16 connections x 5 in flight, acks=all",
-        kind: Kind::Produce(
-            "--requests 200000 --connections 16 --in-flight 5 --acks -1 --records 1 \
-             --record-bytes 120",
-        ),
-        figures: SMALL,
-    },
-    Case {
-        name: "small1",
-        what: "as small16, 100,000 requests, 1 connection x 5 in flight",
-        kind: Kind::Produce(
-            "--requests 100000 --connections 1 --in-flight 5 --acks -1 --records 1 \
-             --record-bytes 120",
-        ),
-        figures: SMALL,
-    },
-    Case {
-        name: "start",
-        what: "from starting the process on an empty folder (Kafka's formatted before) to its \
-               first answer to ApiVersions; resident 2 s later",
-        kind: Kind::Start,
-        figures: &[
-            figure("start, ms", "start.ms", "", 1.0),
-            figure("idle, resident MiB", "idle.rss_kib", "", 1.0 / 1024.0),
-        ],
-    },
-    Case {
-        name: "catch-up",
-        what: "10 GB in 12 partitions, dropped from the page cache and read back, 1 MiB a fetch, \
-               4 connections; beside it 50 MB/s of 64 KiB batches, acks=1, and 1,000 probes a \
-               second: single records, their delay counted from when they should have been sent \
-               to when a consumer has them. Before that 20 s without the reading: the baseline",
-        kind: Kind::CatchUp("--requests 155000 --partitions 12 --acks 1 --seconds 20"),
-        figures: &[
-            figure("catch-up, GB/s", "catch_up.bytes", "catch_up.wall_s", 1e-9),
-            figure("catch-up: CPU-s/GB, live traffic included", CPU, "catch_up.bytes", 1e9),
-            noise("bytes from the disk ÷ bytes read", "catch_up.disk_share"),
-            figure("baseline: probes' p50, ms", "baseline.p50_us", "", 1e-3),
-            figure("baseline: probes' p99, ms", "baseline.p99_us", "", 1e-3),
-            figure("catching up: probes' p50, ms", "during.p50_us", "", 1e-3),
-            figure("catching up: probes' p99, ms", "during.p99_us", "", 1e-3),
-            figure("catching up: probes' p99.9, ms", "during.p999_us", "", 1e-3),
-            figure("catching up: worst probe, ms", "during.max_us", "", 1e-3),
-            figure("p99, catching up ÷ baseline", "during.p99_us", "baseline.p99_us", 1.0),
-            figure("baseline: live MB/s", "baseline.live_bytes", "baseline.wall_s", 1e-6),
-            figure("catching up: live MB/s", "during.live_bytes", "catch_up.wall_s", 1e-6),
-        ],
-    },
-];
+/// About the run.
+pub(crate) const fn about(
+    name: &'static str,
+    value: &'static str,
+    by: &'static str,
+    factor: f64,
+) -> Figure {
+    Figure { better: Better::Neither, ..less(name, value, by, factor) }
+}
 
-const CPU: &str = "catch_up.broker_cpu_s";
+impl Figure {
+    pub(crate) const fn wall(self) -> Self {
+        Self { is_wall: true, ..self }
+    }
+
+    pub(crate) const fn goals(self, goals: &'static [(usize, f64)]) -> Self {
+        Self { goals, ..self }
+    }
+
+    pub(crate) const fn limit(self, limit: f64) -> Self {
+        Self { limit: Some(limit), ..self }
+    }
+
+    /// How many times better `ours` is than `peer`.
+    pub(crate) fn ratio(&self, ours: f64, peer: f64) -> f64 {
+        match self.better {
+            Better::Less => peer / ours,
+            Better::More => ours / peer,
+            Better::Neither => f64::NAN,
+        }
+    }
+}
+
+impl Row {
+    /// The generator's arguments.
+    pub(crate) fn arguments(&self, form: Form) -> Vec<&'static str> {
+        let arguments = match form {
+            Form::Whole => self.full,
+            Form::Short | Form::Smoke => self.short,
+        };
+        let smoke = match form {
+            Form::Smoke if self.short.contains("--partitions 5000") => SMOKE_PARTITIONS,
+            Form::Smoke => smoke(self.command),
+            Form::Whole | Form::Short => "",
+        };
+        arguments.split_whitespace().chain(smoke.split_whitespace()).collect()
+    }
+
+    /// Seconds of one run.
+    pub(crate) const fn budget(&self, form: Form) -> f64 {
+        match form {
+            Form::Whole => self.seconds[0],
+            Form::Short | Form::Smoke => self.seconds[1],
+        }
+    }
+
+    /// Pairs that count.
+    pub(crate) fn pairs(&self, wanted: usize, form: Form) -> usize {
+        match form {
+            Form::Whole => wanted,
+            Form::Short | Form::Smoke => wanted.min(self.short_pairs_max),
+        }
+    }
+
+    /// Runs before the first that counts: a JVM is slow until it is warm.
+    pub(crate) fn warm_ups(&self, kind: Kind, is_first: bool, wanted: usize) -> usize {
+        match kind {
+            Kind::Load if is_first => wanted,
+            Kind::Load => wanted.min(self.warm_ups_later),
+            Kind::Fresh { .. } | Kind::Start | Kind::Restart => 0,
+        }
+    }
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Whole,
+    /// All cases together fit into half an hour.
+    Short,
+    /// Whether everything runs; the figures mean nothing.
+    Smoke,
+}
+
+const SMOKE_PARTITIONS: &str = "--partitions 300 --requests 1000";
+
+/// What a command is told last, which is what counts.
+fn smoke(command: &str) -> &'static str {
+    match command {
+        "produce" => "--requests 1000",
+        "open-loop" => "--seconds 1 --lead-in 0.2",
+        "groups" => "--members 30 --partitions 60",
+        "topics" => "--topics 200",
+        "catch-up" => "--requests 4000 --seconds 1",
+        "compact" => "--megabytes 100 --keys 50000",
+        _ => "",
+    }
+}

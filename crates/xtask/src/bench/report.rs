@@ -1,54 +1,44 @@
-//! Samples, their medians, and the block that is appended to `bench/RESULTS.md`.
+//! What is appended to `bench/RESULTS.md` and `bench/results.jsonl`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 
-use super::cases::{Case, Figure};
-use super::{Settings, System, network};
+use super::cases::{Case, Row};
+use super::line::{Line, Setting, digits, interval, spread};
+use super::runs::{QUIET_CPUS, Rounds};
+use super::sample;
+use super::systems::Kafka;
+use super::{Settings, network};
 use crate::{Outcome, command};
 
-/// What one run of the generator printed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Sample(BTreeMap<String, f64>);
+/// For people.
+pub(crate) const RESULTS: &str = "bench/RESULTS.md";
+/// For programs: a line a figure.
+pub(crate) const LINES: &str = "bench/results.jsonl";
 
-impl Sample {
-    /// From lines of `name value`; others are passed over.
-    pub(crate) fn parse(text: &str) -> Self {
-        let pair = |line: &str| {
-            let (name, value) = line.split_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
-        };
-        Self(text.lines().filter_map(pair).collect())
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<f64> {
-        self.0.get(name).copied()
-    }
-
-    pub(crate) fn set(&mut self, name: &str, value: f64) {
-        self.0.insert(name.to_owned(), value);
-    }
-
-    /// Not a number where the sample lacks what the figure is made of.
-    fn figure(&self, figure: &Figure) -> f64 {
-        let value = self.get(figure.value).unwrap_or(f64::NAN);
-        let by = if figure.by.is_empty() { Some(1.0) } else { self.get(figure.by) };
-        figure.factor * value / by.unwrap_or(f64::NAN)
-    }
-}
-
-/// The block of one call, as far as it is not in the file yet.
+/// The block of one call, as far as it is not in the files yet.
 #[derive(Debug)]
 pub(crate) struct Report {
+    setting: Setting,
+    folder: std::path::PathBuf,
     text: String,
+    lines: Vec<Line>,
 }
 
 impl Report {
     /// The heading: when, what, how.
-    pub(crate) fn new(settings: &Settings, arguments: &[String]) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// When a program that knows is not there.
+    pub(crate) fn new(
+        settings: &Settings,
+        kafka: &Kafka,
+        arguments: &[String],
+    ) -> Result<Self, String> {
         let ask = |program: &str, arguments: &[&str]| {
             command::output(Command::new(program).args(arguments).current_dir(command::root()))
                 .map(|text| text.trim().to_owned())
@@ -63,41 +53,71 @@ impl Report {
             true => "cubic both ways, in a network namespace".to_owned(),
             false => format!("cubic towards the broker, {} (the system's) from it", system.trim()),
         };
+        let machine = format!(
+            "{processors} CPUs ({}), Linux {kernel}; loopback, congestion control {congestion}",
+            processor(&read("/proc/cpuinfo"))
+        );
+        let kafka = format!("Apache Kafka: {}", kafka.settings.describe());
         let text = format!(
-            "\n## {date}, commit {commit}\n\n\
-             `cargo xtask bench {}`: {}. {processors} CPUs ({}), Linux {kernel}; loopback, \
-             congestion control {congestion}. Apache Kafka: heap 1 GiB, G1, 2 network and 2 I/O \
-             threads. Median (lowest to highest); the ratio is the median of the pairs' ratios.\n",
+            "\n## {date}, commit {commit}\n\n`cargo xtask bench {}`: {}. {machine}. {kafka}.\n",
             arguments.join(" "),
             settings.describe(),
-            processor(&read("/proc/cpuinfo")),
         );
-        Ok(Self { text })
+        let run = settings.describe();
+        let setting = Setting { date, commit, machine, run, kafka, properties: String::new() };
+        Ok(Self { setting, folder: settings.folder(), text, lines: Vec::new() })
     }
 
-    /// A table for one case; `rounds` hold one sample for each of `systems`.
-    pub(crate) fn add(&mut self, case: &Case, systems: &[System], rounds: &[Vec<Sample>]) {
-        let out = &mut self.text;
-        let names: Vec<&str> = systems.iter().map(|system| system.name()).collect();
-        let kafka_by_ours = both(systems);
-        let _ =
-            write!(out, "\n**{}**: {}\n\n| figure | {} |", case.name, case.what, names.join(" | "));
-        let columns = names.len() + usize::from(kafka_by_ours.is_some());
-        let ratio = if kafka_by_ours.is_some() { " Kafka ÷ Ottla, page-cache |" } else { "" };
-        let _ = writeln!(out, "{ratio}\n|---|{}", "---|".repeat(columns));
-        for figure in case.figures {
-            let of = |sample: &Sample| sample.figure(figure);
-            let _ = write!(out, "| {} |", figure.name);
-            for at in 0..systems.len() {
-                let values = rounds.iter().map(|round| of(&round[at])).collect();
-                let _ = write!(out, " {} |", spread(values));
+    /// A table for one row of a case.
+    pub(crate) fn add(&mut self, case: &Case, row: &Row, settings: &Settings, rounds: &Rounds) {
+        let mut setting = self.setting.clone();
+        setting.run = format!(
+            "{} pairs, {}, `ottla-bench {} {}`",
+            rounds.rounds.len(),
+            case.placement.describe(),
+            row.command,
+            row.arguments(settings.form).join(" ")
+        );
+        setting.properties = properties(case);
+        let figures = row.figures.iter();
+        let lines: Vec<Line> = figures
+            .filter_map(|figure| Line::new(&setting, case, row, figure, &rounds.rounds))
+            .collect();
+        let _ = write!(
+            self.text,
+            "\n**{}, {}**: {}. {}; {}\n\n",
+            case.name, row.name, row.what, setting.run, setting.properties
+        );
+        self.text.push_str(&table(&lines));
+        self.add_delays(&lines, rounds);
+        let budget = row.budget(settings.form);
+        #[allow(clippy::cast_precision_loss, reason = "few runs")]
+        let runs = (case.systems.len() * rounds.rounds.len()) as f64;
+        let _ = writeln!(
+            self.text,
+            "\n{:.0} s; {:.0} s were foreseen for what counts.",
+            rounds.took.as_secs_f64(),
+            budget * runs
+        );
+        self.lines.extend(lines);
+    }
+
+    /// Of open-loop rows: all runs taken together, for tails that one run has too few samples for.
+    fn add_delays(&mut self, lines: &[Line], rounds: &Rounds) {
+        let Some(line) = lines.first() else { return };
+        for (at, (name, _)) in line.systems.iter().enumerate() {
+            let runs = rounds.rounds.iter().map(|round| &round[at]);
+            if let Some((count, [p50, p99, p999, max])) = sample::delays(runs) {
+                let _ = write!(
+                    self.text,
+                    "\n{name}, all runs together, {count} delays: p50 {} us, p99 {} us, p99.9 {} \
+                     us, longest {} us.\n",
+                    digits(p50),
+                    digits(p99),
+                    digits(p999),
+                    digits(max)
+                );
             }
-            if let Some((kafka, ours)) = kafka_by_ours {
-                let ratios = rounds.iter().map(|round| of(&round[kafka]) / of(&round[ours]));
-                let shown = if figure.compared { spread(ratios.collect()) } else { String::new() };
-                let _ = write!(out, " {shown} |");
-            }
-            out.push('\n');
         }
     }
 
@@ -105,23 +125,97 @@ impl Report {
         &self.text
     }
 
-    /// Moves the text to the end of the file.
+    /// Drops what was added: it says nothing of any system.
+    pub(crate) fn forget(&mut self) {
+        self.text.clear();
+        self.lines.clear();
+    }
+
+    /// Moves what was added to the ends of the files.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When a file cannot be written.
     pub(crate) fn append(&mut self) -> Outcome {
-        let path = command::root().join("bench/RESULTS.md");
-        let text = std::mem::take(&mut self.text);
-        let file = OpenOptions::new().append(true).open(&path);
-        file.and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|error| format!("append to {}: {error}", path.display()))
+        append(&self.folder.join(RESULTS), &std::mem::take(&mut self.text))?;
+        let lines: String =
+            std::mem::take(&mut self.lines).iter().map(|line| line.to_json() + "\n").collect();
+        append(&self.folder.join(LINES), &lines)
     }
 }
 
-/// Where Kafka and its counterpart are in a round.
-fn both(systems: &[System]) -> Option<(usize, usize)> {
-    let at = |wanted| systems.iter().position(|system| *system == wanted);
-    Some((at(System::Kafka)?, at(System::PageCache)?))
+fn append(path: &Path, text: &str) -> Outcome {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| format!("append to {}: {error}", path.display()))
+}
+
+/// The newest line of each figure, in the order in which the figures came first.
+///
+/// # Errors
+/// When the file cannot be read, or a line of it.
+pub(crate) fn newest(folder: &Path) -> Result<Vec<Line>, String> {
+    let path = folder.join(LINES);
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut places = BTreeMap::new();
+    let mut lines: Vec<Line> = Vec::new();
+    for (number, text) in (1..).zip(text.lines()) {
+        let line = Line::from_json(text)
+            .ok_or_else(|| format!("{}:{number} is no line of results", path.display()))?;
+        let key = (line.case.clone(), line.row.clone(), line.figure.clone());
+        match places.get(&key) {
+            Some(at) => lines[*at] = line,
+            None => {
+                places.insert(key, lines.len());
+                lines.push(line);
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// A table of figures of the same systems.
+pub(crate) fn table(lines: &[Line]) -> String {
+    let Some(first) = lines.first() else { return String::new() };
+    let names: Vec<&str> = first.systems.iter().map(|(name, _)| name.as_str()).collect();
+    let compared =
+        lines.iter().max_by_key(|line| line.compared.len()).map_or(&[][..], |line| &line.compared);
+    let mut out = format!("| figure | {} |", names.join(" | "));
+    for each in compared {
+        let _ = write!(out, " {} times better than {} |", names[each.ours], names[each.peer]);
+    }
+    let columns = names.len() + compared.len() + 1;
+    let _ = writeln!(out, " goal |\n|---|{}", "---|".repeat(columns));
+    for line in lines {
+        let _ = write!(out, "| {} |", line.figure);
+        for (_, values) in &line.systems {
+            let _ = write!(out, " {} |", spread(values));
+        }
+        for wanted in compared {
+            let found = line
+                .compared
+                .iter()
+                .find(|each| (each.ours, each.peer) == (wanted.ours, wanted.peer));
+            let shown = match found {
+                Some(found) if found.quiet => interval(found.ratio),
+                Some(found) => format!("{}, no quiet pair", interval(found.ratio)),
+                None => String::new(),
+            };
+            let _ = write!(out, " {shown} |");
+        }
+        let _ = writeln!(out, " {} |", line.verdict());
+    }
+    out
+}
+
+fn properties(case: &Case) -> String {
+    let both = match case.properties {
+        [] => "defaults".to_owned(),
+        some => format!("both: {}", some.join(", ")),
+    };
+    match case.for_kafka {
+        [] => both,
+        some => format!("{both}; Kafka: {}", some.join(", ")),
+    }
 }
 
 fn processor(cpuinfo: &str) -> &str {
@@ -129,54 +223,55 @@ fn processor(cpuinfo: &str) -> &str {
     line.map_or("unknown", |line| line.trim_start_matches([' ', '\t', ':']))
 }
 
-/// `median (lowest to highest)`.
-fn spread(mut values: Vec<f64>) -> String {
-    values.sort_by(f64::total_cmp);
-    let (Some(lowest), Some(highest)) = (values.first(), values.last()) else {
-        return "none".to_owned();
-    };
-    let half = values.len() / 2;
-    let median = match values.len() % 2 {
-        0 => f64::midpoint(values[half - 1], values[half]),
-        _ => values[half],
-    };
-    format!("**{}** ({} to {})", digits(median), digits(*lowest), digits(*highest))
-}
-
-/// Three significant digits.
-fn digits(value: f64) -> String {
-    let places = match value.abs() {
-        size if size >= 100.0 => 0,
-        size if size >= 10.0 => 1,
-        size if size >= 1.0 => 2,
-        _ => 3,
-    };
-    format!("{value:.places$}")
+/// What a reader of any table has to know.
+pub(crate) fn legend() -> String {
+    format!(
+        "Median (lowest to highest) of the runs; ratios are medians of the pairs' ratios with their \
+         95 % interval (bootstrap), above 1 the first system is better; a goal is reached when the \
+         lower end of the interval reaches it. Ratios of wall time come from pairs during which \
+         others kept at most {QUIET_CPUS} CPUs busy; \
+         where there was none, from all pairs, and no goal is reached by them."
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::cases::Better;
     use super::*;
+    use crate::bench::statistics::Estimate;
 
     #[test]
-    fn medians_are_shown_with_their_spread() {
-        check(&[3.0, 1.0, 2.0], "**2.00** (1.00 to 3.00)");
-        check(&[1.0, 2.0], "**1.50** (1.00 to 2.00)");
-        check(&[0.1234, 1234.5, 12.34], "**12.3** (0.123 to 1234)");
-        check(&[], "none");
-    }
-
-    fn check(values: &[f64], text: &str) {
-        assert_eq!(spread(values.to_vec()), text);
-    }
-
-    #[test]
-    #[allow(clippy::float_cmp, reason = "quotients of small whole numbers")]
-    fn figures_are_quotients_of_what_was_printed() {
-        let sample = Sample::parse("cpu 6\nrequests 3\nnoise\n");
-        let figure = |value, by| Figure { name: "", value, by, factor: 10.0, compared: true };
-        assert_eq!(sample.figure(&figure("cpu", "requests")), 20.0);
-        assert_eq!(sample.figure(&figure("cpu", "")), 60.0);
-        assert!(sample.figure(&figure("cpu", "absent")).is_nan());
+    fn a_table_says_who_is_better_and_whether_that_is_enough() {
+        let ratio = Estimate { median: 4.0, low: 3.0, high: 5.0 };
+        let compared = super::super::line::Compared {
+            ours: 0,
+            peer: 1,
+            ratio,
+            pairs: 2,
+            quiet: true,
+            goal: Some(3.0),
+        };
+        let line = Line {
+            setting: Setting::default(),
+            case: "c".to_owned(),
+            row: "r".to_owned(),
+            what: String::new(),
+            figure: "ms".to_owned(),
+            systems: vec![("O".to_owned(), vec![1.0]), ("K".to_owned(), vec![4.0])],
+            compared: vec![compared],
+            limit: None,
+            better: Better::Less,
+        };
+        let noise = Line {
+            compared: Vec::new(),
+            better: Better::Neither,
+            figure: "others".to_owned(),
+            ..line.clone()
+        };
+        let expected = "| figure | O | K | O times better than K | goal |\n|---|---|---|---|---|\n\
+            | ms | **1** (1 to 1) | **4** (4 to 4) | **4** [3, 5] | 3x: **reached** |\n\
+            | others | **1** (1 to 1) | **4** (4 to 4) |  |  |\n";
+        assert_eq!(table(&[line, noise]), expected);
+        assert_eq!(table(&[]), "");
     }
 }
