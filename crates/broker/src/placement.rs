@@ -238,6 +238,10 @@ mod tests {
         fn spawn(&self, _: &'static str, _: ottla_env::Task) {
             unreachable!("nothing is spawned")
         }
+
+        fn work(&self, _: Box<dyn FnOnce() + Send>) {
+            unreachable!("nothing is computed")
+        }
     }
 
     #[test]
