@@ -188,7 +188,7 @@ fn create_topic(control: &mut Connection, topic: &str, partitions: i32) -> Resul
 }
 
 /// Thousands of partitions take a JVM longer than its topic takes to be created.
-const SETTLE_SECONDS_MAX: u64 = 120;
+const SETTLE_SECONDS_MAX: u64 = 300;
 
 /// Waits until every partition takes a batch: a topic is created before its partitions are open.
 fn settle(control: &mut Connection, load: &ProduceLoad) -> Result<(), String> {

@@ -12,7 +12,7 @@ Examples:
   ottla config
   ottla config --all > server.properties
   ottla config --config server.properties --all
-  ottla config describe topic orders";
+  ottla config describe topic hello";
 
 /// Prints the properties that a node would be started with, as a file for `ottla server --config`.
 /// With a command: lists, shows and changes those of a running cluster.

@@ -15,8 +15,9 @@ Examples:
 /// Below this a node of a few hundred partitions runs out of descriptors.
 const DESCRIPTORS_MIN: u64 = 4_096;
 
-/// Where disks begin to be called full.
+/// A disk is called full where less than this is free, in both ways.
 const FREE_PERCENT_MIN: u64 = 10;
+const FREE_BYTES_MIN: u64 = 5_000_000_000;
 
 /// The first second of 2024: whoever believes in an earlier one has no clock.
 const CLOCK_MIN_MS: i64 = 1_704_067_200_000;
@@ -139,8 +140,28 @@ async fn of_cluster(session: &Session, checks: &mut Checks) -> Result<(), Failur
 fn room(path: &str, total: u64, free: u64) -> Result<String, String> {
     let percent = free.saturating_mul(100) / total.max(1);
     let told = format!("{path}: {} free ({percent} %)", crate::words::size(free));
-    if percent >= FREE_PERCENT_MIN {
+    if percent >= FREE_PERCENT_MIN || free >= FREE_BYTES_MIN {
         return Ok(told);
     }
     Err(format!("{told}: make room, or lower log.retention.bytes before writes are refused"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_full_in_percent_and_in_bytes() {
+        const GB: u64 = 1_000_000_000;
+        for (total, free, expected) in [
+            (100 * GB, 50 * GB, true),
+            (100 * GB, 6 * GB, true),
+            (10 * GB, 2 * GB, true),
+            (100 * GB, 4 * GB, false),
+            (0, 0, false),
+        ] {
+            assert_eq!(room("/data", total, free).is_ok(), expected, "{free} of {total}");
+        }
+        assert_eq!(room("/data", 100 * GB, 20 * GB).unwrap(), "/data: 20.0 GB free (20 %)");
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ottla_env::Mono;
 use ottla_records::{BatchLimits, CheckedBatch, Compression, Inside, check_produced};
+use ottla_types::limits::INFLATED_BATCH_BYTES_MAX;
 use ottla_types::{Offset, Timestamp, TimestampType};
 use ottla_wire::ErrorCode;
 use ottla_wire::hot::{
@@ -14,6 +15,7 @@ use ottla_wire::hot::{
 
 use super::Refused;
 use super::errors::Refusal;
+use super::keys::check_keys;
 use super::timestamps::check_timestamps;
 use super::topic_cursor::TopicCursor;
 use crate::broker::Broker;
@@ -257,10 +259,18 @@ fn append(
     if acks == Some(Acks::All) && !partition.has_replicas_in_sync(image) {
         return Err(ErrorCode::NotEnoughReplicas.into());
     }
-    let limits = BatchLimits { size_max: settings.max_message_bytes, inside: Inside::Header };
+    let compacts = settings.cleanup.compacts();
+    let inside = match compacts {
+        true => Inside::Full { inflated_max: INFLATED_BATCH_BYTES_MAX },
+        false => Inside::Header,
+    };
+    let limits = BatchLimits { size_max: settings.max_message_bytes, inside };
     let records = data.records.unwrap_or_default();
     let mut batch = check_produced(records, limits)?;
     admit(&batch, version)?;
+    if compacts {
+        check_keys(&batch, partition.name(), partition.bounds().log_start)?;
+    }
     let wall = channel.broker.env.clock.wall();
     let log_append_time = match settings.timestamp_type {
         TimestampType::CreateTime => {

@@ -13,6 +13,7 @@ use super::property::{Described, Ignored, Properties, Update};
 static FILES: &[&[&dyn Described]] = &[
     super::PROPERTIES,
     super::log::PROPERTIES,
+    super::cleaner::PROPERTIES,
     super::groups::PROPERTIES,
     super::consumer_groups::PROPERTIES,
 ];

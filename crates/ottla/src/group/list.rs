@@ -237,7 +237,7 @@ fn add_lags(table: &mut Table, group: &str, progress: BTreeMap<TopicPartition, P
 
 pub(super) async fn lag(arguments: &Lag, session: &Session) -> Result<(), Failure> {
     let (admin, format) = (session.admin(), Format::or_default(arguments.show.output));
-    let times = arguments.times.or((!arguments.watch).then_some(1));
+    let times = arguments.times.or_else(|| (!arguments.watch).then_some(1));
     let mut shown = 0;
     loop {
         let mut table = Table::new(LAGS);

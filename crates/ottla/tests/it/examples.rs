@@ -60,7 +60,8 @@ fn furnish(node: &Node) {
     fs::write(node.folder().join("orders.txt"), "9\tnew\n").unwrap();
 }
 
-fn run(node: &Node, example: &str) {
+/// What went wrong.
+fn run(node: &Node, example: &str) -> Option<String> {
     let binary = Path::new(env!("CARGO_BIN_EXE_ottla")).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
     // What goes on until it is stopped is looked at once.
@@ -76,7 +77,9 @@ fn run(node: &Node, example: &str) {
         }
     }
     let said = said(command, "typed\n");
-    assert_eq!(said.code, 0, "{example}: {said:?}");
+    // What the doctor finds is the machine's.
+    let found = example.starts_with("ottla doctor") && said.out.contains("problem");
+    (said.code != 0 && !found).then(|| format!("{example}: {said:?}"))
 }
 
 #[test]
@@ -88,12 +91,14 @@ fn every_command_has_an_example_and_every_example_works() {
     assert_eq!(without, [] as [&String; 0], "commands without an example");
     let node = Node::start("examples");
     furnish(&node);
-    let mut seen = BTreeSet::new();
-    for (_, examples) in &found {
-        for example in examples {
-            assert!(seen.insert(example), "twice: {example}");
-            run(&node, example);
+    let (mut seen, mut failed) = (BTreeSet::new(), Vec::new());
+    for example in found.iter().flat_map(|(_, examples)| examples) {
+        if seen.insert(example) {
+            failed.extend(run(&node, example));
+        } else {
+            failed.push(format!("twice: {example}"));
         }
     }
+    assert_eq!(failed, [] as [&str; 0]);
     assert!(seen.len() > 40, "only {}", seen.len());
 }

@@ -35,7 +35,7 @@ const MEMBER_ID_REQUIRED: i16 = 79;
 const GROUP_MAX_SIZE_REACHED: i16 = 81;
 
 /// One partition, so that a test knows where its group is; and no waiting for members.
-const FEW: &[(&str, &str)] =
+pub(super) const FEW: &[(&str, &str)] =
     &[("offsets.topic.num.partitions", "1"), ("group.initial.rebalance.delay.ms", "0"), NO_RESERVE];
 
 #[test]

@@ -78,7 +78,7 @@ impl Client {
     }
 
     /// Error code and node of a group's coordinator.
-    pub(super) async fn find(&mut self, key_type: i8, group: &str) -> (i16, i32) {
+    pub(in super::super) async fn find(&mut self, key_type: i8, group: &str) -> (i16, i32) {
         let request = FindCoordinatorRequest {
             key_type,
             coordinator_keys: vec![leak(group).into()].into(),
@@ -204,7 +204,12 @@ impl Client {
     }
 
     /// The same offset again and again, in one request.
-    pub(super) async fn commit_often(&mut self, group: &str, offset: i64, times: usize) -> i16 {
+    pub(in super::super) async fn commit_often(
+        &mut self,
+        group: &str,
+        offset: i64,
+        times: usize,
+    ) -> i16 {
         let partition = OffsetCommitRequestPartition {
             committed_offset: offset,
             committed_metadata: Some("so far".into()),
@@ -245,7 +250,7 @@ impl Client {
         self.committed_by(GROUP).await
     }
 
-    pub(super) async fn committed_by(&mut self, group: &str) -> (i16, i64) {
+    pub(in super::super) async fn committed_by(&mut self, group: &str) -> (i16, i64) {
         let topic = OffsetFetchRequestTopics {
             name: TOPIC.into(),
             partition_indexes: vec![0].into(),
