@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::task::Waker;
 
 /// A task: driven by its loop until it ends, or until its node does.
 pub type Task = Pin<Box<dyn Future<Output = ()>>>;
@@ -23,4 +24,10 @@ pub trait Spawn: Send + Sync {
 
     /// Starts a task on the calling task's loop.
     fn spawn(&self, name: &'static str, task: Task);
+
+    /// Wakes the calling task once its loop has looked for what has arrived, and has handled it:
+    /// for work that is better done for many than for one.
+    fn wake_after_pass(&self, waker: &Waker) {
+        waker.wake_by_ref();
+    }
 }
