@@ -56,7 +56,7 @@ pub use error::{BrokerError, CallError, RequestError};
 pub use metadata::{Node, PartitionMetadata, TopicMetadata};
 pub use ottla_records::Compression;
 pub use producer::{
-    Acks, ChoosePartition, Delivered, Delivery, Partitioner, ProduceError, Producer,
-    ProducerBuilder, Record,
+    Acks, ChoosePartition, Delivered, Delivery, Partitioner, Pour, Poured, PouredRecord,
+    ProduceError, Producer, ProducerBuilder, Record,
 };
 pub use reach::Unreached;

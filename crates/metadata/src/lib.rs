@@ -47,6 +47,6 @@ pub use record::{ConfigResource, NewPartition, PartitionChange, Record, Registra
 pub use replay::MetadataReplay;
 pub use shared_map::SharedMap;
 pub use topic_config::{
-    CleanupPolicy, ConfigSource, EffectiveTopicConfig, TOPIC_CONFIGS, TopicConfig,
+    CleanableRatio, CleanupPolicy, ConfigSource, EffectiveTopicConfig, TOPIC_CONFIGS, TopicConfig,
     TopicConfigError, TopicConfigProperty, UNSUPPORTED_TOPIC_CONFIGS,
 };

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Json {
+pub(crate) enum Json {
     Null,
     Bool(bool),
     Number(i64),
@@ -14,16 +14,16 @@ pub(super) enum Json {
 }
 
 impl Json {
-    pub(super) fn text(text: impl Into<String>) -> Self {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
     /// Counts of bytes and records stay below 2^63.
-    pub(super) fn count(count: u64) -> Self {
+    pub(crate) fn count(count: u64) -> Self {
         Self::Number(i64::try_from(count).unwrap_or(i64::MAX))
     }
 
-    pub(super) fn optional(number: Option<i64>) -> Self {
+    pub(crate) fn optional(number: Option<i64>) -> Self {
         number.map_or(Self::Null, Self::Number)
     }
 }

@@ -7,7 +7,7 @@ use ottla_types::Timestamp;
 const DAY_MS: i64 = 86_400_000;
 
 /// A time in UTC: `2023-11-14T22:13:20.000Z`; `-` for none.
-pub(super) fn time(timestamp: Option<Timestamp>) -> String {
+pub(crate) fn time(timestamp: Option<Timestamp>) -> String {
     let Some(timestamp) = timestamp else { return "-".to_owned() };
     let (days, ms) = (timestamp.millis().div_euclid(DAY_MS), timestamp.millis().rem_euclid(DAY_MS));
     let (year, month, day) = civil(days);
@@ -30,20 +30,53 @@ const fn civil(days: i64) -> (i64, i64, i64) {
     (era * 400 + year + next, month, day_of_month)
 }
 
+/// A time in UTC, as [`time`] writes it; what is left off is zero, `Z` may be, too.
+pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
+    let text = text.strip_suffix('Z').unwrap_or(text);
+    let (date, clock) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+    let mut date = date.splitn(3, '-').map(number);
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let (clock, ms) = clock.split_once('.').unwrap_or((clock, "0"));
+    let mut clock = clock.splitn(3, ':').map(number);
+    let (hour, minute) = (clock.next()??, clock.next()??);
+    let second = clock.next().unwrap_or(Some(0))?;
+    let ms = number(&format!("{ms:0<3}")).filter(|ms| *ms < 1_000)?;
+    let days = days_since_1970(year, month, day)?;
+    let in_day = hour < 24 && minute < 60 && second < 60;
+    let seconds = (days * 24 + hour) * 3_600 + minute * 60 + second;
+    in_day.then(|| Timestamp::from_millis(seconds * 1_000 + ms))
+}
+
+/// Digits, few enough for years.
+fn number(text: &str) -> Option<i64> {
+    let digits = !text.is_empty() && text.len() <= 4 && text.bytes().all(|c| c.is_ascii_digit());
+    digits.then(|| text.parse().ok())?
+}
+
+/// The other way round than [`civil`], which is asked whether there is such a day.
+fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
+    let (year_of_march, months) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let era = year_of_march.div_euclid(400);
+    let of_era = year_of_march.rem_euclid(400);
+    let of_year = (153 * months + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    (year >= 1970 && civil(days) == (year, month, day)).then_some(days)
+}
+
 /// Bytes as quoted text where they are text that prints, in hexadecimal where they are not.
-pub(super) fn readable(bytes: Option<&[u8]>) -> String {
+pub(crate) fn readable(bytes: Option<&[u8]>) -> String {
     let Some(bytes) = bytes else { return "null".to_owned() };
     text(bytes).map_or_else(|| hex(bytes), |text| format!("{text:?}"))
 }
 
 /// Bytes that are text and print.
-pub(super) fn text(bytes: &[u8]) -> Option<&str> {
+pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
     let prints = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
     std::str::from_utf8(bytes).ok().filter(|text| text.chars().all(prints))
 }
 
 /// `0x` and two digits for each byte.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold("0x".to_owned(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a String takes all");
         text
@@ -51,7 +84,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// A number of bytes, in the unit that fits.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
     match units.into_iter().find(|(_, unit)| bytes >= *unit) {
         Some((name, unit)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
@@ -60,7 +93,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// A number and the thing that is counted, in its plural where there are not one.
-pub(super) fn count(number: u64, thing: &str) -> String {
+pub(crate) fn count(number: u64, thing: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     let ending = if thing.ends_with("ch") && number != 1 { "es" } else { ending };
     format!("{number} {thing}{ending}")

@@ -1,5 +1,7 @@
 //! A batch and whoever waits for it.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use ottla_env::{Mono, Reply};
 use ottla_records::{
@@ -9,6 +11,7 @@ use ottla_records::{
 use ottla_types::{Offset, Timestamp, TopicPartition};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::pour::Tally;
 use super::{Delivered, ProduceError, Record};
 
 /// Where a batch says what its checksum is, and from where on it is taken.
@@ -19,7 +22,11 @@ pub(super) struct Batch {
     /// Tells the batches of a producer apart.
     pub(super) serial: u64,
     content: Content,
+    /// How many records it has.
+    records: i32,
     waiting: Vec<(Reply<Result<Delivered, ProduceError>>, Timestamp)>,
+    /// Who counts the records that nobody waits for one by one, and the time of the first.
+    tally: Option<(Rc<Tally>, Timestamp)>,
     /// Given back when the batch is gone.
     _memory: OwnedSemaphorePermit,
     pub(super) created: Mono,
@@ -58,7 +65,9 @@ impl Batch {
         Self {
             serial,
             content: Content::Open(BatchBuilder::new(options)),
+            records: 0,
             waiting: Vec::new(),
+            tally: None,
             _memory: memory,
             created,
             deadline,
@@ -67,6 +76,24 @@ impl Batch {
             not_before: created,
             stamp: None,
             uncertain: false,
+        }
+    }
+
+    /// A batch that takes no more records, and whose records are counted together.
+    pub(super) fn full(
+        serial: u64,
+        builder: BatchBuilder,
+        tally: (Rc<Tally>, Timestamp),
+        memory: OwnedSemaphorePermit,
+        times: (Mono, Mono),
+    ) -> Self {
+        let records = i32::try_from(builder.count()).expect("a batch is small");
+        Self {
+            content: Content::Open(builder),
+            records,
+            tally: Some(tally),
+            state: State::Waiting,
+            ..Self::new(serial, Compression::None, memory, times)
         }
     }
 
@@ -94,6 +121,7 @@ impl Batch {
             self._memory.merge(memory);
         }
         self.waiting.push((reply, timestamp));
+        self.records += 1;
     }
 
     /// Bytes before compression.
@@ -105,8 +133,8 @@ impl Batch {
     }
 
     /// How many records it has.
-    pub(super) fn count(&self) -> i32 {
-        i32::try_from(self.waiting.len()).expect("a batch is small")
+    pub(super) const fn count(&self) -> i32 {
+        self.records
     }
 
     /// Its bytes, stamped with a producer's identity and sequence where it has one.
@@ -135,6 +163,11 @@ impl Batch {
         first: Option<Offset>,
         at: Option<Timestamp>,
     ) {
+        if let Some((tally, timestamp)) = self.tally {
+            let (partition, timestamp) = (partition.clone(), at.unwrap_or(timestamp));
+            tally.delivered(self.records, || Delivered { partition, offset: first, timestamp });
+            return;
+        }
         for (nth, (reply, timestamp)) in (0..).zip(self.waiting) {
             reply.send(Ok(Delivered {
                 partition: partition.clone(),
@@ -146,6 +179,10 @@ impl Batch {
 
     /// Tells everybody why not.
     pub(super) fn fail(self, error: &ProduceError) {
+        if let Some((tally, _)) = self.tally {
+            tally.failed(self.records, error);
+            return;
+        }
         for (reply, _) in self.waiting {
             reply.send(Err(error.clone()));
         }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod partitioner;
+mod pour;
 mod queue;
 mod record;
 mod sender;
@@ -20,6 +21,7 @@ use ottla_types::{InvalidTopicName, Offset, PartitionId, Timestamp, TopicName, T
 use tokio::sync::Semaphore;
 
 pub use partitioner::{ChoosePartition, Partitioner};
+pub use pour::{Pour, Poured, PouredRecord};
 pub use record::Record;
 
 use crate::cluster::Cluster;

@@ -98,7 +98,7 @@ impl Choices {
 
 /// The partition of a key, as Kafka's own clients choose it.
 #[allow(clippy::cast_possible_truncation, reason = "Java's sign bit is dropped")]
-fn by_key(key: &[u8], count: usize) -> usize {
+pub(super) fn by_key(key: &[u8], count: usize) -> usize {
     (murmur2(key) & 0x7fff_ffff) as usize % count
 }
 

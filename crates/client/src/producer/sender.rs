@@ -48,6 +48,25 @@ struct Sent {
     bytes: Bytes,
 }
 
+impl Sent {
+    fn data(&self) -> PartitionProduceData<'_> {
+        PartitionProduceData {
+            index: self.to.partition.get(),
+            records: Some(self.bytes.as_ref().into()),
+            ..PartitionProduceData::default()
+        }
+    }
+}
+
+fn topic_data<'a>((name, sent): (&TopicName, Vec<&'a Sent>)) -> TopicProduceData<'a> {
+    TopicProduceData {
+        name: name.to_string().into(),
+        topic_id: sent.first().map_or(Uuid::ZERO, |each| each.topic_id),
+        partition_data: sent.iter().map(|each| each.data()).collect(),
+        ..TopicProduceData::default()
+    }
+}
+
 /// What became of one batch.
 enum Outcome {
     Written { offset: Option<Offset>, at: Option<Timestamp> },
@@ -96,8 +115,7 @@ impl Shared {
         if let Some(batch) = batches.back_mut().filter(room) {
             batch.push(record, timestamp, Some(memory), reply);
         } else {
-            let serial = self.serials.get();
-            self.serials.set(serial + 1);
+            let serial = self.next_serial();
             let deadline = now.after(self.settings.delivery_timeout);
             let compression = self.settings.compression;
             let mut batch = Batch::new(serial, compression, memory, (now, deadline));
@@ -108,6 +126,32 @@ impl Shared {
             }
             batches.push_back(batch);
         }
+        drop(queues);
+        self.bell.ring();
+    }
+
+    /// Tells a batch from all others of this producer.
+    pub(super) fn next_serial(&self) -> u64 {
+        let serial = self.serials.get();
+        self.serials.set(serial + 1);
+        serial
+    }
+
+    /// When a batch that is made now is late.
+    pub(super) fn now_and_deadline(&self) -> (Mono, Mono) {
+        let now = self.cluster.now();
+        (now, now.after(self.settings.delivery_timeout))
+    }
+
+    /// Puts a batch that takes no more records behind all others of its partition.
+    pub(super) fn take_batch(&self, to: TopicPartition, batch: Batch) {
+        let mut queues = self.queues.borrow_mut();
+        let batches = &mut queues.entry(to).or_default().batches;
+        // What is behind it is full.
+        if let Some(full) = batches.back_mut().filter(|batch| batch.state == State::Open) {
+            full.state = State::Waiting;
+        }
+        batches.push_back(batch);
         drop(queues);
         self.bell.ring();
     }
@@ -495,22 +539,11 @@ async fn produce(
     for each in sent {
         topics.entry(&each.to.topic).or_default().push(each);
     }
-    let partition = |each: &&Sent| PartitionProduceData {
-        index: each.to.partition.get(),
-        records: Some(each.bytes.to_vec().into()),
-        ..PartitionProduceData::default()
-    };
-    let topic = |(name, sent): (&TopicName, Vec<&Sent>)| TopicProduceData {
-        name: name.to_string().into(),
-        topic_id: sent.first().map_or(Uuid::ZERO, |each| each.topic_id),
-        partition_data: sent.iter().map(partition).collect(),
-        ..TopicProduceData::default()
-    };
     let timeout = cluster.settings.request_timeout;
     let request = ProduceRequest {
         acks: acks.to_wire(),
         timeout_ms: i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX),
-        topic_data: topics.into_iter().map(topic).collect(),
+        topic_data: topics.into_iter().map(topic_data).collect(),
         ..ProduceRequest::default()
     };
     let connected = match cluster.address_of(node) {

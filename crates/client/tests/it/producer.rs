@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ottla_client::{
-    Acks, Client, Compression, ConsumerRecord, NewTopic, OffsetReset, Partitioner, ProduceError,
-    Record, partition,
+    Acks, Client, Compression, ConsumerRecord, NewTopic, OffsetReset, OffsetSpec, Partitioner,
+    PouredRecord, ProduceError, Record, partition,
 };
 use ottla_env::Env;
-use ottla_types::PartitionId;
+use ottla_types::{PartitionId, TopicName};
 use ottla_wire::ErrorCode;
 
 use crate::node::with_node;
@@ -146,5 +146,67 @@ fn what_cannot_be_delivered_in_time_is_said_to_be_so() {
         assert!(matches!(error, ProduceError::TimedOut { .. }), "{error}");
         machine.start(&env).await;
         producer.send(Record::to("t").value("z")).await.unwrap().await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_poured_is_written_once_and_counted() {
+    with_node(41, async |env, machine, client| {
+        client.admin().create_topic(NewTopic::new("t").partitions(8)).await.unwrap();
+        // Less memory than one open batch for each partition takes.
+        let producer = client.producer().batch_bytes(10_000).buffer_bytes(30_000).build();
+        let topic = TopicName::parse("t").unwrap();
+        let mut pour = producer.pour(&topic).await.unwrap();
+        for number in 0..5_000_u32 {
+            let key = number.to_string();
+            let record = PouredRecord {
+                partition: None,
+                timestamp: None,
+                key: (number % 2 == 0).then_some(key.as_bytes()),
+                value: Some(&[7; 100]),
+                headers: &[("n", Some(b"1"))],
+            };
+            pour.push(record).await.unwrap();
+            if number == 2_500 {
+                machine.restart(&env, Duration::from_millis(300)).await;
+            }
+        }
+        let nowhere = PouredRecord {
+            partition: Some(PartitionId::new(8)),
+            timestamp: None,
+            key: None,
+            value: None,
+            headers: &[],
+        };
+        let refused = pour.push(nowhere).await.unwrap_err();
+        assert!(matches!(refused, ProduceError::NoPartition { count: 8, .. }), "{refused}");
+        let poured = pour.finish().await;
+        assert_eq!((poured.delivered, poured.failed, poured.error), (5_000, 0, None));
+        assert!(poured.first.is_some());
+        let partitions: Vec<_> = (0..8).map(|at| partition("t", at).unwrap()).collect();
+        let ends = client.admin().list_offsets(&partitions, OffsetSpec::Latest).await.unwrap();
+        assert!(ends.values().all(|end| end.offset.get() > 0), "every partition has some");
+        assert_eq!(ends.values().map(|end| end.offset.get()).sum::<i64>(), 5_000);
+    });
+}
+
+#[test]
+fn what_is_poured_and_refused_is_counted() {
+    with_node(42, async |_, _, client| {
+        let small = NewTopic::new("t").partitions(1).config("max.message.bytes", "1000");
+        client.admin().create_topic(small).await.unwrap();
+        let producer = client.producer().batch_bytes(2_000).build();
+        let topic = TopicName::parse("t").unwrap();
+        let mut pour = producer.pour(&topic).await.unwrap();
+        for value in [&[1; 10][..], &[2; 1_900], &[3; 1_900]] {
+            let (key, partition, timestamp) = (None, None, None);
+            let value = Some(value);
+            let record = PouredRecord { partition, timestamp, key, value, headers: &[] };
+            pour.push(record).await.unwrap();
+            pour.hand_over_all().await;
+        }
+        let poured = pour.finish().await;
+        assert_eq!((poured.delivered, poured.failed), (1, 2), "{poured:?}");
+        assert!(matches!(poured.error, Some(ProduceError::Refused { .. })), "{poured:?}");
     });
 }

@@ -15,11 +15,12 @@ use ottla_log::{
 };
 use ottla_types::{Offset, Timestamp};
 
-use super::json::Json;
 use super::output::{Cell, Column, Details, Output};
 use super::rows::{BATCHES, Inside, batch_row, damage_row};
 use super::target::{Target, is_metadata, parent_of};
-use super::{LogError, OutputArguments, words};
+use super::{LogError, OutputArguments};
+use crate::json::Json;
+use crate::words;
 
 const EXAMPLES: &str = "\
 Examples:

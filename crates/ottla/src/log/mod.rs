@@ -1,15 +1,11 @@
 //! `ottla log`: a person's view of a node's files.
 
 mod dump;
-#[path = "../json.rs"]
-mod json;
 mod output;
 mod recover;
 mod rows;
 mod target;
 mod verify;
-#[path = "../words.rs"]
-mod words;
 
 use std::io::{self, BufWriter, ErrorKind};
 use std::num::NonZeroUsize;

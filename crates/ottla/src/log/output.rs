@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::json::Json;
+use crate::json::Json;
 
 /// The version of the JSON that is written; it changes when a field goes or means something else.
 const VERSION: i64 = 1;

@@ -9,10 +9,11 @@ use ottla_env::{Disk, DiskExt, FileLock};
 use ottla_log::inspect::{LogDirectory, Lost, Mend, Recovered, RecoveryPlan};
 use ottla_log::segment_name;
 
-use super::json::Json;
 use super::output::{Cell, Column, Details, Output};
 use super::target::{Target, is_metadata, parent_of};
-use super::{LogError, OutputArguments, words};
+use super::{LogError, OutputArguments};
+use crate::json::Json;
+use crate::words;
 
 const ABOUT: &str = "\
 A node that finds damage where no crash can have made it leaves the partition alone, serves

@@ -5,9 +5,9 @@ use ottla_records::{Batch, ControlType, EndTransactionMarker, Record};
 use ottla_types::{LeaderEpoch, Timestamp, TimestampType};
 use ottla_wire::records::MetadataRecord;
 
-use super::json::Json;
 use super::output::{Cell, Column, Details};
-use super::words;
+use crate::json::Json;
+use crate::words;
 
 /// Records of a compressed batch are inflated to this size at the most.
 const INFLATED_BYTES_MAX: usize = 1 << 30;

@@ -15,10 +15,11 @@ use ottla_log::inspect::{
 use ottla_log::{LeaderEpochCache, OffsetCheckpoint, PartitionMetadata};
 use ottla_types::Offset;
 
-use super::json::Json;
 use super::output::{Cell, Column, Details, Output};
 use super::target::{Target, name_of, parent_of};
-use super::{LogError, OutputArguments, words};
+use super::{LogError, OutputArguments};
+use crate::json::Json;
+use crate::words;
 
 const ABOUT: &str = "\
 What is found is one of three things:

@@ -3,7 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 mod config;
+mod examples;
 mod log;
+mod node;
+mod operate;
+mod records;
+mod topic;
 
 use std::fs;
 use std::process::{Command, Output};
