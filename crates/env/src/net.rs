@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 
@@ -58,6 +58,16 @@ pub trait Stream {
     /// progress; pending when the peer does not read. `outbound` is not empty.
     fn poll_write(&mut self, cx: &mut Context<'_>, outbound: &mut Outbound)
     -> Poll<io::Result<()>>;
+
+    /// As [`Stream::poll_write`], of bytes that nobody keeps for it, of which there are some: how
+    /// many were written.
+    fn poll_write_bytes(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut outbound = Outbound::default();
+        outbound.push(Part::Bytes(Bytes::copy_from_slice(bytes)));
+        ready!(self.poll_write(cx, &mut outbound))?;
+        let left = usize::try_from(outbound.len()).expect("no more than there were");
+        Poll::Ready(Ok(bytes.len() - left))
+    }
 }
 
 /// Bytes, or a range of a file that nobody copies before the last moment.

@@ -23,4 +23,8 @@ pub trait Spawn: Send + Sync {
 
     /// Starts a task on the calling task's loop.
     fn spawn(&self, name: &'static str, task: Task);
+
+    /// Has something done that takes time, waits for nobody, and is in no hurry: beside the loops,
+    /// one after the other, when nobody else needs the processor.
+    fn work(&self, job: Box<dyn FnOnce() + Send>);
 }

@@ -10,7 +10,7 @@ use ottla_env::{Listener, Net, Outbound, Part, Socket, Stream};
 use rustix::fs::sendfile;
 use rustix::io::Errno;
 use rustix::net::{
-    SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, getsockname, sendmsg,
+    SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, getsockname, send, sendmsg,
 };
 use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
@@ -166,6 +166,24 @@ impl Stream for RealStream {
                     }
                     outbound.advance(written);
                     return Poll::Ready(Ok(()));
+                }
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    fn poll_write_bytes(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        assert!(!bytes.is_empty(), "a write of nothing makes no progress");
+        loop {
+            let mut ready = ready!(self.fd.poll_write_ready(cx))?;
+            match send(&self.fd, bytes, SendFlags::NOSIGNAL) {
+                Ok(written) => {
+                    if written < bytes.len() {
+                        ready.clear_ready();
+                    }
+                    return Poll::Ready(Ok(written));
                 }
                 Err(Errno::AGAIN) => ready.clear_ready(),
                 Err(Errno::INTR) => {}

@@ -16,6 +16,7 @@ macro_rules! number {
             ///
             /// # Panics
             /// If `raw` is negative: the sentinels of the protocol have no place inside.
+            #[inline]
             #[must_use]
             pub const fn new(raw: $raw) -> Self {
                 assert!(raw >= 0, "negative numbers exist on the wire only");
@@ -23,12 +24,14 @@ macro_rules! number {
             }
 
             /// `None` for every negative number: Kafka spells "unknown" as -1.
+            #[inline]
             #[must_use]
             pub const fn from_wire(raw: $raw) -> Option<Self> {
                 if raw >= 0 { Some(Self(raw)) } else { None }
             }
 
             /// Kafka's spelling of an optional number: -1 where there is none.
+            #[inline]
             #[must_use]
             pub const fn to_wire(value: Option<Self>) -> $raw {
                 match value {
@@ -38,6 +41,7 @@ macro_rules! number {
             }
 
             /// The bare number.
+            #[inline]
             #[must_use]
             pub const fn get(self) -> $raw {
                 self.0
@@ -100,12 +104,14 @@ pub type BrokerId = NodeId;
 
 impl Offset {
     /// The offset `count` records further on.
+    #[inline]
     #[must_use]
     pub const fn plus(self, count: i64) -> Self {
         Self::new(self.0 + count)
     }
 
     /// The next offset.
+    #[inline]
     #[must_use]
     pub const fn next(self) -> Self {
         self.plus(1)
@@ -114,6 +120,7 @@ impl Offset {
 
 impl LeaderEpoch {
     /// The epoch after this one.
+    #[inline]
     #[must_use]
     pub const fn next(self) -> Self {
         Self::new(self.0 + 1)
@@ -122,6 +129,7 @@ impl LeaderEpoch {
 
 impl PartitionEpoch {
     /// The epoch after this one.
+    #[inline]
     #[must_use]
     pub const fn next(self) -> Self {
         Self::new(self.0 + 1)
@@ -130,6 +138,7 @@ impl PartitionEpoch {
 
 impl Sequence {
     /// The sequence `count` records further on, wrapping as producers do.
+    #[inline]
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "the remainder is below 2^31")]
     pub const fn plus(self, count: i32) -> Self {

@@ -31,6 +31,7 @@ mod group_errors;
 mod heartbeat;
 mod init_producer_id;
 mod join_group;
+mod keys;
 mod leave_group;
 mod list_config_resources;
 mod list_groups;
@@ -213,7 +214,7 @@ pub(crate) fn handle(
         Handler::Produce => {
             let progress = match resumed {
                 Some(Blocked::Produce(progress)) => progress,
-                _ => produce::Progress::default(),
+                _ => channel.lane.progress(),
             };
             produce::handle(channel, header, version, reader.remaining(), progress, now, cx)
         }

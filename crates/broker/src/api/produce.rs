@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ottla_env::Mono;
 use ottla_records::{BatchLimits, CheckedBatch, Compression, Inside, check_produced};
+use ottla_types::limits::INFLATED_BATCH_BYTES_MAX;
 use ottla_types::{Offset, Timestamp, TimestampType};
 use ottla_wire::ErrorCode;
 use ottla_wire::hot::{
@@ -14,6 +15,7 @@ use ottla_wire::hot::{
 
 use super::Refused;
 use super::errors::Refusal;
+use super::keys::check_keys;
 use super::timestamps::check_timestamps;
 use super::topic_cursor::TopicCursor;
 use crate::broker::Broker;
@@ -49,9 +51,25 @@ pub(crate) struct Progress {
     results: Vec<PartitionResult>,
 }
 
+impl Progress {
+    /// Forgets everything but the room that it takes.
+    pub(crate) fn clear(&mut self) {
+        self.results.clear();
+    }
+
+    /// Partitions that it has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.results.capacity()
+    }
+}
+
 #[derive(Debug)]
 struct PartitionResult {
     index: i32,
+    /// The first of its topic.
+    opens_topic: bool,
+    /// Where in the answer its error code stands, once that is written.
+    error_at: usize,
     appended: Result<AppendedAt, Refusal>,
 }
 
@@ -61,6 +79,8 @@ struct AppendedAt {
     base_offset: Offset,
     /// The high watermark that says that it is committed.
     committed_at: Offset,
+    /// It was at the time of the append.
+    committed: bool,
     log_start: Offset,
     log_append_time: i64,
 }
@@ -79,7 +99,12 @@ pub(super) fn handle(
     let acks = Acks::from_wire(request.acks);
     let mut topic = TopicCursor::default();
     let done = progress.results.len();
-    for entry in request.partitions.clone().skip(done) {
+    let mut last = None;
+    for (at, entry) in request.partitions.clone().enumerate() {
+        let opens_topic = last.replace(entry.topic) != Some(entry.topic);
+        if at < done {
+            continue;
+        }
         let entry_topic = topic.seek(&channel.broker.partitions, entry.topic);
         let index = entry.partition.index;
         let appended = match append(channel, acks, version, entry_topic, &entry.partition, cx) {
@@ -87,15 +112,17 @@ pub(super) fn handle(
             Ok(None) => return Ok(Handled::Kept(Blocked::Produce(progress))),
             Err(refusal) => Err(refusal),
         };
-        progress.results.push(PartitionResult { index, appended });
+        progress.results.push(PartitionResult { index, opens_topic, error_at: 0, appended });
     }
-    let results = progress.results;
-    let answer = Answered { version, correlation_id: header.correlation_id, request, results };
+    let correlation_id = header.correlation_id;
+    let mut answer = Answered { version, correlation_id, request, progress };
     match acks {
-        Some(Acks::None) => answer.without_acknowledgement(),
-        Some(Acks::Leader) | None => answer.now(channel),
-        Some(Acks::All) => answer.once_committed(channel, now, cx),
+        Some(Acks::None) => answer.without_acknowledgement()?,
+        Some(Acks::Leader) | None => answer.now(channel)?,
+        Some(Acks::All) => answer.once_committed(channel, now, cx)?,
     }
+    channel.lane.keep_progress(answer.progress);
+    Ok(Handled::Done)
 }
 
 /// A request with all its results.
@@ -103,79 +130,75 @@ struct Answered<'a> {
     version: i16,
     correlation_id: i32,
     request: ProduceRequest<'a>,
-    results: Vec<PartitionResult>,
+    progress: Progress,
 }
 
 impl Answered<'_> {
-    fn without_acknowledgement(self) -> Result<Handled, Refused> {
+    fn without_acknowledgement(&self) -> Result<(), Refused> {
         // acks=0 has no answer that could carry the error. Closing is the only signal left:
         // clients refresh their metadata on disconnect and find the new leader.
-        match self.results.iter().any(|result| result.appended.is_err()) {
+        match self.progress.results.iter().any(|result| result.appended.is_err()) {
             true => Err(Refused::SilentAppendFailed),
-            false => Ok(Handled::Done),
+            false => Ok(()),
         }
     }
 
-    fn now(self, channel: &mut Channel) -> Result<Handled, Refused> {
-        channel.answer(|outbox| outbox.frame(|buffer| self.encode(buffer).map(drop)))?;
-        Ok(Handled::Done)
+    fn now(&mut self, channel: &mut Channel) -> Result<(), Refused> {
+        channel.answer(|outbox| outbox.frame(|buffer| self.encode(buffer)))
     }
 
     /// Answers when the high watermark has passed every append, or the request's time is over.
     fn once_committed(
-        self,
+        &mut self,
         channel: &mut Channel,
         now: Mono,
         cx: &Context<'_>,
-    ) -> Result<Handled, Refused> {
+    ) -> Result<(), Refused> {
         let is_committed = |appended: &AppendedAt| {
-            appended.partition.bounds().high_watermark.offset >= appended.committed_at
+            let needed = appended.committed_at;
+            appended.committed || appended.partition.bounds().high_watermark.offset >= needed
         };
-        if self.results.iter().flat_map(|result| &result.appended).all(is_committed) {
+        if self.progress.results.iter().flat_map(|result| &result.appended).all(is_committed) {
             return self.now(channel);
         }
         let timeout_ms = u64::try_from(self.request.timeout_ms).unwrap_or(0);
         let deadline = now.after(Duration::from_millis(timeout_ms));
-        let mut answer = Vec::with_capacity(128);
-        let places = self.encode(&mut answer)?;
-        let waits = self.results.into_iter().zip(places).filter_map(|(result, error_at)| {
-            let appended = result.appended.ok()?;
-            let AppendedAt { partition, committed_at: needed, .. } = appended;
+        let mut parking = channel.lane.parking();
+        self.encode(&mut parking.answer)?;
+        let waits = self.progress.results.drain(..).filter_map(|result| {
+            let error_at = result.error_at;
+            let AppendedAt { partition, committed_at: needed, .. } = result.appended.ok()?;
             Some(Wait { partition, needed, error_at })
         });
+        parking.waits.extend(waits);
         let codes = WaitCodes {
             timed_out: ErrorCode::RequestTimedOut.code(),
             gone: ErrorCode::NotLeaderOrFollower.code(),
         };
-        channel.park(ParkedProduce::new(answer, waits.collect(), deadline, codes, cx.waker()));
-        Ok(Handled::Done)
+        channel.park(ParkedProduce::new(parking, deadline, codes, cx.waker()));
+        Ok(())
     }
 
-    /// Appends the whole answer, and tells where each partition's error code stands in it.
-    fn encode(&self, buffer: &mut Vec<u8>) -> Result<Vec<usize>, Refused> {
-        let entries = || self.request.partitions.clone();
-        let starts = || {
-            let mut last = None;
-            entries().filter(move |entry| last.replace(entry.topic) != Some(entry.topic))
-        };
+    /// Appends the whole answer, and notes where each partition's error code stands in it.
+    fn encode(&mut self, buffer: &mut Vec<u8>) -> Result<(), Refused> {
         let (version, correlation_id) = (self.version, self.correlation_id);
-        let mut writer =
-            ProduceResponseWriter::begin(buffer, version, correlation_id, starts().count())?;
-        let mut places = Vec::with_capacity(self.results.len());
-        let mut results = self.results.iter();
-        let mut rest = entries().peekable();
-        while let Some(first) = rest.peek().map(|entry| entry.topic) {
-            let count = rest.clone().take_while(|entry| entry.topic == first).count();
-            writer.topic(first, count)?;
-            for result in results.by_ref().take(count) {
-                rest.next();
-                places.push(writer.next_error_at());
-                let records = result.record_errors();
-                writer.partition(&result.describe(&records))?;
+        let results = &mut self.progress.results;
+        let topics = results.iter().filter(|result| result.opens_topic).count();
+        let mut writer = ProduceResponseWriter::begin(buffer, version, correlation_id, topics)?;
+        let mut entries = self.request.partitions.clone();
+        for at in 0..results.len() {
+            let entry = entries.next().expect("every entry has its result");
+            if results[at].opens_topic {
+                let others = results[at + 1..].iter().take_while(|result| !result.opens_topic);
+                writer.topic(entry.topic, 1 + others.count())?;
             }
+            let result = &mut results[at];
+            result.error_at = writer.next_error_at();
+            let records = result.record_errors();
+            writer.partition(&result.describe(&records))?;
         }
         writer.finish(0, &[])?;
-        Ok(places)
+        Ok(())
     }
 }
 
@@ -232,17 +255,26 @@ fn append(
     }
     let partition = entry.partition(data.index).map_err(ErrorCode::from)?;
     let settings = partition.settings();
-    if acks == Some(Acks::All) && !has_replicas(channel, partition, settings.min_insync_replicas) {
+    let image = || channel.broker.metadata.image();
+    if acks == Some(Acks::All) && !partition.has_replicas_in_sync(image) {
         return Err(ErrorCode::NotEnoughReplicas.into());
     }
-    let limits = BatchLimits { size_max: settings.max_message_bytes, inside: Inside::Header };
+    let compacts = settings.cleanup.compacts();
+    let inside = match compacts {
+        true => Inside::Full { inflated_max: INFLATED_BATCH_BYTES_MAX },
+        false => Inside::Header,
+    };
+    let limits = BatchLimits { size_max: settings.max_message_bytes, inside };
     let records = data.records.unwrap_or_default();
     let mut batch = check_produced(records, limits)?;
     admit(&batch, version)?;
+    if compacts {
+        check_keys(&batch, partition.name(), partition.bounds().log_start)?;
+    }
     let wall = channel.broker.env.clock.wall();
     let log_append_time = match settings.timestamp_type {
         TimestampType::CreateTime => {
-            let log_start = partition.bounds().log_start;
+            let log_start = || partition.bounds().log_start;
             check_timestamps(&batch, settings.legal_timestamps(wall), log_start)?;
             -1
         }
@@ -253,37 +285,21 @@ fn append(
     };
     match partition.append(&channel.broker.env, &batch, cx.waker())? {
         Admission::Parked => Ok(None),
-        Admission::Accepted { base_offset, committed_at, before } => {
+        Admission::Accepted { base_offset, committed_at, committed, log_start, before } => {
             // As in Kafka, whatever the topic's type of timestamps.
             let log_append_time =
                 before.map_or(log_append_time, |before| Timestamp::to_wire(before.timestamp));
-            let log_start = partition.bounds().log_start;
             let partition = Arc::clone(partition);
             Ok(Some(AppendedAt {
                 partition,
                 base_offset,
                 committed_at,
+                committed,
                 log_start,
                 log_append_time,
             }))
         }
     }
-}
-
-/// Whether so many replicas are in sync, or all there are: what is committed must outlive the loss
-/// of all but one of them.
-fn has_replicas(channel: &Channel, partition: &Partition, needed: u32) -> bool {
-    // The leader is in sync with itself: most topics ask for no more.
-    if needed <= 1 {
-        return true;
-    }
-    let image = channel.broker.metadata.image();
-    let topic = image.topic_by_id(partition.topic_id());
-    let state = topic.and_then(|topic| topic.partition(partition.name().partition));
-    // Deleted meanwhile; whoever appends says so.
-    let Some(state) = state else { return true };
-    let needed = usize::try_from(needed).unwrap_or(usize::MAX);
-    state.isr.len() >= needed.min(state.replicas.len())
 }
 
 /// What the request's version, and what is not there yet, forbid.

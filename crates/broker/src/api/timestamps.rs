@@ -11,7 +11,7 @@ use super::errors::Refusal;
 pub(super) fn check_timestamps(
     batch: &CheckedBatch<'_>,
     (earliest, latest): (Timestamp, Timestamp),
-    log_start: Offset,
+    log_start: impl FnOnce() -> Offset,
 ) -> Result<(), Refusal> {
     let Err(error) = batch.check_timestamps(earliest, latest) else { return Ok(()) };
     let blamed =
@@ -32,6 +32,6 @@ pub(super) fn check_timestamps(
         code: ErrorCode::InvalidTimestamp,
         message: Some("One or more records have been rejected due to invalid timestamp".to_owned()),
         records: blamed.into_iter().map(tell).collect(),
-        log_start: Some(log_start),
+        log_start: Some(log_start()),
     })
 }

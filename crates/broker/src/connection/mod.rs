@@ -6,10 +6,10 @@
 //! watermark. Every other request that has to wait stops the connection until it is answered.
 
 mod inbound;
+mod lane;
 mod outbox;
 mod parked;
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
@@ -30,11 +30,9 @@ use crate::fetch_session::FetchSession;
 use crate::partition::{Cold, ColdRecords, FetchWaiter};
 use inbound::{FrameLength, Front, Inbound, frame_end, front};
 
+pub(crate) use lane::Lane;
 pub(crate) use outbox::{AnswerHeader, Outbox};
 pub(crate) use parked::{ParkedProduce, Wait, WaitCodes};
-
-/// Reads into one buffer per loop go through this many bytes: about what fits a core's cache.
-pub(crate) const LOOP_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Answers that may wait for a slow peer before its next request is looked at.
 const OUTBOX_BYTES_PAUSE: u64 = 256 * 1024;
@@ -48,18 +46,6 @@ const CACHED_TIME: Duration = Duration::from_millis(100);
 
 /// Passes before the loop's other connections get their turn.
 const PASSES_MAX: usize = 8;
-
-/// What the connections of one loop share.
-#[derive(Debug)]
-pub(crate) struct Lane {
-    buffer: RefCell<Vec<u8>>,
-}
-
-impl Lane {
-    pub(crate) fn new() -> Rc<Self> {
-        Rc::new(Self { buffer: RefCell::new(vec![0; LOOP_BUFFER_BYTES]) })
-    }
-}
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +98,7 @@ pub(crate) struct Channel {
     /// The fetch session that was used last.
     pub(crate) fetch_session: Option<Arc<FetchSession>>,
     pub(crate) outbox: Outbox,
+    pub(crate) lane: Rc<Lane>,
     slots: VecDeque<Slot>,
 }
 
@@ -159,7 +146,10 @@ impl Channel {
             match slot {
                 Slot::Ready(answer) => self.outbox.append(answer),
                 Slot::Waiting(parked) => match parked.settle(now) {
-                    Ok(answer) => self.outbox.push(answer),
+                    Ok(parking) => {
+                        self.outbox.copy(&parking.answer);
+                        self.lane.keep_parking(parking);
+                    }
                     Err(parked) => {
                         self.slots.push_front(Slot::Waiting(parked));
                         break;
@@ -182,7 +172,6 @@ impl Channel {
 /// One client connection.
 pub(crate) struct Connection {
     stream: Box<dyn Stream>,
-    lane: Rc<Lane>,
     timer: Box<dyn Timer>,
     inbound: Inbound,
     blocked: Option<Blocked>,
@@ -227,11 +216,11 @@ impl Connection {
             fetch_waiter: Arc::default(),
             fetch_session: None,
             outbox: Outbox::default(),
+            lane,
             slots: VecDeque::new(),
         };
         Self {
             stream,
-            lane,
             timer,
             inbound: Inbound::default(),
             blocked: None,
@@ -253,6 +242,13 @@ impl Connection {
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+        self.channel.outbox.borrow_buffer(&self.channel.lane);
+        let advanced = self.advance_with_buffer(cx);
+        self.channel.outbox.return_buffer(&self.channel.lane);
+        advanced
+    }
+
+    fn advance_with_buffer(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
         for _ in 0..PASSES_MAX {
             let now = self.channel.broker.env.clock.mono();
             let mut moved = self.channel.settle(now);
@@ -351,7 +347,7 @@ impl Connection {
             if !self.front_is_cached(now, cx) {
                 break;
             }
-            match self.stream.poll_write(cx, self.channel.outbox.outbound()) {
+            match self.channel.outbox.poll_write(&mut *self.stream, cx) {
                 Poll::Ready(result) => result?,
                 Poll::Pending => break,
             }
@@ -438,8 +434,8 @@ impl Connection {
 
     /// Reads into the loop's buffer; only what cannot be handled yet is kept.
     fn read_fresh(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
-        let lane = Rc::clone(&self.lane);
-        let mut buffer = lane.buffer.borrow_mut();
+        let lane = Rc::clone(&self.channel.lane);
+        let mut buffer = lane.buffer();
         let count = match self.stream.poll_read(cx, &mut buffer) {
             Poll::Ready(count) => count?,
             Poll::Pending => return Ok(false),

@@ -1,17 +1,51 @@
 //! Answers on their way out: encoded one behind the other, written together.
 
+use std::io;
+use std::task::{Context, Poll, ready};
+
 use bytes::Bytes;
-use ottla_env::{Outbound, Part};
+use ottla_env::{Outbound, Part, Stream};
+
+use super::lane::Lane;
+
+/// Encoded bytes that are copied out of the loop's buffer; more of them keep the buffer.
+const COPY_BYTES_MAX: usize = 4 * 1024;
 
 /// Answers of one connection that are not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// Answers encoded in this pass.
+    /// Answers encoded in this pass, in a buffer that is the loop's.
     buffer: Vec<u8>,
     outbound: Outbound,
 }
 
 impl Outbox {
+    /// Encodes into the loop's buffer until [`Self::return_buffer`].
+    pub(super) fn borrow_buffer(&mut self, lane: &Lane) {
+        assert!(self.buffer.is_empty(), "what a pass leaves is flushed");
+        self.buffer = lane.answers();
+    }
+
+    /// At the end of a pass: what was not written has to have memory of its own.
+    pub(super) fn return_buffer(&mut self, lane: &Lane) {
+        self.flush_buffer();
+        lane.keep_answers(std::mem::take(&mut self.buffer));
+    }
+
+    /// Writes some of what waits; there is something.
+    pub(super) fn poll_write(
+        &mut self,
+        to: &mut dyn Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.outbound.is_empty() {
+            return to.poll_write(cx, self.outbound());
+        }
+        let written = ready!(to.poll_write_bytes(cx, &self.buffer))?;
+        self.buffer.drain(..written);
+        Poll::Ready(Ok(()))
+    }
+
     /// Adds an answer; `write` appends its body.
     pub(crate) fn answer<E>(
         &mut self,
@@ -33,10 +67,9 @@ impl Outbox {
         write(&mut self.buffer)
     }
 
-    /// Adds a whole answer.
-    pub(crate) fn push(&mut self, answer: Vec<u8>) {
-        self.flush_buffer();
-        self.outbound.push(Part::Bytes(answer.into()));
+    /// Adds a whole answer, which is short.
+    pub(crate) fn copy(&mut self, answer: &[u8]) {
+        self.buffer.extend_from_slice(answer);
     }
 
     /// Adds answers that were encoded elsewhere.
@@ -72,8 +105,12 @@ impl Outbox {
     }
 
     fn flush_buffer(&mut self) {
-        let encoded = Bytes::from(std::mem::take(&mut self.buffer));
-        self.outbound.push(Part::Bytes(encoded));
+        if self.buffer.len() > COPY_BYTES_MAX {
+            self.outbound.push(Part::Bytes(std::mem::take(&mut self.buffer).into()));
+        } else if !self.buffer.is_empty() {
+            self.outbound.push(Part::Bytes(Bytes::copy_from_slice(&self.buffer)));
+            self.buffer.clear();
+        }
     }
 }
 

@@ -26,27 +26,29 @@ pub(crate) struct WaitCodes {
     pub(crate) gone: i16,
 }
 
-/// An answer that says that all went well, and the appends that have to go well for it.
+/// What an answer that has to wait is made of; kept for the next one afterwards.
+#[derive(Debug, Default)]
+pub(crate) struct Parking {
+    /// Says that all went well.
+    pub(crate) answer: Vec<u8>,
+    /// The appends that have to go well for it.
+    pub(crate) waits: Vec<Wait>,
+}
+
+/// An answer that waits.
 #[derive(Debug)]
 pub(crate) struct ParkedProduce {
-    answer: Vec<u8>,
-    waits: Vec<Wait>,
+    parking: Parking,
     deadline: Mono,
     codes: WaitCodes,
 }
 
 impl ParkedProduce {
-    pub(crate) fn new(
-        answer: Vec<u8>,
-        waits: Vec<Wait>,
-        deadline: Mono,
-        codes: WaitCodes,
-        waker: &Waker,
-    ) -> Self {
-        for wait in &waits {
+    pub(crate) fn new(parking: Parking, deadline: Mono, codes: WaitCodes, waker: &Waker) -> Self {
+        for wait in &parking.waits {
             wait.partition.park_produce(wait.needed, waker);
         }
-        Self { answer, waits, deadline, codes }
+        Self { parking, deadline, codes }
     }
 
     /// When it is answered at the latest.
@@ -55,9 +57,9 @@ impl ParkedProduce {
     }
 
     /// The answer, if nothing is left to wait for.
-    pub(crate) fn settle(mut self, now: Mono) -> Result<Vec<u8>, Self> {
+    pub(crate) fn settle(mut self, now: Mono) -> Result<Parking, Self> {
         let late = now >= self.deadline;
-        let Self { answer, waits, codes, .. } = &mut self;
+        let Self { parking: Parking { answer, waits }, codes, .. } = &mut self;
         waits.retain(|wait| {
             if wait.partition.bounds().high_watermark.offset >= wait.needed {
                 return false;
@@ -71,7 +73,7 @@ impl ParkedProduce {
             }
             !late
         });
-        if self.waits.is_empty() { Ok(self.answer) } else { Err(self) }
+        if self.parking.waits.is_empty() { Ok(self.parking) } else { Err(self) }
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod checkpointing;
 mod checkpoints;
+mod compaction;
 mod deletion;
 mod described;
 mod directory;
 mod host;
+mod in_sync;
 mod last_stop;
 mod lock;
 mod opening;
@@ -40,6 +42,7 @@ use crate::fetch_session::{Signal, SlotId};
 
 pub(crate) use checkpointing::{LogsClosed, run_checkpoints};
 pub(crate) use checkpoints::Checkpoints;
+pub(crate) use compaction::Cleaner;
 pub(crate) use deletion::DeleteRecordsError;
 pub use directory::Durability;
 pub(crate) use directory::{LogDirectory, run_syncer};
@@ -85,6 +88,8 @@ pub(crate) struct Partition {
     rolling: Arc<Mutex<()>>,
     /// Held by whoever deletes records, and renames files in the directory.
     deleting: Mutex<()>,
+    /// Held by whoever compacts the log, and makes files in the directory.
+    compacting: Mutex<()>,
     state: CountedLock<State>,
 }
 
@@ -136,9 +141,15 @@ enum Roll {
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// Written, or recognised as written before: the first offset, and the high watermark that
-    /// says that it is committed.
-    Accepted { base_offset: Offset, committed_at: Offset, before: Option<Before> },
+    /// Written, or recognised as written before: the first offset, the high watermark that says
+    /// that it is committed, and whether it was that high already; where the log starts.
+    Accepted {
+        base_offset: Offset,
+        committed_at: Offset,
+        committed: bool,
+        log_start: Offset,
+        before: Option<Before>,
+    },
     /// No room just now; the waker is called when it is worth trying again.
     Parked,
 }
@@ -177,10 +188,15 @@ impl AppendError {
 }
 
 /// What a log itself needs of its topic's settings.
-const fn log_config(settings: &TopicConfig) -> LogConfig {
+fn log_config(settings: &TopicConfig) -> LogConfig {
+    // What is appended to is not compacted.
+    let segment_age = match settings.cleanup.compacts() {
+        true => settings.segment_age.min(settings.max_compaction_lag),
+        false => settings.segment_age,
+    };
     LogConfig {
         segment_bytes: settings.segment_bytes,
-        segment_age: settings.segment_age,
+        segment_age,
         segment_jitter: settings.segment_jitter,
         index_interval_bytes: settings.index_interval_bytes,
         segment_index_bytes: settings.segment_index_bytes,
@@ -233,6 +249,7 @@ impl Partition {
             offline: AtomicBool::new(false),
             rolling: Arc::default(),
             deleting: Mutex::default(),
+            compacting: Mutex::default(),
             state: CountedLock::new(state),
         }
     }
@@ -362,12 +379,10 @@ impl Partition {
         match log.append(batch, epoch, env.clock.wall()) {
             Ok(Appended::New { base_offset, last_offset }) => {
                 self.on_appended(&mut state, u64::from(batch.size()));
-                let committed_at = last_offset.next();
-                Ok(Admission::Accepted { base_offset, committed_at, before: None })
+                Ok(state.accepted(base_offset, last_offset, None))
             }
             Ok(Appended::Duplicate { base_offset, last_offset, timestamp }) => {
-                let (committed_at, before) = (last_offset.next(), Some(Before { timestamp }));
-                Ok(Admission::Accepted { base_offset, committed_at, before })
+                Ok(state.accepted(base_offset, last_offset, Some(Before { timestamp })))
             }
             Err(LogAppendError::NeedsRoll) => {
                 self.roll(env, &mut state);
@@ -633,6 +648,18 @@ impl State {
     /// As [`Self::log`], to change it.
     fn log_mut(&mut self) -> &mut Log {
         self.writer.log_mut().expect("the log was opened before")
+    }
+
+    fn accepted(
+        &self,
+        base_offset: Offset,
+        last_offset: Offset,
+        before: Option<Before>,
+    ) -> Admission {
+        let committed_at = last_offset.next();
+        let committed = self.high_watermark.offset >= committed_at;
+        let log_start = self.log().start_offset();
+        Admission::Accepted { base_offset, committed_at, committed, log_start, before }
     }
 
     fn park(&mut self, waker: &Waker) -> Admission {

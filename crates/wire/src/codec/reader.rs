@@ -194,6 +194,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// If it is too long, or not UTF-8.
+    #[inline]
     pub fn nullable_str(&mut self, layout: Layout) -> Result<Option<&'a str>, DecodeError> {
         let length = if layout.flexible { self.compact()? } else { length(self.i16()?.into())? };
         let Some(length) = length else { return Ok(None) };

@@ -1,7 +1,6 @@
 use crate::codec::{DecodeError, EncodeError, Layout, Reader, Writer};
 use ottla_types::Uuid;
 use std::fmt;
-use std::marker::PhantomData;
 
 /// The first version of Produce and of Fetch that names topics by id (KIP-516).
 const TOPIC_ID_SINCE: i16 = 13;
@@ -68,6 +67,9 @@ impl<'a> Visit<'a> for i32 {
 /// Topics without partitions leave no trace.
 #[derive(Clone)]
 pub struct ByTopic<'a, P> {
+    /// The first entry, in front of what the reader holds: it was read when the list was checked,
+    /// and most lists have no other.
+    first: Option<Entry<'a, P>>,
     reader: Reader<'a>,
     layout: Layout,
     topic: TopicRef<'a>,
@@ -75,27 +77,27 @@ pub struct ByTopic<'a, P> {
     partitions_left: usize,
     /// The tagged fields of the topic are still to come.
     inside_topic: bool,
-    partition: PhantomData<fn() -> P>,
 }
 
 impl<'a, P: Visit<'a>> ByTopic<'a, P> {
     /// A list that the version does not have.
     pub(super) const fn absent(layout: Layout) -> Self {
         Self {
+            first: None,
             reader: Reader::new(&[]),
             layout,
             topic: TopicRef::Name(""),
             topics_left: 0,
             partitions_left: 0,
             inside_topic: false,
-            partition: PhantomData,
         }
     }
 
     /// Walks over the list once and leaves `reader` behind it: what it yields later is sound.
     pub(super) fn check(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let topics_left = count(reader, layout)?;
-        let list = Self { reader: *reader, topics_left, ..Self::absent(layout) };
+        let mut list = Self { reader: *reader, topics_left, ..Self::absent(layout) };
+        list.first = list.step()?;
         let mut walk = list.clone();
         while walk.step()?.is_some() {}
         *reader = walk.reader;
@@ -126,6 +128,9 @@ impl<'a, P: Visit<'a>> Iterator for ByTopic<'a, P> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
         self.step().expect("the list was walked once when the request arrived")
     }
 }

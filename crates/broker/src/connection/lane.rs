@@ -1,0 +1,90 @@
+//! What the connections of one loop share: buffers, so that neither a connection nor a request
+//! has to have its own.
+
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+
+use super::parked::Parking;
+use crate::api::produce::Progress;
+
+/// Reads into one buffer per loop go through this many bytes: about what fits a core's cache.
+pub(crate) const LOOP_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// A buffer for answers that is kept; a list of all topics needs a larger one, once in a while.
+const ANSWERS_BYTES_KEPT: usize = 64 * 1024;
+
+/// Partitions that a kept [`Progress`] has room for: 100 bytes each.
+const PROGRESS_KEPT: usize = 1_024;
+
+/// Parked answers whose room is kept, about 200 bytes each: 50 KiB.
+const PARKINGS_KEPT: usize = 256;
+
+/// The room that a kept parked answer may have, in bytes and in partitions.
+const PARKING_ROOM_KEPT: usize = 256;
+
+/// What the connections of one loop share.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    buffer: RefCell<Vec<u8>>,
+    answers: RefCell<Vec<u8>>,
+    progress: RefCell<Progress>,
+    parkings: RefCell<Vec<Parking>>,
+}
+
+impl Lane {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            buffer: RefCell::new(vec![0; LOOP_BUFFER_BYTES]),
+            answers: RefCell::default(),
+            progress: RefCell::default(),
+            parkings: RefCell::default(),
+        })
+    }
+
+    /// To read into.
+    pub(super) fn buffer(&self) -> RefMut<'_, Vec<u8>> {
+        self.buffer.borrow_mut()
+    }
+
+    /// An empty buffer to encode answers into; goes back by [`Self::keep_answers`].
+    pub(super) fn answers(&self) -> Vec<u8> {
+        self.answers.take()
+    }
+
+    /// Takes an empty buffer back.
+    pub(super) fn keep_answers(&self, buffer: Vec<u8>) {
+        assert!(buffer.is_empty(), "answers that nobody has sent");
+        if buffer.capacity() <= ANSWERS_BYTES_KEPT {
+            self.answers.replace(buffer);
+        }
+    }
+
+    /// For a Produce request that has not begun; goes back by [`Self::keep_progress`].
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.take()
+    }
+
+    /// Takes it back once the request is done with.
+    pub(crate) fn keep_progress(&self, mut progress: Progress) {
+        progress.clear();
+        if progress.room() <= PROGRESS_KEPT {
+            self.progress.replace(progress);
+        }
+    }
+
+    /// For an answer that has to wait; goes back by [`Self::keep_parking`].
+    pub(crate) fn parking(&self) -> Parking {
+        self.parkings.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes it back once the answer is on its way.
+    pub(super) fn keep_parking(&self, mut parking: Parking) {
+        parking.answer.clear();
+        parking.waits.clear();
+        let mut kept = self.parkings.borrow_mut();
+        let room = parking.answer.capacity().max(parking.waits.capacity());
+        if kept.len() < PARKINGS_KEPT && room <= PARKING_ROOM_KEPT {
+            kept.push(parking);
+        }
+    }
+}
