@@ -100,6 +100,39 @@ pub(crate) fn time_of(batch: &[u8], time_at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(*bytes))
 }
 
+/// Batches of records with keys, no two alike.
+#[derive(Debug)]
+pub(crate) struct Keyed {
+    words: Words,
+    keys: u64,
+    value: Vec<u8>,
+}
+
+impl Keyed {
+    /// Keys are drawn at random from so many.
+    pub(crate) fn new(keys: u64, record_bytes: usize) -> Self {
+        let mut words = Words(7);
+        let value = words.value(record_bytes);
+        Self { words, keys, value }
+    }
+
+    /// A batch of about so many bytes, no codec.
+    pub(crate) fn batch(&mut self, bytes: usize) -> Vec<u8> {
+        let now = i64::try_from(since_1970().as_millis()).expect("for 292 million years");
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        while builder.uncompressed_size() < bytes {
+            let key = format!("key-{:08}", self.words.next() % self.keys);
+            builder.push(NewRecord {
+                timestamp: Timestamp::from_millis(now),
+                key: Some(key.as_bytes()),
+                value: Some(&self.value),
+                headers: &[],
+            });
+        }
+        builder.build().into_bytes()
+    }
+}
+
 /// A source of values like those that services log: fields that repeat, and numbers that do not.
 #[derive(Debug)]
 struct Words(u64);

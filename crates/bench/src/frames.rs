@@ -1,5 +1,6 @@
 //! Requests as bytes, and what their answers say.
 
+pub(crate) mod compaction;
 pub(crate) mod groups;
 pub(crate) mod lookup;
 pub(crate) mod topics;

@@ -8,6 +8,7 @@
 
 mod batches;
 mod catch_up;
+mod compact;
 mod connection;
 mod forget;
 mod frames;
@@ -66,6 +67,9 @@ ottla-bench groups --address HOST:PORT --pid PID [--members N] [--partitions N]
 ottla-bench topics --address HOST:PORT --pid PID [--topics N] [--partitions N] [--per-request N]
                     [--in-flight N] [--keep 1]
     milliseconds until N topics are made and the last has its leaders, and until they are deleted
+ottla-bench compact --address HOST:PORT --pid PID --data FOLDER [--megabytes N] [--keys N]
+                    [--record-bytes N]
+    what it takes to compact a topic that was filled while nothing compacted it
 ottla-bench storm --address HOST:PORT --pid PID --connections N
     N connections, each with the first question of a client, kept open
 ottla-bench idle --pid PID --seconds N
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
         Some((case, rest)) if case == "restart" => restart::run(rest),
         Some((case, rest)) if case == "groups" => groups::run(rest),
         Some((case, rest)) if case == "topics" => topics::run(rest),
+        Some((case, rest)) if case == "compact" => compact::run(rest),
         Some((case, rest)) if case == "storm" => storm::run(rest),
         Some((case, rest)) if case == "idle" => storm::idle(rest),
         _ => Err(USAGE.to_owned()),
@@ -183,7 +188,7 @@ fn create_topic(control: &mut Connection, topic: &str, partitions: i32) -> Resul
 }
 
 /// Thousands of partitions take a JVM longer than its topic takes to be created.
-const SETTLE_SECONDS_MAX: u64 = 120;
+const SETTLE_SECONDS_MAX: u64 = 300;
 
 /// Waits until every partition takes a batch: a topic is created before its partitions are open.
 fn settle(control: &mut Connection, load: &ProduceLoad) -> Result<(), String> {

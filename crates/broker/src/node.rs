@@ -19,7 +19,7 @@ use crate::fetch_session::FetchSessions;
 use crate::groups::{Groups, ShardKeeper};
 use crate::identity::{Identity, IdentityError};
 use crate::partition::{
-    LogDirectory, LogsClosed, PartitionHost, Partitions, SpaceWatch, enforce_retention,
+    Cleaner, LogDirectory, LogsClosed, PartitionHost, Partitions, SpaceWatch, enforce_retention,
     run_checkpoints, run_space_watch, run_syncer,
 };
 use crate::producer_ids::ProducerIds;
@@ -32,6 +32,10 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// How often producers are looked through: Kafka's `producer.id.expiration.check.interval.ms`.
 const PRODUCERS_EXPIRE_EVERY: Duration = Duration::from_mins(10);
+
+/// How soon logs to compact are looked for again at the earliest, whatever
+/// `log.cleaner.backoff.ms` says.
+const COMPACTION_PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -104,14 +108,14 @@ impl Node {
         let watch = run_space_watch(env.clone(), Arc::clone(&directory), room);
         env.spawn.spawn("space", Box::pin(watch));
         let stopping = Arc::new(Stopping::default());
-        let groups = Groups::new(config.groups.settings.clone());
+        let (groups, live) = (Groups::new(), Arc::new(LiveConfig::new(config.clone())));
         let keeper = ShardKeeper {
             env: env.clone(),
             partitions: Arc::clone(&partitions),
             groups: Arc::clone(&groups),
+            live: Arc::clone(&live),
             stopping: Arc::clone(&stopping),
         };
-        let live = Arc::new(LiveConfig::new(config.clone()));
         let then = PartitionHost::start(&env, Arc::clone(&live), Arc::clone(&partitions));
         let then = keeper.start(then);
         let publisher = ConfigsFirst { config: Arc::clone(&live), then };
@@ -136,6 +140,8 @@ impl Node {
         broker.env.spawn.spawn("producers", Box::pin(expire));
         let retain = retain(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("retention", Box::pin(retain));
+        let compact = compact(Arc::clone(&broker), stopping.enter());
+        broker.env.spawn.spawn("compaction", Box::pin(compact));
         let loads = Arc::new(Loads::new(broker.env.spawn.loops()));
         for Bound { accepting, listening, .. } in bound {
             let accept = Accept {
@@ -186,6 +192,23 @@ async fn retain(broker: Arc<Broker>, running: Running) {
         let goes_on = || !running.is_over();
         enforce_retention(env, &broker.partitions, goes_on).await;
         pause = logs.retention_check_interval;
+    }
+}
+
+/// Compacts logs, now and then.
+async fn compact(broker: Arc<Broker>, running: Running) {
+    let (env, mut cleaner) = (&broker.env, Cleaner::default());
+    if !broker.config.logs.cleaner.enabled {
+        return;
+    }
+    loop {
+        let pause = broker.live.load().logs.cleaner.backoff.max(COMPACTION_PAUSE_MIN);
+        if running.or(env.clock.sleep(pause)).await.is_none() {
+            return;
+        }
+        let settings = broker.live.load().logs.cleaner;
+        let goes_on = || !running.is_over();
+        cleaner.run_once(env, &broker.partitions, settings, &goes_on).await;
     }
 }
 

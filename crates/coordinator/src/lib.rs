@@ -13,6 +13,7 @@ mod desk;
 mod foreign;
 mod group;
 mod ids;
+mod late;
 mod offsets;
 mod record;
 mod request;
@@ -35,6 +36,7 @@ pub use consumer::{
     InvalidRegex, MemberEpoch, MigrationPolicy, NoConsumerGroup,
 };
 pub use ids::{Epoch, GroupId, InstanceId, MemberId};
+pub use late::Asker;
 pub use offsets::CommittedOffset;
 pub use record::{
     ClassicGroupValue, ClassicMemberFacet, ClassicMemberValue, ConsumerCurrentValue,

@@ -16,6 +16,11 @@ pub struct GroupSettings {
     pub initial_rebalance_delay: Duration,
     /// `group.max.size`: members of a classic group.
     pub classic_members_max: usize,
+    /// What the members of a classic group may tell of themselves, and once more what they may be
+    /// assigned, in bytes: both are in the group's record, which has to fit a batch. 7 MiB are
+    /// 50,000 members with 140 bytes each. Kafka has no such setting: there, a record ends at the
+    /// topic's `max.message.bytes`, 1 MiB.
+    pub classic_bytes_max: usize,
     /// `offset.metadata.max.bytes`, counted as Kafka counts it: in UTF-16 units.
     pub offset_metadata_max: usize,
     /// `offsets.retention.minutes`.
@@ -58,6 +63,7 @@ impl Default for GroupSettings {
             session_timeout_max: Duration::from_secs(1_800),
             initial_rebalance_delay: Duration::from_secs(3),
             classic_members_max: 2_147_483_647,
+            classic_bytes_max: 7 << 20,
             offset_metadata_max: 4_096,
             offsets_retention: Duration::from_secs(7 * 24 * 3_600),
             offsets_retention_check_interval: Duration::from_secs(600),

@@ -22,11 +22,11 @@ use crate::timers::{Timer, Timers};
 
 /// A deadline that is noticed later than this says that the coordinator has stalled, for a slow
 /// disk or a busy processor, and not that a member was silent.
-const LATE_MAX: Duration = Duration::from_secs(1);
+pub(crate) const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// What a stalled coordinator grants its members at most, to be heard: three heartbeats of Kafka's
 /// consumers.
-const GRACE_MAX: Duration = Duration::from_secs(9);
+pub(crate) const GRACE_MAX: Duration = Duration::from_secs(9);
 
 /// Names a request whose answer is given later; the host draws it and keeps what it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +91,11 @@ impl GroupShard {
             timers: Timers::default(),
             topics_grew_at: None,
         }
+    }
+
+    /// What the node's owner decides holds from here on; deadlines that run stay as they are.
+    pub fn configure(&mut self, settings: Arc<GroupSettings>) {
+        self.settings = settings;
     }
 
     /// The partition of `__consumer_offsets`.

@@ -11,6 +11,8 @@ pub enum Purpose {
     Session,
     /// Time-outs spread apart.
     Jitter,
+    /// Seeds of hashes that nobody is to foresee.
+    Hashing,
 }
 
 /// The port to randomness.

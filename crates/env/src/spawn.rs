@@ -30,4 +30,8 @@ pub trait Spawn: Send + Sync {
     fn wake_after_pass(&self, waker: &Waker) {
         waker.wake_by_ref();
     }
+
+    /// Has something done that takes time, waits for nobody, and is in no hurry: beside the loops,
+    /// one after the other, when nobody else needs the processor.
+    fn work(&self, job: Box<dyn FnOnce() + Send>);
 }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use ottla_env::{Disk, DiskExt, Open};
-use ottla_types::Timestamp;
+use ottla_records::{BatchHeader, HEADER_BYTES};
+use ottla_types::{Offset, Timestamp};
 
 use crate::files::segment_file;
 use crate::index_file::{TIME_ENTRY_BYTES, TimeEntries};
@@ -43,6 +44,51 @@ impl LogView {
             }
         }
         Ok(facts)
+    }
+
+    /// Where the first segment begins, of those that nobody appends to and that hold `from` or later
+    /// offsets, in which there is a record younger than that; `None` if there is none.
+    ///
+    /// # Errors
+    /// When a segment cannot be read.
+    pub async fn first_younger(
+        &self,
+        disk: &Arc<dyn Disk>,
+        from: Offset,
+        than: Timestamp,
+    ) -> Result<Option<Offset>, ReadError> {
+        for sealed in self.sealed_from(from) {
+            let newest = sealed.segment.load(disk).await?.index.newest_time();
+            if newest.is_some_and(|newest| newest.timestamp > than) {
+                return Ok(Some(sealed.segment.base));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The oldest of the first batches of these segments.
+    ///
+    /// # Errors
+    /// When a segment cannot be read.
+    pub async fn oldest_first(
+        &self,
+        disk: &Arc<dyn Disk>,
+        from: Offset,
+    ) -> Result<Option<Timestamp>, ReadError> {
+        let mut oldest: Option<Timestamp> = None;
+        for sealed in self.sealed_from(from).iter().filter(|sealed| sealed.end > 0) {
+            let loaded = sealed.segment.load(disk).await?;
+            let head = disk.read_at(&loaded.file, 0, HEADER_BYTES).await?;
+            let first = BatchHeader::parse(&head).ok().and_then(|header| header.max_timestamp);
+            oldest = [oldest, first].into_iter().flatten().min();
+        }
+        Ok(oldest)
+    }
+
+    /// The segments that nobody appends to, from the one that holds `from` on.
+    fn sealed_from(&self, from: Offset) -> &[crate::view::SealedSegment] {
+        let after = self.sealed().partition_point(|sealed| sealed.segment.base <= from);
+        &self.sealed()[after.saturating_sub(1)..]
     }
 
     /// What is known of the last segment of a log that is not open for appending and ends at

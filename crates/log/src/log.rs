@@ -143,6 +143,12 @@ impl Log {
         self.config = config;
     }
 
+    /// At how many bytes a segment is full: no batch may have more.
+    #[must_use]
+    pub const fn segment_bytes(&self) -> u32 {
+        self.config.segment_bytes
+    }
+
     pub(crate) fn is_rolling(&self) -> bool {
         self.health == Health::Rolling
     }

@@ -19,6 +19,8 @@ pub enum ConfigType {
     Short,
     /// A whole number of 64 bits.
     Long,
+    /// A number.
+    Double,
     /// Words, parted by commas.
     List,
     /// Text that is told to nobody.
@@ -33,6 +35,7 @@ impl fmt::Display for ConfigType {
             Self::Int => "int",
             Self::Short => "short",
             Self::Long => "long",
+            Self::Double => "double",
             Self::List => "list",
             Self::Password => "password",
         })
@@ -60,6 +63,13 @@ pub enum ConfigRule {
     Long {
         /// The smallest.
         min: i64,
+    },
+    /// A number, both bounds included.
+    Double {
+        /// The smallest.
+        min: i32,
+        /// The largest, if there is one.
+        max: Option<i32>,
     },
     /// One of `words`, of which only `served` are accepted yet.
     Word {
@@ -103,6 +113,18 @@ pub enum Mismatch {
         number: i64,
         /// The largest that is legal.
         max: i64,
+    },
+    /// The number, which need not be whole, is too small.
+    #[error("Value must be at least {min}")]
+    DoubleTooSmall {
+        /// The smallest that is legal.
+        min: i32,
+    },
+    /// The number, which need not be whole, is too large.
+    #[error("Value must be no more than {max}")]
+    DoubleTooLarge {
+        /// The largest that is legal.
+        max: i32,
     },
     /// A word is none of the legal ones.
     #[error("String must be one of: {}", .words.join(", "))]
@@ -158,6 +180,11 @@ impl Mismatch {
                 Cow::Owned(number.to_string())
             }
             Self::NotOneOf { word, .. } => Cow::Borrowed(word),
+            Self::DoubleTooSmall { .. } | Self::DoubleTooLarge { .. } => {
+                let number = value.trim().parse::<f64>();
+                let told = number.map(|number| Cow::Owned(format!("{number:?}")));
+                told.unwrap_or_else(|_| Cow::Borrowed(value.trim()))
+            }
             Self::NotANumber(_)
             | Self::NotBoolean
             | Self::EmptyItem
@@ -177,6 +204,7 @@ impl ConfigRule {
             Self::Int { .. } => ConfigType::Int,
             Self::Short { .. } => ConfigType::Short,
             Self::Long { .. } => ConfigType::Long,
+            Self::Double { .. } => ConfigType::Double,
             Self::Word { .. } => ConfigType::String,
             Self::List { .. } => ConfigType::List,
             Self::Text(kind) => *kind,
@@ -204,6 +232,15 @@ impl ConfigRule {
                 in_bounds(number, min.into(), i16::MAX.into(), ConfigType::Short)
             }
             Self::Long { min } => in_bounds(value.parse().ok(), min, i64::MAX, ConfigType::Long),
+            Self::Double { min, max } => match value.parse::<f64>() {
+                Err(_) => Err(Mismatch::NotANumber(ConfigType::Double)),
+                Ok(number) if number.is_nan() => Err(Mismatch::NotANumber(ConfigType::Double)),
+                Ok(number) if number < f64::from(min) => Err(Mismatch::DoubleTooSmall { min }),
+                Ok(number) => match max.filter(|max| number > f64::from(*max)) {
+                    Some(max) => Err(Mismatch::DoubleTooLarge { max }),
+                    None => Ok(()),
+                },
+            },
             Self::Word { words, served } => {
                 one_of(value, words)?;
                 if served.contains(&value) { Ok(()) } else { Err(Mismatch::Unserved) }
@@ -242,6 +279,8 @@ impl ConfigRule {
                 bounds(min.into(), max, i16::MIN.into(), max)
             }
             Self::Long { min } => bounds(min, i64::MAX, i64::MIN, i64::MAX),
+            Self::Double { min, max: Some(max) } => format!("{min} to {max}"),
+            Self::Double { min, max: None } => format!("at least {min}"),
             Self::Word { served, .. } | Self::List { served, .. } => served.join(", "),
             Self::Text(_) => String::new(),
         }
@@ -279,6 +318,11 @@ mod tests {
         check(ConfigRule::Int { min: 1, max: 5 }, "x", Some("Invalid value x for configuration p: Not a number of type INT"));
         check(ConfigRule::Short { min: 1 }, "40000", Some("Invalid value 40000 for configuration p: Not a number of type SHORT"));
         check(ConfigRule::Long { min: 0 }, "-1", Some("Invalid value -1 for configuration p: Value must be at least 0"));
+        let ratio = ConfigRule::Double { min: 0, max: Some(1) };
+        check(ratio, "0.25", None);
+        check(ratio, "1.5", Some("Invalid value 1.5 for configuration p: Value must be no more than 1"));
+        check(ratio, "-1", Some("Invalid value -1.0 for configuration p: Value must be at least 0"));
+        check(ratio, "x", Some("Invalid value x for configuration p: Not a number of type DOUBLE"));
         check(roles, "a,c", Some("Invalid value c for configuration p: String must be one of: a, b"));
         check(roles, "a,", Some("Configuration 'p' values must not be empty."));
         check(roles, "a,b", Some("p=a,b is not supported by this version of Ottla"));

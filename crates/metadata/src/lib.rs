@@ -45,6 +45,6 @@ pub use image::{
 pub use record::{ConfigResource, NewPartition, PartitionChange, Record, RegistrationChange};
 pub use replay::MetadataReplay;
 pub use topic_config::{
-    CleanupPolicy, ConfigSource, EffectiveTopicConfig, TOPIC_CONFIGS, TopicConfig,
+    CleanableRatio, CleanupPolicy, ConfigSource, EffectiveTopicConfig, TOPIC_CONFIGS, TopicConfig,
     TopicConfigError, TopicConfigProperty, UNSUPPORTED_TOPIC_CONFIGS,
 };

@@ -15,8 +15,9 @@ pub use property::{
 use crate::config_rule::Mismatch;
 
 use property::{
-    CLEANUP_POLICY, COMPACT, COMPRESSION_TYPE, DELETE, FILE_DELETE_DELAY_MS, INDEX_INTERVAL_BYTES,
-    INTERNAL_SEGMENT_BYTES, MAX_MESSAGE_BYTES, MIN_INSYNC_REPLICAS, RETENTION_BYTES, RETENTION_MS,
+    CLEANUP_POLICY, COMPACT, COMPRESSION_TYPE, DELETE, DELETE_RETENTION_MS, FILE_DELETE_DELAY_MS,
+    INDEX_INTERVAL_BYTES, INTERNAL_SEGMENT_BYTES, MAX_COMPACTION_LAG_MS, MAX_MESSAGE_BYTES,
+    MIN_CLEANABLE_RATIO, MIN_COMPACTION_LAG_MS, MIN_INSYNC_REPLICAS, RETENTION_BYTES, RETENTION_MS,
     SEGMENT_BYTES, SEGMENT_INDEX_BYTES, SEGMENT_JITTER_MS, SEGMENT_MS, TIMESTAMP_AFTER_MAX_MS,
     TIMESTAMP_BEFORE_MAX_MS, TIMESTAMP_TYPE,
 };
@@ -26,10 +27,14 @@ use property::{
 pub struct TopicConfig {
     /// `cleanup.policy`: what becomes of old records.
     pub cleanup: CleanupPolicy,
+    /// `delete.retention.ms`: how long a tombstone stays once a compaction has met it.
+    pub delete_retention: Duration,
     /// `file.delete.delay.ms`: how long the files of what was deleted stay.
     pub file_delete_delay: Duration,
     /// `index.interval.bytes`: bytes of log between two entries of its index.
     pub index_interval_bytes: u32,
+    /// `max.compaction.lag.ms`: how long a record may wait to be compacted.
+    pub max_compaction_lag: Duration,
     /// `max.message.bytes`: the largest batch that is taken.
     pub max_message_bytes: u32,
     /// `message.timestamp.after.max.ms`: how far ahead of the leader's clock a record may be.
@@ -38,6 +43,10 @@ pub struct TopicConfig {
     pub timestamp_before_max: Duration,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
+    /// `min.cleanable.dirty.ratio`: how much of a log has to be dirty before it is compacted.
+    pub min_cleanable_ratio: CleanableRatio,
+    /// `min.compaction.lag.ms`: how long a record stays as it is.
+    pub min_compaction_lag: Duration,
     /// `min.insync.replicas`: how many replicas must be in sync for an append with acks=all; no
     /// more than there are.
     pub min_insync_replicas: u32,
@@ -56,6 +65,30 @@ pub struct TopicConfig {
     pub segment_age: Duration,
 }
 
+/// A part of a log, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanableRatio(u64);
+
+impl CleanableRatio {
+    /// The part as a number.
+    #[must_use]
+    pub const fn new(ratio: f64) -> Self {
+        Self(ratio.to_bits())
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
+impl fmt::Display for CleanableRatio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.get())
+    }
+}
+
 /// What becomes of old records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CleanupPolicy {
@@ -63,7 +96,7 @@ pub enum CleanupPolicy {
     Keep,
     /// They go when they are too old, or too many.
     Delete,
-    /// They go when a newer one has their key. Not done yet; but nothing else is done, either.
+    /// They go when a newer one has their key.
     Compact,
     /// Both.
     CompactAndDelete,
@@ -110,6 +143,12 @@ impl CleanupPolicy {
         }
     }
 
+    /// Whether records go because of newer ones with their keys.
+    #[must_use]
+    pub const fn compacts(self) -> bool {
+        matches!(self, Self::Compact | Self::CompactAndDelete)
+    }
+
     /// Whether records go because of their age, or of their number.
     #[must_use]
     pub const fn deletes(self) -> bool {
@@ -135,12 +174,16 @@ impl TopicConfig {
     /// Kafka's defaults.
     pub const KAFKA: Self = Self {
         cleanup: CleanupPolicy::Delete,
+        delete_retention: Duration::from_hours(24),
         file_delete_delay: Duration::from_mins(1),
         index_interval_bytes: 4 << 10,
+        max_compaction_lag: MILLIS_MAX,
         max_message_bytes: (1 << 20) + 12,
         timestamp_after_max: Duration::from_hours(1),
         timestamp_before_max: MILLIS_MAX,
         timestamp_type: TimestampType::CreateTime,
+        min_cleanable_ratio: CleanableRatio::new(0.5),
+        min_compaction_lag: Duration::ZERO,
         min_insync_replicas: 1,
         retention_bytes: None,
         retention: Some(Duration::from_hours(168)),
@@ -158,8 +201,10 @@ impl TopicConfig {
         let segment_bytes = own.count(SEGMENT_BYTES, self.segment_bytes);
         Self {
             cleanup: own.text(CLEANUP_POLICY).map_or(self.cleanup, CleanupPolicy::parse),
+            delete_retention: own.millis(DELETE_RETENTION_MS, self.delete_retention),
             file_delete_delay: own.millis(FILE_DELETE_DELAY_MS, self.file_delete_delay),
             index_interval_bytes: own.count(INDEX_INTERVAL_BYTES, self.index_interval_bytes),
+            max_compaction_lag: own.millis(MAX_COMPACTION_LAG_MS, self.max_compaction_lag),
             max_message_bytes: own.count(MAX_MESSAGE_BYTES, self.max_message_bytes),
             timestamp_after_max: own.millis(TIMESTAMP_AFTER_MAX_MS, self.timestamp_after_max),
             timestamp_before_max: own.millis(TIMESTAMP_BEFORE_MAX_MS, self.timestamp_before_max),
@@ -168,6 +213,11 @@ impl TopicConfig {
                 Some("CreateTime") => TimestampType::CreateTime,
                 Some(_) | None => self.timestamp_type,
             },
+            min_cleanable_ratio: match own.text(MIN_CLEANABLE_RATIO).map(str::parse) {
+                Some(Ok(ratio)) => CleanableRatio::new(ratio),
+                Some(Err(_)) | None => self.min_cleanable_ratio,
+            },
+            min_compaction_lag: own.millis(MIN_COMPACTION_LAG_MS, self.min_compaction_lag),
             min_insync_replicas: own.count(MIN_INSYNC_REPLICAS, self.min_insync_replicas),
             retention_bytes: match own.number(RETENTION_BYTES) {
                 None => self.retention_bytes,
@@ -230,6 +280,10 @@ impl TopicConfig {
         match property.name {
             CLEANUP_POLICY => self.cleanup.to_string(),
             COMPRESSION_TYPE => "producer".to_owned(),
+            DELETE_RETENTION_MS => self.delete_retention.as_millis().to_string(),
+            MAX_COMPACTION_LAG_MS => self.max_compaction_lag.as_millis().to_string(),
+            MIN_CLEANABLE_RATIO => self.min_cleanable_ratio.to_string(),
+            MIN_COMPACTION_LAG_MS => self.min_compaction_lag.as_millis().to_string(),
             FILE_DELETE_DELAY_MS => self.file_delete_delay.as_millis().to_string(),
             INDEX_INTERVAL_BYTES => self.index_interval_bytes.to_string(),
             MAX_MESSAGE_BYTES => self.max_message_bytes.to_string(),
@@ -337,12 +391,16 @@ mod tests {
             [
                 "cleanup.policy=compact Topic",
                 "compression.type=producer Default",
+                "delete.retention.ms=86400000 Default",
                 "file.delete.delay.ms=60000 Default",
                 "index.interval.bytes=4096 Default",
+                "max.compaction.lag.ms=9223372036854775807 Default",
                 "max.message.bytes=7 Broker",
                 "message.timestamp.after.max.ms=3600000 Default",
                 "message.timestamp.before.max.ms=9223372036854775807 Default",
                 "message.timestamp.type=CreateTime Default",
+                "min.cleanable.dirty.ratio=0.5 Default",
+                "min.compaction.lag.ms=0 Default",
                 "min.insync.replicas=1 Default",
                 "preallocate=true Topic",
                 "retention.bytes=-1 Default",

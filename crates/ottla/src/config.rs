@@ -10,13 +10,18 @@ use crate::given::{Given, Mistakes, Sources};
 const EXAMPLES: &str = "\
 Examples:
   ottla config
+  ottla config --all > server.properties
   ottla config --config server.properties --all
-  ottla config --all > server.properties";
+  ottla config describe topic hello";
 
 /// Prints the properties that a node would be started with, as a file for `ottla server --config`.
+/// With a command: lists, shows and changes those of a running cluster.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<crate::settings::Command>,
+
     #[command(flatten)]
     given: Sources,
 

@@ -58,7 +58,10 @@ impl Sources {
                 given.add(&place, properties);
             }
         }
-        let (variables, unreadable) = readable(std::env::vars_os());
+        let of_node = |(name, _): &(OsString, OsString)| {
+            !OF_CLIENTS.iter().any(|each| name.as_os_str() == *each)
+        };
+        let (variables, unreadable) = readable(std::env::vars_os().filter(of_node));
         given.mistakes.extend(unreadable);
         given.add("the environment", from_environment(variables));
         let mut overrides = Properties::new();
@@ -77,6 +80,9 @@ impl Sources {
         given
     }
 }
+
+/// Variables that say where a cluster is, to whoever talks to one.
+const OF_CLIENTS: [&str; 2] = ["KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BROKERS"];
 
 fn profile() -> Properties {
     PROFILE.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -1,10 +1,13 @@
 //! Ottla: an Apache Kafka-compatible event-streaming system in one binary.
 
+mod cluster;
 mod config;
 mod confirm;
 mod consume;
+mod doctor;
 mod failure;
 mod given;
+mod group;
 mod json;
 mod log;
 mod near;
@@ -12,9 +15,11 @@ mod pattern;
 mod produce;
 mod reach;
 mod server;
+mod settings;
 mod show;
 mod template;
 mod topic;
+mod trial;
 mod when;
 mod words;
 
@@ -46,15 +51,29 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Starts a node.
+    #[command(visible_alias = "dev")]
     Server(server::Arguments),
     Topic(topic::Arguments),
     Produce(Box<produce::Arguments>),
     Consume(Box<consume::Arguments>),
+    Group(group::Arguments),
+    Cluster(cluster::Arguments),
     /// Prints the properties that a node would be started with.
     Config(config::Arguments),
     /// Looks into the files of a node, and mends them: dump, verify, recover.
     Log(log::Arguments),
+    Test(trial::Arguments),
+    Doctor(doctor::Arguments),
     Profile(reach::profile::Arguments),
+    /// Prints what a shell needs to complete commands.
+    #[command(after_help = "Examples:\n  ottla completion bash\n  ottla completion zsh")]
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the version.
+    #[command(after_help = "Examples:\n  ottla version")]
+    Version,
 }
 
 /// What is said of clusters in front of a command holds for that command only: those that start a
@@ -72,13 +91,28 @@ fn main() -> ExitCode {
         Command::Topic(arguments) => topic::run(arguments, &before),
         Command::Produce(arguments) => produce::run(&arguments, &before),
         Command::Consume(arguments) => consume::run(&arguments, &before),
-        Command::Server(_) | Command::Config(_) | Command::Log(_) | Command::Profile(_)
+        Command::Group(arguments) => group::run(arguments, &before),
+        Command::Cluster(arguments) => cluster::run(&arguments, &before),
+        Command::Doctor(arguments) => doctor::run(&arguments, &before),
+        Command::Config(config::Arguments { command: Some(command), .. }) => {
+            settings::run(&command, &before)
+        }
+        Command::Server(_)
+        | Command::Config(_)
+        | Command::Log(_)
+        | Command::Profile(_)
+        | Command::Test(_)
+        | Command::Completion { .. }
+        | Command::Version
             if !before.is_empty() =>
         {
             let none = "--bootstrap, -X and --profile are for commands that talk to a cluster";
             Failure::usage(none).end()
         }
         Command::Profile(arguments) => reach::profile::run(&arguments),
+        Command::Test(arguments) => trial::run(&arguments),
+        Command::Completion { shell } => end(print(&completion(shell))),
+        Command::Version => end(print(concat!("ottla ", env!("CARGO_PKG_VERSION"), "\n"))),
         Command::Server(arguments) => {
             end(server::run(&arguments).map_err(|error| error.to_string()))
         }
@@ -90,6 +124,13 @@ fn main() -> ExitCode {
             log::run(&arguments).unwrap_or_else(|error| fail(&error.to_string()))
         }
     }
+}
+
+/// A script for a shell.
+fn completion(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command_line(), "ottla", &mut script);
+    String::from_utf8(script).expect("shells read text")
 }
 
 fn end(ran: Result<(), String>) -> ExitCode {
@@ -109,4 +150,12 @@ fn fail(error: &str) -> ExitCode {
         eprintln!("ottla: {line}");
     }
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_command_takes_the_same_argument_twice() {
+        super::command_line().debug_assert();
+    }
 }

@@ -8,7 +8,7 @@ use crate::record::RecordIter;
 use crate::skim::skim;
 use crate::{
     Batch, BatchHeader, Compression, EndTransactionMarker, HEADER_BYTES, HeaderError, InflateError,
-    Record, RecordError,
+    RawRecords, Record, RecordError,
 };
 
 /// What a topic takes.
@@ -229,6 +229,24 @@ impl<'a> CheckedBatch<'a> {
         let all = (0..).zip(RecordIter::new(self.header, &records).map_while(Result::ok));
         let stamped = all.filter_map(|(index, record)| Some((index, record.timestamp?)));
         stamped.filter(|(_, time)| *time < earliest || *time > latest).take(most).collect()
+    }
+
+    /// How many records have no key, and the positions of the first `most` of them. Of what cannot
+    /// be inflated within `inflated_max` bytes, or not be read, none is told.
+    #[must_use]
+    pub fn without_key(&self, inflated_max: usize, most: usize) -> (usize, Vec<u32>) {
+        let records = self.header.attributes.compression().inflate(self.section, inflated_max);
+        let records = records.unwrap_or_default();
+        let all = (0..).zip(RawRecords::new(&self.header, &records).map_while(Result::ok));
+        let keyless = all.filter(|(_, record)| record.key.is_none()).map(|(index, _)| index);
+        let (mut count, mut first) = (0, Vec::new());
+        for index in keyless {
+            count += 1;
+            if first.len() < most {
+                first.push(index);
+            }
+        }
+        (count, first)
     }
 
     /// Walks over the records: framing, offsets 0 to n-1, and what their latest timestamp is.

@@ -48,17 +48,18 @@ impl<'a> RawRecords<'a> {
         let malformed = |field| RecordError::Malformed { field };
         let from = self.rest;
         let len = varint::take_i32(&mut self.rest).and_then(|len| usize::try_from(len).ok());
-        let len = len.ok_or(malformed("length"))?;
-        let mut body = self.rest.split_off(..len).ok_or(malformed("length"))?;
+        let len = len.ok_or_else(|| malformed("length"))?;
+        let mut body = self.rest.split_off(..len).ok_or_else(|| malformed("length"))?;
         let bytes = &from[..from.len() - self.rest.len()];
-        let attributes = *body.split_off_first().ok_or(malformed("attributes"))?;
-        let timestamp_delta = varint::take_i64(&mut body).ok_or(malformed("timestamp delta"))?;
+        let attributes = *body.split_off_first().ok_or_else(|| malformed("attributes"))?;
+        let timestamp_delta =
+            varint::take_i64(&mut body).ok_or_else(|| malformed("timestamp delta"))?;
         let rest = body;
-        let delta = varint::take_i32(&mut body).ok_or(malformed("offset delta"))?;
+        let delta = varint::take_i32(&mut body).ok_or_else(|| malformed("offset delta"))?;
         let within = u32::try_from(delta).ok().filter(|delta| *delta <= self.last_offset_delta);
         let within = within.ok_or(RecordError::Offset { delta })?;
-        let key = take_nullable(&mut body).ok_or(malformed("key"))?;
-        let has_value = take_nullable(&mut body).ok_or(malformed("value"))?.is_some();
+        let key = take_nullable(&mut body).ok_or_else(|| malformed("key"))?;
+        let has_value = take_nullable(&mut body).ok_or_else(|| malformed("value"))?.is_some();
         let offset = self.base_offset.plus(i64::from(within));
         Ok(RawRecord { offset, key, has_value, timestamp_delta, bytes, attributes, rest })
     }

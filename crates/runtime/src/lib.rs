@@ -18,4 +18,4 @@ mod rng;
 mod sync;
 
 pub use loops::RealEnv;
-pub use process::stop_requested;
+pub use process::{stop_requested, terminate};

@@ -19,6 +19,7 @@ use tokio::task::LocalSet;
 use crate::clock::RealClock;
 use crate::disk::RealDisk;
 use crate::net::RealNet;
+use crate::pool::{Job, Pool};
 use crate::process::{RealProcess, raise_file_limit};
 use crate::rng::RealRng;
 
@@ -57,6 +58,7 @@ impl RealEnv {
         let loops = Arc::new(Loops {
             inboxes: (0..loops.get()).map(|_| Arc::default()).collect(),
             threads: Mutex::default(),
+            workers: Pool::background("work"),
         });
         let ending = EndLoops(Arc::clone(&loops));
         let env = Env {
@@ -112,6 +114,8 @@ type MakeTask = Box<dyn FnOnce() -> Task + Send>;
 struct Loops {
     inboxes: Vec<Arc<Inbox>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// For what is in no hurry.
+    workers: Pool,
 }
 
 impl Loops {
@@ -172,11 +176,30 @@ impl Spawn for Loops {
         let listed = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(waker));
         assert!(listed.is_pending(), "whoever yields is not ready yet");
     }
+
+    fn work(&self, job: Box<dyn FnOnce() + Send>) {
+        // As a task's: nobody could vouch for what a panic left behind.
+        let whole = move || {
+            let armed = AbortOnUnwind;
+            job();
+            std::mem::forget(armed);
+        };
+        self.workers.submit(Job::Once(Box::new(whole)));
+    }
 }
 
 impl fmt::Debug for Loops {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} loops", self.inboxes.len())
+    }
+}
+
+/// Ends the process when it is dropped.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        std::process::abort();
     }
 }
 
@@ -187,12 +210,6 @@ impl Future for Whole {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        struct AbortOnUnwind;
-        impl Drop for AbortOnUnwind {
-            fn drop(&mut self) {
-                std::process::abort();
-            }
-        }
         let armed = AbortOnUnwind;
         let polled = self.0.as_mut().poll(cx);
         std::mem::forget(armed);

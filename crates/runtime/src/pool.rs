@@ -13,6 +13,12 @@ const IDLE: Duration = Duration::from_secs(10);
 /// System calls and path handling only: nothing deep runs here.
 const STACK_BYTES: usize = 256 * 1024;
 
+/// Where codecs run, in unoptimised builds, too.
+const WORK_STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// How far behind the others those stand who are in no hurry.
+const WORK_NICENESS: i32 = 10;
+
 /// What a thread of a pool does.
 pub(crate) enum Job {
     Once(Box<dyn FnOnce() + Send>),
@@ -42,6 +48,7 @@ pub(crate) struct Pool {
 struct Shared {
     name: &'static str,
     threads_max: usize,
+    kind: Kind,
     state: Mutex<State>,
     work: Condvar,
 }
@@ -54,11 +61,29 @@ struct State {
     closing: bool,
 }
 
+/// What the threads of a pool are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Waiting for a device.
+    Waiting,
+    /// Computing, when nobody else does.
+    Background,
+}
+
 impl Pool {
     pub(crate) fn new(name: &'static str, threads_max: usize) -> Self {
+        Self::of(name, threads_max, Kind::Waiting)
+    }
+
+    /// A thread of low priority.
+    pub(crate) fn background(name: &'static str) -> Self {
+        Self::of(name, 1, Kind::Background)
+    }
+
+    fn of(name: &'static str, threads_max: usize, kind: Kind) -> Self {
         assert!(threads_max > 0, "somebody must do the work");
         let (state, work) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { name, threads_max, state, work });
+        let shared = Arc::new(Shared { name, threads_max, kind, state, work });
         Self { shared, threads: Mutex::default() }
     }
 
@@ -82,7 +107,7 @@ impl Pool {
         let shared = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new()
             .name(format!("{}-{number}", shared.name))
-            .stack_size(STACK_BYTES)
+            .stack_size(self.shared.kind.stack_bytes())
             .spawn(move || shared.run());
         match thread {
             Ok(thread) => {
@@ -96,6 +121,15 @@ impl Pool {
                 state.threads -= 1;
                 assert!(state.threads > 0, "the system gives no thread for files: {error}");
             }
+        }
+    }
+}
+
+impl Kind {
+    const fn stack_bytes(self) -> usize {
+        match self {
+            Self::Waiting => STACK_BYTES,
+            Self::Background => WORK_STACK_BYTES,
         }
     }
 }
@@ -120,6 +154,11 @@ impl Shared {
     }
 
     fn run(&self) {
+        if self.kind == Kind::Background {
+            // Of this thread alone. If the system refuses, the work is done all the same.
+            let refused = rustix::process::setpriority_process(None, WORK_NICENESS).is_err();
+            let _ = refused;
+        }
         while let Some(job) = self.next() {
             match job {
                 Job::Once(work) => work(),

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use ottla_env::Process;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// This process.
@@ -38,6 +38,14 @@ pub(crate) fn raise_file_limit() {
     let raised = Rlimit { current: limit.maximum, ..limit };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit of open files stays as it was");
+    }
+}
+
+/// Asks a process of ours to stop (SIGTERM). One that has ended already is no mistake.
+pub fn terminate(process: u32) {
+    let id = i32::try_from(process).ok().and_then(Pid::from_raw);
+    if let Some(Err(error)) = id.map(|id| kill_process(id, Signal::TERM)) {
+        tracing::debug!(%error, process, "a process cannot be told to stop");
     }
 }
 

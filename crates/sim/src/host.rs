@@ -67,7 +67,7 @@ pub(crate) struct Machine {
     pub(crate) kernel: Arc<Kernel>,
     network: Arc<Network>,
     pub(crate) storage: Arc<Storage>,
-    draws: [Draws; 4],
+    draws: [Draws; 5],
     wall_skew_ms: AtomicI64,
     /// Whether the system goes on when its node halts, and somebody starts only the node again.
     outlives_halts: AtomicBool,
@@ -82,7 +82,13 @@ impl Machine {
         Self {
             id,
             storage: Arc::new(Storage::new(id, Arc::clone(&kernel))),
-            draws: [draws("uuid"), draws("placement"), draws("session"), draws("jitter")],
+            draws: [
+                draws("uuid"),
+                draws("placement"),
+                draws("session"),
+                draws("jitter"),
+                draws("hashing"),
+            ],
             wall_skew_ms: AtomicI64::new(0),
             outlives_halts: AtomicBool::new(false),
             life: Mutex::default(),
@@ -283,6 +289,11 @@ impl Spawn for SimSpawn {
         let on = current_loop();
         start_task(Starting { life: Arc::clone(&self.life), on, name, make: MakeTask::Made(task) });
     }
+
+    /// It takes no time, as everything that is not a call of a port.
+    fn work(&self, job: Box<dyn FnOnce() + Send>) {
+        job();
+    }
 }
 
 /// Draws go on where the last life of the machine stopped, as they would in the real world.
@@ -292,12 +303,13 @@ struct SimRng {
 
 impl Rng for SimRng {
     fn next(&self, purpose: Purpose) -> u64 {
-        let [uuid, placement, session, jitter] = &self.machine.draws;
+        let [uuid, placement, session, jitter, hashing] = &self.machine.draws;
         match purpose {
             Purpose::Uuid => uuid.next(),
             Purpose::Placement => placement.next(),
             Purpose::Session => session.next(),
             Purpose::Jitter => jitter.next(),
+            Purpose::Hashing => hashing.next(),
         }
     }
 }

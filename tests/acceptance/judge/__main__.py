@@ -10,7 +10,7 @@ import time
 import traceback
 from dataclasses import dataclass
 
-from . import scenarios
+from . import matrix, scenarios
 from .history import Broken
 from .node import Node
 from .variants import VARIANTS
@@ -44,6 +44,7 @@ SHORT = {
     "surplus/franz-cooperative", "growth/franz-consumer", "pattern/librdkafka-consumer", "mixed-classic",
     "migration-java", "election/sr",
 }
+RESTARTED_MAX = 5
 SHORT_RESTART = ["java-classic", "librdkafka-consumer", "franz-consumer", "kcat-cooperative"]
 
 
@@ -76,6 +77,8 @@ def tasks(setting, options):
                 continue
             if (name, run) in BY_BROKER and variant.protocol != "consumer":
                 continue
+            if name == "pattern" and not variant.patterns:
+                continue
             found.append((f"{name}/{variant.name}", lambda r=run, v=variant: r(setting, v)))
     last = restarts(setting, known, options.short) if setting.node.command else []
     if options.scenario:
@@ -88,12 +91,18 @@ def tasks(setting, options):
 
 def restarts(setting, known, short):
     """A node goes down under some groups at a time, no more than the machine can carry."""
-    few = {"restart": SHORT_RESTART} if short else {
-        f"restart-{protocol}": [one.name for one in known.values() if one.name.endswith(protocol)]
-        for protocol in ("classic", "cooperative", "consumer")
-    }
+    few = {"restart": SHORT_RESTART} if short else dict(in_portions(known))
     return [(name, lambda v=[known[variant] for variant in variants if variant in known]: scenarios.restart(setting, v))
             for name, variants in few.items()]
+
+
+def in_portions(known):
+    """The variants of a protocol, at most five at a time."""
+    for protocol in ("classic", "cooperative", "consumer"):
+        names = [one.name for one in known.values() if one.name.endswith(protocol)]
+        for start in range(0, len(names), RESTARTED_MAX):
+            more = f"-{start // RESTARTED_MAX + 1}" if start else ""
+            yield f"restart-{protocol}{more}", names[start : start + RESTARTED_MAX]
 
 
 printing = threading.Lock()
@@ -122,13 +131,15 @@ def main():
     parser = argparse.ArgumentParser(prog="judge")
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--work", required=True)
-    parser.add_argument("--program", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("--program", action="append", default=[], metavar="NAME=RELEASE=COMMAND")
+    parser.add_argument("--matrix", help="a table of what each client was seen doing")
     parser.add_argument("--node", help="the command line that starts the node")
     parser.add_argument("--jobs", type=int, default=3)
     parser.add_argument("--short", action="store_true")
     parser.add_argument("scenario", nargs="*")
     options = parser.parse_args()
-    programs = dict(one.split("=", 1) for one in options.program)
+    given = [one.split("=", 2) for one in options.program]
+    programs = {name: line for name, _, line in given}
     node = Node(options.bootstrap, shlex.split(options.node or ""), os.path.join(options.work, "node.log"))
     setting = Setting(
         run=f"groups-{int(time.time())}",
@@ -150,6 +161,12 @@ def main():
         good += [run_one(task) for task in alone]
     finally:
         node.end()
+    if options.matrix:
+        results = dict(zip([name for name, _ in many + alone], good))
+        known = {name: one for name, one in VARIANTS.items() if one.program in programs}
+        for name, variants in in_portions(known):
+            results.update({f"restart/{variant}": results[name] for variant in variants if name in results})
+        matrix.write(options.matrix, results, {name: release for name, release, _ in given})
     failed = good.count(False)
     print(f"{len(good) - failed} of {len(good)} scenarios", flush=True)
     sys.exit(1 if failed else 0)

@@ -17,6 +17,8 @@ class Variant:
     slack_us: int = 0
     # Whether a static member that has stopped may come back before its session is over.
     static: bool = True
+    # Whether it speaks KIP-848 with expressions that the broker resolves.
+    patterns: bool = True
     # kcat drops, but commits, what it is handed between SIGTERM and its end.
     careless: bool = False
 
@@ -43,5 +45,16 @@ VARIANTS = {
         Variant("kafka-python-cooperative", "kafka-python", assignor="cooperative-sticky"),
         Variant("kcat-classic", "kcat", assignor="range", slack_us=500_000, careless=True),
         Variant("kcat-cooperative", "kcat", assignor="cooperative-sticky", slack_us=500_000, careless=True),
+        Variant("java-2.1-classic", "java-2.1", assignor="range", static=False),
+        Variant("java-3.9-classic", "java-3.9", assignor="range"),
+        Variant("java-3.9-cooperative", "java-3.9", assignor="cooperative-sticky"),
+        Variant("java-3.9-consumer", "java-3.9", protocol="consumer", patterns=False),
+        Variant("java-4.4-classic", "java-4.4", assignor="range"),
+        Variant("java-4.4-cooperative", "java-4.4", assignor="cooperative-sticky"),
+        Variant("java-4.4-consumer", "java-4.4", protocol="consumer"),
+        Variant("aiokafka-classic", "aiokafka", assignor="range"),
+        Variant("kafkajs-classic", "kafkajs", static=False),
+        Variant("sarama-classic", "sarama", assignor="range"),
+        Variant("kafka-go-classic", "kafka-go", assignor="range", static=False),
     )
 }

@@ -292,6 +292,7 @@ const fn type_to_wire(kind: Option<ConfigType>) -> i8 {
         Some(ConfigType::Int) => 3,
         Some(ConfigType::Short) => 4,
         Some(ConfigType::Long) => 5,
+        Some(ConfigType::Double) => 6,
         Some(ConfigType::List) => 7,
         Some(ConfigType::Password) => 9,
     }

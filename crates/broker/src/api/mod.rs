@@ -31,6 +31,7 @@ mod group_errors;
 mod heartbeat;
 mod init_producer_id;
 mod join_group;
+mod keys;
 mod leave_group;
 mod list_config_resources;
 mod list_groups;

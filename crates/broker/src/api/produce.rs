@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ottla_env::Mono;
 use ottla_records::{BatchLimits, CheckedBatch, Compression, Inside, check_produced};
+use ottla_types::limits::INFLATED_BATCH_BYTES_MAX;
 use ottla_types::{Offset, Timestamp, TimestampType};
 use ottla_wire::ErrorCode;
 use ottla_wire::hot::{
@@ -14,6 +15,7 @@ use ottla_wire::hot::{
 
 use super::Refused;
 use super::errors::Refusal;
+use super::keys::check_keys;
 use super::timestamps::check_timestamps;
 use super::topic_cursor::TopicCursor;
 use crate::broker::Broker;
@@ -253,13 +255,22 @@ fn append(
     }
     let partition = entry.partition(data.index).map_err(ErrorCode::from)?;
     let settings = partition.settings();
-    if acks == Some(Acks::All) && !has_replicas(channel, partition, settings.min_insync_replicas) {
+    let image = || channel.broker.metadata.image();
+    if acks == Some(Acks::All) && !partition.has_replicas_in_sync(image) {
         return Err(ErrorCode::NotEnoughReplicas.into());
     }
-    let limits = BatchLimits { size_max: settings.max_message_bytes, inside: Inside::Header };
+    let compacts = settings.cleanup.compacts();
+    let inside = match compacts {
+        true => Inside::Full { inflated_max: INFLATED_BATCH_BYTES_MAX },
+        false => Inside::Header,
+    };
+    let limits = BatchLimits { size_max: settings.max_message_bytes, inside };
     let records = data.records.unwrap_or_default();
     let mut batch = check_produced(records, limits)?;
     admit(&batch, version)?;
+    if compacts {
+        check_keys(&batch, partition.name(), partition.bounds().log_start)?;
+    }
     let wall = channel.broker.env.clock.wall();
     let log_append_time = match settings.timestamp_type {
         TimestampType::CreateTime => {
@@ -289,22 +300,6 @@ fn append(
             }))
         }
     }
-}
-
-/// Whether so many replicas are in sync, or all there are: what is committed must outlive the loss
-/// of all but one of them.
-fn has_replicas(channel: &Channel, partition: &Partition, needed: u32) -> bool {
-    // The leader is in sync with itself: most topics ask for no more.
-    if needed <= 1 {
-        return true;
-    }
-    let image = channel.broker.metadata.image();
-    let topic = image.topic_by_id(partition.topic_id());
-    let state = topic.and_then(|topic| topic.partition(partition.name().partition));
-    // Deleted meanwhile; whoever appends says so.
-    let Some(state) = state else { return true };
-    let needed = usize::try_from(needed).unwrap_or(usize::MAX);
-    state.isr.len() >= needed.min(state.replicas.len())
 }
 
 /// What the request's version, and what is not there yet, forbid.

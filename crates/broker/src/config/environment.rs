@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::property::Properties;
+use super::registry;
 
 /// Bitnami's prefix, which stands for nothing but properties.
 const PROPERTIES_ONLY: &str = "KAFKA_CFG_";
@@ -60,11 +61,20 @@ pub fn from_environment(variables: impl IntoIterator<Item = (String, String)>) -
             && !NO_PROPERTIES.contains(&name)
             && !OF_SERVICES.iter().any(|prefix| name.starts_with(prefix))
         {
-            shared.insert(property_name(name), value);
+            let name = property_name(name);
+            if may_be_property(&name) {
+                shared.insert(name, value);
+            }
         }
     }
     shared.extend(certain);
     shared
+}
+
+/// Whether somebody who shares the prefix may have meant a property. Of one word there is hardly
+/// any, and many scripts have a variable like `KAFKA_PEER`: it is one that is known, or nearly.
+fn may_be_property(name: &str) -> bool {
+    name.contains(['.', '-']) || registry::is_known(name) || registry::meant_by(name).is_some()
 }
 
 /// `A_B` is `a.b`, `A__B` is `a_b`, `A___B` is `a-b`.
@@ -87,6 +97,10 @@ mod tests {
         check(&[("KAFKA_OPTS", "-ea"), ("KAFKA_CLUSTER_ID", "x"), ("PATH", "/bin")], &[]);
         check(&[("KAFKA_PORT", "tcp://10.0.0.1"), ("KAFKA_SERVICE_HOST", "10.0.0.1")], &[]);
         check(&[("KAFKA_LOG_RETENTION_HOUR", "1")], &[("log.retention.hour", "1")]);
+        check(&[("KAFKA_PEER", "/opt/kafka"), ("KAFKA_HOME", "/opt/kafka")], &[]);
+        check(&[("KAFKA_LISTENERS", "X://a:1")], &[("listeners", "X://a:1")]);
+        check(&[("KAFKA_LISTENER", "X://a:1")], &[("listener", "X://a:1")]);
+        check(&[("KAFKA_CFG_PEER", "a")], &[("peer", "a")]);
     }
 
     fn check(variables: &[(&str, &str)], properties: &[(&str, &str)]) {

@@ -127,17 +127,6 @@ static CONSUMER_REGEX_REFRESH: Property<Duration> = Property {
     parse: |text| whole(text).map(millis),
 };
 
-static CONSUMER_ASSIGNMENT_INTERVAL: Property<Duration> = Property {
-    name: "group.consumer.assignment.interval.ms",
-    synonym: None,
-    default: Some("1000"),
-    rule: int(0),
-    update: Update::ReadOnly,
-    doc: "How long in milliseconds at the least from one assignment of a consumer group to the \
-          next.",
-    parse: |text| whole(text).map(millis),
-};
-
 static OFFSET_METADATA_MAX: Property<usize> = Property {
     name: "offset.metadata.max.bytes",
     synonym: None,
@@ -214,7 +203,6 @@ pub(super) static PROPERTIES: &[&dyn Described] = &[
     &CONSUMER_MAX_HEARTBEAT_INTERVAL,
     &CONSUMER_MAX_SIZE,
     &CONSUMER_REGEX_REFRESH,
-    &CONSUMER_ASSIGNMENT_INTERVAL,
     &OFFSET_METADATA_MAX,
     &OFFSETS_RETENTION,
     &OFFSETS_RETENTION_CHECK,
@@ -293,7 +281,6 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
     let consumer_heartbeat_interval_max = reader.read(&CONSUMER_MAX_HEARTBEAT_INTERVAL);
     let consumer_members_max = reader.read(&CONSUMER_MAX_SIZE);
     let consumer_regex_refresh_interval = reader.read(&CONSUMER_REGEX_REFRESH);
-    let consumer_assignment_interval = reader.read(&CONSUMER_ASSIGNMENT_INTERVAL);
     let settings = GroupSettings {
         session_timeout_min: session_timeout_min?,
         session_timeout_max: session_timeout_max?,
@@ -310,7 +297,6 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<GroupSettings> {
         consumer_heartbeat_interval_max: consumer_heartbeat_interval_max?,
         consumer_members_max: consumer_members_max?,
         consumer_regex_refresh_interval: consumer_regex_refresh_interval?,
-        consumer_assignment_interval: consumer_assignment_interval?,
         ..GroupSettings::default()
     };
     check_bounds(reader, &settings);

@@ -8,7 +8,6 @@ use ottla_metadata::{ConfigResource, InvalidValue, MetadataImage, TopicConfigPro
 use ottla_types::BrokerId;
 
 use super::{NodeConfig, Properties, Update, registry};
-use crate::groups::GROUP_METADATA;
 
 /// A node's configuration, which changes while it runs. Reading it takes no lock.
 #[derive(Debug)]
@@ -75,10 +74,8 @@ fn topics_without_effect(image: &MetadataImage) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     for topic in image.topics() {
         for (name, value) in &topic.configs {
-            // Nothing is lost in the topic of groups while it is not compacted.
-            let of_groups = topic.name.as_str() == GROUP_METADATA && name == "cleanup.policy";
             let property = TopicConfigProperty::named(name);
-            if !of_groups && property.is_none_or(|property| property.rule.check(value).is_err()) {
+            if property.is_none_or(|property| property.rule.check(value).is_err()) {
                 names.insert(name.as_str());
             }
         }
@@ -103,6 +100,7 @@ mod tests {
     use ottla_types::{LeaderEpoch, NodeId, Offset, TopicName, Uuid};
 
     use super::*;
+    use crate::groups::GROUP_METADATA;
 
     #[test]
     fn what_apache_stored_and_nobody_acts_on_is_named() {

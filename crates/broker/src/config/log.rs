@@ -5,6 +5,7 @@ use std::time::Duration;
 use ottla_metadata::{CleanupPolicy, ConfigRule, TopicConfig};
 use ottla_types::TimestampType;
 
+use super::cleaner::{self, CleanerSettings};
 use super::property::{Described, Property, Reader, Update, int, long, whole};
 
 /// What a node's properties say of all its logs.
@@ -18,6 +19,8 @@ pub struct LogSettings {
     pub initial_task_delay: Duration,
     /// What bounds how much a start after a crash has to read.
     pub checkpoints: CheckpointPace,
+    /// How logs are compacted.
+    pub cleaner: CleanerSettings,
 }
 
 /// How often checkpoints are written, and how much may be without one.
@@ -207,9 +210,10 @@ static CLEANUP_POLICY: Property<CleanupPolicy> = Property {
     name: "log.cleanup.policy",
     synonym: None,
     default: Some("delete"),
-    rule: ConfigRule::List { words: &["compact", "delete"], served: &["delete"] },
+    rule: ConfigRule::List { words: &["compact", "delete"], served: &["compact", "delete"] },
     update: Update::ClusterWide,
-    doc: "What becomes of old records: `delete`, or nothing at all where the list is empty.",
+    doc: "What becomes of old records: `delete` them by age and size, `compact` so that the newest \
+          of each key stays, both, or nothing at all where the list is empty.",
     parse: |text| Ok(CleanupPolicy::parse(text)),
 };
 
@@ -379,6 +383,7 @@ impl LogSettings {
         let timestamp_before_max = reader.read(&TIMESTAMP_BEFORE_MAX);
         let timestamp_after_max = reader.read(&TIMESTAMP_AFTER_MAX);
         let min_insync_replicas = reader.read(&MIN_INSYNC_REPLICAS);
+        let compaction = cleaner::read(reader);
         let retention_check_interval = reader.read(&RETENTION_CHECK_INTERVAL);
         let initial_task_delay = reader.read(&INITIAL_TASK_DELAY);
         let every = reader.read(&CHECKPOINT_INTERVAL);
@@ -386,14 +391,19 @@ impl LogSettings {
         let bytes_max = reader.read(&UNCHECKPOINTED_BYTES);
         // It has one value yet, which is what is done.
         let () = compression?;
+        let (compaction, cleaner) = compaction?;
         let topics = TopicConfig {
             cleanup: cleanup?,
+            delete_retention: compaction.delete_retention,
             file_delete_delay: file_delete_delay?,
             index_interval_bytes: index_interval_bytes?,
+            max_compaction_lag: compaction.max_lag,
             max_message_bytes: max_message_bytes?,
             timestamp_after_max: timestamp_after_max?,
             timestamp_before_max: timestamp_before_max?,
             timestamp_type: timestamp_type?,
+            min_cleanable_ratio: compaction.min_ratio,
+            min_compaction_lag: compaction.min_lag,
             min_insync_replicas: min_insync_replicas?,
             retention_bytes: retention_bytes?,
             retention: retention?,
@@ -411,6 +421,7 @@ impl LogSettings {
                 all_every: all_every?,
                 bytes_max: bytes_max?,
             },
+            cleaner,
         })
     }
 }
@@ -464,7 +475,7 @@ mod tests {
             ("log.roll.ms", "0"), ("log.roll.hours", "0"), ("log.roll.jitter.ms", "-1"),
             ("log.index.size.max.bytes", "3"), ("log.segment.delete.delay.ms", "-1"),
             ("log.message.timestamp.type", "Any"), ("log.message.timestamp.after.max.ms", "-1"),
-            ("log.cleanup.policy", "Delete"), ("log.cleanup.policy", "compact"),
+            ("log.cleanup.policy", "Delete"), ("log.cleanup.policy", "compact,none"),
             ("min.insync.replicas", "0"), ("log.retention.check.interval.ms", "0"),
         ] {
             let errors = parse(&[(name, value)]).unwrap_err();

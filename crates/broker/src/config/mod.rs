@@ -1,5 +1,6 @@
 //! A node's configuration: Kafka's properties, as far as this node enforces them.
 
+mod cleaner;
 mod consumer_groups;
 mod environment;
 mod file;
@@ -21,6 +22,7 @@ use ottla_metadata::{ConfigRule, InvalidValue};
 use ottla_raft::VoterSet;
 use ottla_types::BrokerId;
 
+pub(crate) use cleaner::CleanerSettings;
 pub use environment::from_environment;
 pub(crate) use file::escape;
 pub use file::{escape_value, parse_properties};

@@ -78,7 +78,7 @@ pub trait Described: Sync + fmt::Debug {
 }
 
 impl<T> Property<T> {
-    fn read(&self, value: &str) -> Result<T, InvalidValue> {
+    pub(super) fn read(&self, value: &str) -> Result<T, InvalidValue> {
         let value = value.trim();
         let invalid = |why| InvalidValue { name: self.name, value: value.to_owned(), why };
         self.rule.check(value).map_err(invalid)?;
@@ -200,12 +200,25 @@ impl<'a> Reader<'a> {
     /// The property's value or default; `None` where there is neither, or where it is wrong, which
     /// [`Reader::finish`] tells.
     pub(crate) fn read<T: fmt::Debug>(&mut self, property: &'static Property<T>) -> Option<T> {
+        self.read_if(property, |_| Ok(()))
+    }
+
+    /// As [`Reader::read`]; what was set while the node ran counts only where it is `legal` next to
+    /// other properties. What the node was started with is for its reader to judge.
+    pub(crate) fn read_if<T: fmt::Debug>(
+        &mut self,
+        property: &'static Property<T>,
+        legal: impl Fn(&T) -> Result<(), Mismatch>,
+    ) -> Option<T> {
         let mut given = Vec::new();
         let mut read = None;
         for (source, properties) in self.set {
             let may = property.update == Update::ClusterWide;
             let Some(value) = properties.get(property.name).filter(|_| may) else { continue };
-            match property.read(value) {
+            let invalid =
+                |why| InvalidValue { name: property.name, value: value.trim().to_owned(), why };
+            let checked = |it: T| legal(&it).map(|()| it).map_err(invalid);
+            match property.read(value).and_then(checked) {
                 Ok(value_read) => {
                     read.get_or_insert(value_read);
                     given.push((source, value.clone()));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ottla_coordinator::GroupSettings;
 use ottla_metadata::{BrokerConfigError, BrokerConfigs, ConfigRule};
 use ottla_types::BrokerId;
 
@@ -12,6 +13,7 @@ use super::property::{Described, Ignored, Properties, Update};
 static FILES: &[&[&dyn Described]] = &[
     super::PROPERTIES,
     super::log::PROPERTIES,
+    super::cleaner::PROPERTIES,
     super::groups::PROPERTIES,
     super::consumer_groups::PROPERTIES,
 ];
@@ -28,9 +30,12 @@ pub(crate) fn find(name: &str) -> Option<&'static dyn Described> {
 
 /// The properties of brokers, as the controller wants to know them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Registry;
+pub(crate) struct Registry<'a> {
+    /// What the node was started with.
+    pub(crate) groups: &'a GroupSettings,
+}
 
-impl BrokerConfigs for Registry {
+impl BrokerConfigs for Registry<'_> {
     fn property(&self, name: &str) -> Option<(ConfigRule, Option<&'static str>)> {
         find(name).map(|property| (property.rule(), property.default()))
     }
@@ -56,7 +61,8 @@ impl BrokerConfigs for Registry {
                     false => BrokerConfigError::Unknown { name },
                 });
             };
-            Ok(property.check(value)?)
+            property.check(value)?;
+            Ok(super::consumer_groups::check(property.name(), value, self.groups)?)
         })
     }
 }
@@ -66,6 +72,11 @@ fn is_kafkas(name: &str) -> bool {
     let of_listener = name.strip_prefix("listener.name.");
     let name = of_listener.and_then(|rest| rest.split_once('.')).map_or(name, |(_, base)| base);
     KAFKAS.binary_search(&name).is_ok()
+}
+
+/// Whether Ottla or Kafka has a property of that name.
+pub(super) fn is_known(name: &str) -> bool {
+    find(name).is_some() || is_kafkas(name)
 }
 
 /// The given properties that nothing reads.
@@ -85,7 +96,7 @@ pub(super) fn ignored(given: &Properties) -> Ignored {
 const TYPOS_MAX: usize = 2;
 
 /// The property whose name is like this one.
-fn meant_by(name: &str) -> Option<&'static str> {
+pub(super) fn meant_by(name: &str) -> Option<&'static str> {
     let names = registry().filter(|property| !property.is_internal()).map(Described::name);
     let near = names.map(|other| (distance(name, other), other));
     near.filter(|(typos, _)| *typos <= TYPOS_MAX).min().map(|(_, name)| name)
@@ -150,12 +161,15 @@ mod tests {
         check("log.cleanup.policy", "foo", Some("Invalid value foo for configuration log.cleanup.policy: String must be one of: compact, delete"));
         check("log.cleaner.threads", "2", Some("Broker config log.cleaner.threads is not supported by this version of Ottla"));
         check("listener.name.x.ssl.keystore.type", "2", Some("Broker config listener.name.x.ssl.keystore.type is not supported by this version of Ottla"));
+        check("group.consumer.assignment.interval.ms", "15000", None);
+        check("group.consumer.assignment.interval.ms", "15001", Some("Invalid value 15001 for configuration group.consumer.assignment.interval.ms: Value must be no more than 15000"));
         check("no.such", "2", Some("Unknown broker config name: no.such"));
     }
 
     fn check(name: &str, value: &str, refusal: Option<&str>) {
         let changed = BTreeMap::from([(name.to_owned(), value.to_owned())]);
-        let told = Registry.check(None, &changed).err().map(|error| error.to_string());
+        let groups = &GroupSettings::default();
+        let told = Registry { groups }.check(None, &changed).err().map(|error| error.to_string());
         assert_eq!(told.as_deref(), refusal);
     }
 

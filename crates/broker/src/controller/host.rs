@@ -229,8 +229,9 @@ impl Host {
         let image = self.quorum.image();
         match request {
             Request::AlterConfigs(request, to) => {
+                let registry = Registry { groups: &self.started.groups.settings };
                 let Outcome { records, response } =
-                    self.controller.alter_configs(image, &request, &Registry);
+                    self.controller.alter_configs(image, &request, &registry);
                 self.append(&records, Parked::AlterConfigs(to, response)).await
             }
             Request::CreateTopics(request, to) => {

@@ -1,5 +1,6 @@
 //! The metadata log and what it says, followed to its end.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +24,9 @@ const READ_BYTES: u32 = 1 << 20;
 
 /// Records of one batch. Kafka's number: 10,000 partitions are less than its 8 MiB.
 const RECORDS_PER_BATCH_MAX: usize = 10_000;
+
+/// Bytes of one batch, which may be no larger than a segment either. Kafka's number.
+const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// A log that is being followed, before anybody leads.
 pub(super) struct Followed {
@@ -161,16 +165,24 @@ impl Quorum {
         self.replay.take(self.end(), epoch)
     }
 
-    /// Appends records, to the page cache only. Up to 10,000 stay together: no crash parts them.
+    /// Appends records, to the page cache only. Up to 10,000 stay together, if they have no more
+    /// than 8 MiB and fit into a segment: no crash parts them.
     ///
-    /// Without an effect where there is no space for the first 10,000
+    /// Without an effect where there is no space for the first of them
     /// ([`HostError::is_no_space`], and the end is where it was).
     pub(super) async fn append(&mut self, records: &[Record]) -> Result<(), HostError> {
         let now = self.env.clock.wall();
-        for records in records.chunks(RECORDS_PER_BATCH_MAX) {
+        let mut parts: VecDeque<&[Record]> = records.chunks(RECORDS_PER_BATCH_MAX).collect();
+        while let Some(records) = parts.pop_front() {
             let version = self.image().metadata_version().unwrap_or(MetadataVersion::LATEST);
             let base = self.end();
             let batch = metadata_batch(base, records, version, now);
+            if batch.bytes().len() > self.batch_bytes_max() && records.len() > 1 {
+                let (first, second) = records.split_at(records.len() / 2);
+                parts.push_front(second);
+                parts.push_front(first);
+                continue;
+            }
             self.append_batch(&batch, self.epoch()).await?;
             for (at, record) in (base.get()..).map(Offset::new).zip(records) {
                 let replayed = self.replay.record(at, record);
@@ -179,6 +191,10 @@ impl Quorum {
             self.happened(Event::Appended(self.end())).await?;
         }
         Ok(())
+    }
+
+    fn batch_bytes_max(&self) -> usize {
+        BATCH_BYTES_MAX.min(self.log.segment_bytes() as usize)
     }
 
     /// What has to be synced, unless a sync runs already.

@@ -417,6 +417,26 @@ fn the_log_goes_on_in_another_segment() {
 }
 
 #[test]
+fn a_change_that_no_segment_could_hold_is_written_in_parts() {
+    let mut world = World::new(2);
+    let live = |world: &mut World, creates: bool| {
+        world.live(async move |env| {
+            let node = start_with(&env, &config(&SMALL_SEGMENTS), Prompt).await.unwrap();
+            if creates {
+                let topic = |n: i32| NewTopic { name: format!("topic-{n}"), ..NewTopic::default() };
+                let topics = (0..50).map(topic).collect();
+                let request = CreateTopics { topics, validate_only: false };
+                let told = node.handle.create_topics(request).await.unwrap().unwrap();
+                assert!(told.iter().all(|each| each.outcome.is_ok()));
+            }
+            names(&node.metadata.image()).len()
+        })
+    };
+    assert_eq!(live(&mut world, true), Some(50));
+    assert_eq!(live(&mut world, false), Some(50));
+}
+
+#[test]
 fn a_snapshot_stands_for_a_beginning_that_is_gone() {
     let mut world = World::new(1);
     let quorum = Path::new("some/data").join(METADATA_DIRECTORY);

@@ -23,13 +23,6 @@ impl Batch {
         self.builder.push(NewRecord { timestamp: self.now, key, value, headers: &[] });
     }
 
-    /// Takes all that is there.
-    pub(super) fn take(&mut self, records: &mut Vec<GroupRecord>) {
-        for record in records.drain(..) {
-            self.push(&record);
-        }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.builder.count() == 0
     }

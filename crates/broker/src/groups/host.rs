@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ottla_coordinator::{
-    Effects, GroupAnswer, GroupRequest, GroupSettings, GroupShard, Now, Ticket,
+    Asker, Effects, GroupAnswer, GroupRecord, GroupRequest, GroupSettings, GroupShard, Now, Ticket,
 };
 use ottla_env::{Env, Mailbox, Mono, Reply, Timer};
 use ottla_metadata::MetadataImage;
@@ -20,6 +20,7 @@ use super::batch::{Batch, bytes_of};
 use super::load::load;
 use super::news::{News, NewsSlot};
 use super::{Answered, Ask, Unavailable};
+use crate::config::LiveConfig;
 use crate::partition::{AppendError, Partition};
 
 /// Requests that share an append, if so many wait; and with them its sync.
@@ -29,8 +30,7 @@ const REQUESTS_PER_APPEND_MAX: usize = 256;
 /// one request leads to stays together in any case.
 const BYTES_PER_APPEND_MAX: usize = 1 << 20;
 
-/// Bytes that one batch may have: what one request may lead to. A group of 3,000 members with 5 KiB
-/// each has less.
+/// Bytes that one batch may have: what has to stay together, as the record of a classic group.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// Passes before the loop's other tasks have their turn.
@@ -43,7 +43,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 pub(super) struct ShardHost {
     pub(super) env: Env,
     pub(super) partition: Arc<Partition>,
-    pub(super) settings: Arc<GroupSettings>,
+    pub(super) live: Arc<LiveConfig>,
     pub(super) mailbox: Mailbox<Ask>,
     pub(super) news: Arc<NewsSlot>,
     pub(super) image: Arc<MetadataImage>,
@@ -54,7 +54,7 @@ struct Loop {
     host: ShardHost,
     shard: GroupShard,
     /// Who waits for a decision. As many as there are connections: each has one request under way.
-    undecided: BTreeMap<Ticket, Reply<Answered>>,
+    undecided: BTreeMap<Ticket, Waiting>,
     next_ticket: u64,
     /// Decided, and not committed: in the order of the log.
     uncommitted: VecDeque<Uncommitted>,
@@ -76,7 +76,15 @@ struct Loop {
 /// Answers that count once the high watermark has reached an offset.
 struct Uncommitted {
     committed_at: Offset,
-    answers: Vec<(Reply<Answered>, GroupAnswer)>,
+    since: Mono,
+    answers: Vec<(Waiting, GroupAnswer)>,
+}
+
+/// Somebody who waits for an answer.
+struct Waiting {
+    to: Reply<Answered>,
+    /// The member that is silent meanwhile.
+    asker: Option<Asker>,
 }
 
 /// What made the loop go round.
@@ -93,7 +101,7 @@ enum Happening {
 enum NotWritten {
     #[error(transparent)]
     Append(#[from] AppendError),
-    #[error("one request led to {bytes} bytes of records, and {max} fit a batch")]
+    #[error("a record and what comes with it have {bytes} bytes, and {max} fit a batch")]
     TooLarge { bytes: usize, max: usize },
 }
 
@@ -107,7 +115,8 @@ enum Ended {
 impl ShardHost {
     /// Serves until the partition is not this node's any more.
     pub(super) async fn run(self) {
-        let shard = GroupShard::new(self.partition.name().partition, Arc::clone(&self.settings));
+        let settings = Arc::new(self.live.load().groups.settings.clone());
+        let shard = GroupShard::new(self.partition.name().partition, settings);
         let timer = self.env.clock.timer();
         let mut serving = Loop {
             host: self,
@@ -146,7 +155,7 @@ impl Loop {
     /// to ask again.
     async fn load(&mut self) -> Option<Effects> {
         let (env, partition) = (self.host.env.clone(), Arc::clone(&self.host.partition));
-        let settings = Arc::clone(&self.host.settings);
+        let settings = self.settings();
         let mut loading = pin!(load_at_last(env, partition, settings, self.failed));
         let loaded = poll_fn(|cx| {
             self.poll_committed(cx);
@@ -200,15 +209,16 @@ impl Loop {
     fn hear(&mut self, mut news: News) {
         if let Some(image) = news.image.take() {
             self.host.image = image;
+            self.shard.configure(self.settings());
         }
         self.unwritten.then(news);
     }
 
     /// Lets the shard do what it has to do by itself: about topics, and about time where something
-    /// is `due`. While the disk is full nobody is put out of a group: it could not be written down,
-    /// and what is not written did not happen.
+    /// is `due`. While nothing can be written nobody is put out of a group: what is not written did
+    /// not happen.
     async fn act(&mut self, due: bool) -> Result<(), NotWritten> {
-        if !self.has_room() {
+        if !self.may_write() {
             self.not_before = Some(self.host.env.clock.mono().after(TRY_AGAIN_AFTER));
             return Ok(());
         }
@@ -219,6 +229,9 @@ impl Loop {
             self.shard.on_metadata(now, &self.host.image, &changes, &mut effects);
         }
         if due {
+            let late = std::mem::take(&mut self.uncommitted);
+            late.iter().for_each(|late| self.grant(late));
+            self.uncommitted = late;
             self.shard.on_time(now, &self.host.image, &mut effects);
         }
         self.write_in_parts(effects).await?;
@@ -241,7 +254,7 @@ impl Loop {
                 self.write_in_parts(std::mem::take(&mut effects)).await?;
             } else {
                 self.step(ask, &mut effects);
-                batch.take(&mut effects.records);
+                self.take(&mut batch, std::mem::take(&mut effects.records)).await?;
             }
             room -= 1;
             let has_room = room > 0 && batch.bytes() < BYTES_PER_APPEND_MAX;
@@ -289,12 +302,16 @@ impl Loop {
         .await
     }
 
-    fn has_room(&self) -> bool {
-        self.host.partition.directory().space().admits()
+    /// Whether something may be written: there is space, and as many replicas are in sync as have
+    /// to have it.
+    fn may_write(&self) -> bool {
+        let partition = &self.host.partition;
+        partition.directory().space().admits()
+            && partition.has_replicas_in_sync(|| Arc::clone(&self.host.image))
     }
 
     fn step(&mut self, Ask { request, to }: Ask, effects: &mut Effects) {
-        if may_write(&request) && !self.has_room() {
+        if may_write(&request) && !self.may_write() {
             return to.send(Err(Unavailable::NotWritten));
         }
         // Before anything has changed for it.
@@ -303,7 +320,7 @@ impl Loop {
         }
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        self.undecided.insert(ticket, to);
+        self.undecided.insert(ticket, Waiting { to, asker: request.asker() });
         let now = self.now();
         self.shard.step(now, &self.host.image, ticket, request, effects);
     }
@@ -331,6 +348,32 @@ impl Loop {
         segment.min(BATCH_BYTES_MAX)
     }
 
+    /// What holds for groups, so that the record of a classic one fits a batch: seven parts of
+    /// sixteen are what members say, seven what they are assigned, and the rest is around them.
+    fn settings(&self) -> Arc<GroupSettings> {
+        let mut settings = self.host.live.load().groups.settings.clone();
+        let fits = self.batch_bytes_max() / 16 * 7;
+        settings.classic_bytes_max = settings.classic_bytes_max.min(fits);
+        Arc::new(settings)
+    }
+
+    /// Takes what one request led to into a batch. What is more than half of what a batch may have
+    /// is written in parts: a large consumer group's new target, a record for each member. The
+    /// epoch that makes it count comes last, so that a crash in between leaves the former one.
+    async fn take(
+        &mut self,
+        batch: &mut Batch,
+        records: Vec<GroupRecord>,
+    ) -> Result<(), NotWritten> {
+        for record in records {
+            batch.push(&record);
+            if batch.bytes() > self.batch_bytes_max() / 2 {
+                self.append(std::mem::replace(batch, self.batch())).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Appends what the shard did by itself. It may be much, for all groups at once, and each
     /// record stands for itself: where it is more than fits an append, it becomes several.
     async fn write_in_parts(&mut self, effects: Effects) -> Result<(), NotWritten> {
@@ -352,12 +395,14 @@ impl Loop {
         let mut replies = Vec::with_capacity(answers.len());
         for (ticket, answer) in answers {
             // A shard answers once.
-            let to = self.undecided.remove(&ticket).expect("a ticket is answered once");
-            replies.push((to, answer));
+            let Waiting { to, asker } =
+                self.undecided.remove(&ticket).expect("a ticket is answered once");
+            let asker = asker.map(|asker| asker.named_by(&answer));
+            replies.push((Waiting { to, asker }, answer));
         }
         if !replies.is_empty() {
-            let committed_at = self.end;
-            self.uncommitted.push_back(Uncommitted { committed_at, answers: replies });
+            let (committed_at, since) = (self.end, self.host.env.clock.mono());
+            self.uncommitted.push_back(Uncommitted { committed_at, since, answers: replies });
         }
     }
 
@@ -369,8 +414,9 @@ impl Loop {
             let committed = if early { self.end } else { bounds.high_watermark.offset };
             while let Some(first) = self.uncommitted.pop_front_if(|it| it.committed_at <= committed)
             {
-                for (to, answer) in first.answers {
-                    to.send(Ok(answer));
+                self.grant(&first);
+                for (waiting, answer) in first.answers {
+                    waiting.to.send(Ok(answer));
                 }
             }
             let wanted = self.uncommitted.front().map(|first| first.committed_at);
@@ -384,23 +430,32 @@ impl Loop {
         }
     }
 
+    /// Nobody is put out for the time in which the log was slow, and its answer not with it.
+    fn grant(&mut self, late: &Uncommitted) {
+        let now = self.now();
+        let waited = self.host.env.clock.mono().since(late.since);
+        for asker in late.answers.iter().filter_map(|(waiting, _)| waiting.asker.as_ref()) {
+            self.shard.on_late_answer(now, asker, waited);
+        }
+    }
+
     /// The shard knows what its log does not: it is thrown away. What was appended before stays,
     /// and its answers wait for it.
     fn on_not_written(&mut self, error: &NotWritten) {
         let partition = self.host.partition.name();
         tracing::warn!(%partition, %error, "groups could not be written, and are loaded again");
         self.failed = true;
-        for (_, to) in std::mem::take(&mut self.undecided) {
+        for (_, Waiting { to, .. }) in std::mem::take(&mut self.undecided) {
             to.send(Err(Unavailable::NotWritten));
         }
     }
 
     /// Nothing is promised any more.
     fn refuse_all(&mut self) {
-        for (_, to) in std::mem::take(&mut self.undecided) {
+        for (_, Waiting { to, .. }) in std::mem::take(&mut self.undecided) {
             to.send(Err(Unavailable::NotCoordinator));
         }
-        for (to, _) in self.uncommitted.drain(..).flat_map(|it| it.answers) {
+        for (Waiting { to, .. }, _) in self.uncommitted.drain(..).flat_map(|it| it.answers) {
             to.send(Err(Unavailable::NotCoordinator));
         }
     }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwapOption;
-use ottla_coordinator::{GroupAnswer, GroupId, GroupRequest, GroupSettings};
+use ottla_coordinator::{GroupAnswer, GroupId, GroupRequest};
 use ottla_env::{Answer, Full, Reply, Sender, reply};
 use ottla_types::{PartitionId, TopicId};
 
@@ -124,7 +124,6 @@ impl Shards {
 
 /// The groups of this node. Asking takes no lock.
 pub(crate) struct Groups {
-    settings: Arc<GroupSettings>,
     shards: ArcSwapOption<Shards>,
 }
 
@@ -136,8 +135,8 @@ impl fmt::Debug for Groups {
 
 impl Groups {
     /// No group yet.
-    pub(crate) fn new(settings: GroupSettings) -> Arc<Self> {
-        Arc::new(Self { settings: Arc::new(settings), shards: ArcSwapOption::empty() })
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { shards: ArcSwapOption::empty() })
     }
 
     fn shards(&self) -> Option<Arc<Shards>> {

@@ -17,6 +17,7 @@ use super::host::ShardHost;
 use super::news::NewsSlot;
 use super::topic::GROUP_METADATA;
 use super::{Groups, MAILBOX_MAX, Shard, Shards, Slot};
+use crate::config::LiveConfig;
 use crate::partition::{Absent, PartitionHost, Partitions};
 use crate::publisher::MetadataPublisher;
 use crate::stopping::Stopping;
@@ -76,6 +77,7 @@ pub(crate) struct ShardKeeper {
     pub(crate) env: Env,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) live: Arc<LiveConfig>,
     pub(crate) stopping: Arc<Stopping>,
 }
 
@@ -173,7 +175,7 @@ impl ShardKeeper {
         let host = ShardHost {
             env: self.env.clone(),
             partition,
-            settings: Arc::clone(&self.groups.settings),
+            live: Arc::clone(&self.live),
             mailbox,
             news: Arc::clone(&news),
             image: Arc::clone(image),

@@ -3,6 +3,7 @@
 mod alter_configs;
 mod bounds;
 mod cold;
+mod compaction;
 mod configs;
 mod descriptors;
 mod formatting;

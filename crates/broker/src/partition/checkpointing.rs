@@ -368,7 +368,7 @@ impl Partition {
     }
 
     /// Of a log that is open: that of another stands where it stood.
-    fn recovery_point(&self) -> Option<Offset> {
+    pub(super) fn recovery_point(&self) -> Option<Offset> {
         self.state.lock().writer.log().map(Log::recovery_point)
     }
 }

@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ottla_env::Env;
 use ottla_log::{
-    HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, OffsetCheckpoint, RECOVERY_POINT_CHECKPOINT,
+    CLEANER_CHECKPOINT, HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, OffsetCheckpoint,
+    RECOVERY_POINT_CHECKPOINT,
 };
 use ottla_types::{Offset, TopicPartition};
 
@@ -22,6 +23,7 @@ pub(crate) struct Checkpoints {
     recovery_points: CheckpointFile,
     log_starts: CheckpointFile,
     high_watermarks: CheckpointFile,
+    compacted: CheckpointFile,
 }
 
 /// What the files say of one partition.
@@ -38,6 +40,7 @@ impl Checkpoints {
             recovery_points: CheckpointFile::new(place, RECOVERY_POINT_CHECKPOINT),
             log_starts: CheckpointFile::new(place, LOG_START_CHECKPOINT),
             high_watermarks: CheckpointFile::new(place, HIGH_WATERMARK_CHECKPOINT),
+            compacted: CheckpointFile::new(place, CLEANER_CHECKPOINT),
         }
     }
 
@@ -47,10 +50,32 @@ impl Checkpoints {
     /// When the disk refuses.
     pub(crate) async fn read(env: &Env, place: &Path) -> io::Result<Self> {
         let read = Self::none(place);
-        for file in [&read.recovery_points, &read.log_starts, &read.high_watermarks] {
+        for file in read.files() {
             file.read(env).await?;
         }
         Ok(read)
+    }
+
+    const fn files(&self) -> [&CheckpointFile; 4] {
+        [&self.recovery_points, &self.log_starts, &self.high_watermarks, &self.compacted]
+    }
+
+    /// How far a log has been compacted; `None` if it never was.
+    pub(crate) fn compacted(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.compacted.get(partition)
+    }
+
+    /// Remembers how far a log has been compacted. Durable when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::set_log_start`].
+    pub(crate) async fn set_compacted(
+        &self,
+        env: &Env,
+        partition: &Partition,
+        upto: Offset,
+    ) -> io::Result<()> {
+        self.compacted.set(env, [(partition, upto)]).await
     }
 
     /// What the files say of a partition.
@@ -108,7 +133,7 @@ impl Checkpoints {
     /// As [`Self::set_log_start`].
     pub(crate) async fn forget(&self, env: &Env, gone: &[TopicPartition]) -> io::Result<()> {
         let mut outcome = Ok(());
-        for file in [&self.recovery_points, &self.log_starts, &self.high_watermarks] {
+        for file in self.files() {
             outcome = outcome.and(file.forget(env, gone).await);
         }
         outcome

@@ -161,7 +161,7 @@ impl Partition {
     }
 
     /// Readers may still be at it: `file.delete.delay.ms`.
-    fn remove_later(&self, env: &Env, aside: SetAside) {
+    pub(super) fn remove_later(&self, env: &Env, aside: SetAside) {
         let (task_env, delay) = (env.clone(), self.settings().file_delete_delay);
         let task = async move {
             task_env.clock.sleep(delay).await;

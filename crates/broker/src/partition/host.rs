@@ -339,6 +339,7 @@ impl Opener {
             partition.roll_ended().await;
             // Whoever deletes records renames files.
             partition.deletion_ended().await;
+            partition.compaction_ended().await;
         }
         let mut aside = Vec::with_capacity(names.len());
         for (partition, path) in names {

@@ -2,10 +2,12 @@
 
 mod checkpointing;
 mod checkpoints;
+mod compaction;
 mod deletion;
 mod described;
 mod directory;
 mod host;
+mod in_sync;
 mod last_stop;
 mod lock;
 mod opening;
@@ -40,6 +42,7 @@ use crate::fetch_session::{Signal, SlotId};
 
 pub(crate) use checkpointing::{LogsClosed, run_checkpoints};
 pub(crate) use checkpoints::Checkpoints;
+pub(crate) use compaction::Cleaner;
 pub(crate) use deletion::DeleteRecordsError;
 pub use directory::Durability;
 pub(crate) use directory::{LogDirectory, run_syncer};
@@ -85,6 +88,8 @@ pub(crate) struct Partition {
     rolling: Arc<Mutex<()>>,
     /// Held by whoever deletes records, and renames files in the directory.
     deleting: Mutex<()>,
+    /// Held by whoever compacts the log, and makes files in the directory.
+    compacting: Mutex<()>,
     state: CountedLock<State>,
 }
 
@@ -183,10 +188,15 @@ impl AppendError {
 }
 
 /// What a log itself needs of its topic's settings.
-const fn log_config(settings: &TopicConfig) -> LogConfig {
+fn log_config(settings: &TopicConfig) -> LogConfig {
+    // What is appended to is not compacted.
+    let segment_age = match settings.cleanup.compacts() {
+        true => settings.segment_age.min(settings.max_compaction_lag),
+        false => settings.segment_age,
+    };
     LogConfig {
         segment_bytes: settings.segment_bytes,
-        segment_age: settings.segment_age,
+        segment_age,
         segment_jitter: settings.segment_jitter,
         index_interval_bytes: settings.index_interval_bytes,
         segment_index_bytes: settings.segment_index_bytes,
@@ -239,6 +249,7 @@ impl Partition {
             offline: AtomicBool::new(false),
             rolling: Arc::default(),
             deleting: Mutex::default(),
+            compacting: Mutex::default(),
             state: CountedLock::new(state),
         }
     }

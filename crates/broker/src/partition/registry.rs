@@ -209,7 +209,14 @@ impl Partitions {
     async fn open(&self, env: &Env, it: ToOpen, seen: Glance) -> Result<Found, OpenLogError> {
         let path = self.place_of(&it.name);
         let mut checkpointed = self.directory.checkpointed(&it.name);
-        let mut log = DormantLog::of(seen.entries, &path, log_config(&it.settings), checkpointed)?;
+        let config = log_config(&it.settings);
+        let mut log = match DormantLog::of(seen.entries, &path, config, checkpointed) {
+            // A survey completes it.
+            Err(OpenLogError::InterruptedCompaction { .. }) => {
+                DormantLog::survey(&env.disk, &path, config, checkpointed).await?
+            }
+            found => found?,
+        };
         let known = identity_of(seen.note)?;
         if let Some(other) = known.filter(|known| *known != it.topic_id) {
             // What the checkpoints say is of the other one.

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use ottla_types::Uuid;
 
-use super::members::bytes_of;
-use super::{ClassicGroup, GROUP_BYTES_MAX, Member, PENDING_MEMBERS_MAX, Preparation, State};
+use super::members::{MEMBER_FRAME_BYTES, bytes_of};
+use super::{ClassicGroup, Member, PENDING_MEMBERS_MAX, Preparation, State};
 use crate::answer::{GroupAnswer, JoinAnswer, JoinError, JoinRefused};
 use crate::desk::Desk;
 use crate::ids::MemberId;
@@ -66,7 +66,7 @@ impl ClassicGroup {
     /// A member enters, or says so again.
     pub(crate) fn join(&mut self, desk: &mut Desk<'_>, ticket: Ticket, join: JoinGroup) {
         let room = self.has_room_for(desk.settings, join.member.as_ref());
-        if !room || !self.can_hold(&join) {
+        if !room || !self.can_hold(desk.settings, &join) {
             if let Some(member) = &join.member {
                 self.dismiss(desk, member);
             }
@@ -96,10 +96,11 @@ impl ClassicGroup {
     }
 
     /// Whether the group's record stays one that can be written.
-    fn can_hold(&self, join: &JoinGroup) -> bool {
-        let names = join.client.id.len() + join.client.host.len() + MEMBER_PREFIX_BYTES_MAX;
+    fn can_hold(&self, settings: &GroupSettings, join: &JoinGroup) -> bool {
+        let client = join.client.id.len() + join.client.host.len();
+        let names = client + MEMBER_PREFIX_BYTES_MAX + MEMBER_FRAME_BYTES;
         let others = self.members.bytes_without(join.member.as_ref());
-        others + names + bytes_of(&join.protocols) <= GROUP_BYTES_MAX
+        others + names + bytes_of(&join.protocols) <= settings.classic_bytes_max
     }
 
     fn join_as_newcomer(&mut self, desk: &mut Desk<'_>, ticket: Ticket, join: JoinGroup) {

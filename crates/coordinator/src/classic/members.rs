@@ -10,6 +10,9 @@ use crate::ids::{InstanceId, MemberId};
 use crate::request::{Client, Protocol};
 use crate::shard::Ticket;
 
+/// What a group's record has around a member's words: lengths, timeouts, an empty assignment.
+pub(super) const MEMBER_FRAME_BYTES: usize = 32;
+
 /// A member of a classic group.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -90,7 +93,8 @@ impl Member {
     fn bytes(&self) -> usize {
         let instance = self.instance.as_ref().map_or(0, |instance| instance.as_str().len());
         let client = self.client.id.len() + self.client.host.len();
-        self.id.as_str().len() + instance + client + bytes_of(&self.protocols)
+        let names = self.id.as_str().len() + instance + client;
+        MEMBER_FRAME_BYTES + names + bytes_of(&self.protocols)
     }
 
     /// The protocol that it likes best among those that all support.

@@ -34,11 +34,6 @@ pub(crate) use members::{Member, Members};
 /// deadlines take about 15 MB if their clients' names are as long as may be; Kafka has no bound.
 const PENDING_MEMBERS_MAX: usize = 10_000;
 
-/// What the members of a group may tell of themselves, and once more what they may be assigned:
-/// both are in the group's record. 16 MiB are 100,000 members with 160 bytes each; Kafka stops at
-/// the topic's `max.message.bytes`, 1 MiB.
-const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
-
 /// A group whose members choose one of them to assign.
 #[derive(Debug)]
 pub(crate) struct ClassicGroup {

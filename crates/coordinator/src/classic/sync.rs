@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{ClassicGroup, GROUP_BYTES_MAX, Member, State};
+use super::{ClassicGroup, Member, State};
 use crate::answer::{GroupAnswer, HeartbeatError, SyncAnswer, SyncError};
 use crate::desk::Desk;
 use crate::ids::MemberId;
@@ -33,7 +33,7 @@ impl ClassicGroup {
             return;
         }
         let bytes: usize = sync.assignments.iter().map(|each| each.assignment.len()).sum();
-        if bytes > GROUP_BYTES_MAX {
+        if bytes > desk.settings.classic_bytes_max {
             self.refuse_syncs(desk, SyncError::AssignmentTooLarge);
             return self.prepare_rebalance(desk);
         }

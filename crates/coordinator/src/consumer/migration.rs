@@ -24,9 +24,6 @@ use crate::record::{
 };
 use crate::shard::{Effects, GroupShard};
 
-/// A classic group is one record: groups whose members say more than this stay what they are.
-const CLASSIC_GROUP_BYTES_MAX: usize = 16 << 20;
-
 impl GroupShard {
     /// Takes away a classic group without members, in favour of a consumer group.
     pub(super) fn delete_classic_group(
@@ -122,7 +119,7 @@ impl GroupShard {
             && self.settings.consumer_migration.downgrades()
             && left <= self.settings.classic_members_max
             && staying().map(|(_, member)| classic_bytes(member)).sum::<usize>()
-                <= CLASSIC_GROUP_BYTES_MAX
+                <= self.settings.classic_bytes_max
     }
 
     /// Makes a classic group of those who stay, if that can be; whether it did.

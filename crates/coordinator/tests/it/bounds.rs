@@ -90,10 +90,10 @@ fn ids_that_nobody_came_back_with_are_bounded() {
 #[test]
 fn what_members_tell_of_themselves_is_bounded() {
     let mut bench = Bench::new();
-    assert_eq!(bench.join("a", false, 17 * MIB), Some(JoinError::GroupMaxSizeReached));
-    assert_eq!(bench.join("a", false, 10 * MIB), None);
-    assert_eq!(bench.join("b", false, 7 * MIB), Some(JoinError::GroupMaxSizeReached));
-    assert_eq!(bench.join("c", false, 5 * MIB), None);
+    assert_eq!(bench.join("a", false, 8 * MIB), Some(JoinError::GroupMaxSizeReached));
+    assert_eq!(bench.join("a", false, 4 * MIB), None);
+    assert_eq!(bench.join("b", false, 4 * MIB), Some(JoinError::GroupMaxSizeReached));
+    assert_eq!(bench.join("c", false, 2 * MIB), None);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn what_members_are_assigned_is_bounded() {
         })
     };
     let refused = GroupAnswer::Sync(Err(SyncError::AssignmentTooLarge));
-    assert_eq!(bench.ask(sync(17 * MIB)), Some(refused));
+    assert_eq!(bench.ask(sync(8 * MIB)), Some(refused));
     // The group rebalances: everybody is to join again.
     let refused = GroupAnswer::Sync(Err(SyncError::RebalanceInProgress));
     assert_eq!(bench.ask(sync(1)), Some(refused));

@@ -26,6 +26,11 @@ fn a_rebalance_waits_for_members_and_not_for_ever() {
 }
 
 #[test]
+fn a_member_that_waits_for_a_slow_log_is_not_silent() {
+    script("late_answers");
+}
+
+#[test]
 fn a_static_member_keeps_its_place() {
     script("static_members");
 }

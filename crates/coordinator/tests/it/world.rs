@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_coordinator::{
-    Client, CommitOffsets, CommitPartition, CommitTopic, DeleteOffsets, Effects, Epoch,
+    Asker, Client, CommitOffsets, CommitPartition, CommitTopic, DeleteOffsets, Effects, Epoch,
     FetchOffsets, GroupId, GroupRequest, GroupSettings, GroupShard, Heartbeat, InstanceId,
     JoinGroup, LeaveGroup, Leaver, ListGroups, MemberAssignment, MemberId, NamedPartitions, Now,
     Protocol, RecordBytes, SyncGroup, Ticket, TopicChanges,
@@ -60,6 +60,7 @@ impl World {
             "set" => self.set(rest),
             "wait" => self.wait(rest),
             "stall" => self.stall(rest),
+            "late" => self.late(rest),
             "load" => self.load(),
             "pending" => self.pending(rest),
             "marker" => self.marker(rest),
@@ -114,6 +115,16 @@ impl World {
         let mut effects = Effects::default();
         self.shard.on_time(self.now(), &self.image, &mut effects);
         self.settle(&effects)
+    }
+
+    /// A member's answer was on its way for so many seconds.
+    fn late(&mut self, rest: &str) -> String {
+        let group = GroupId::new(rest.split(' ').next().unwrap());
+        let member = argument(rest, "member").map(|id| MemberId::new(&text::long_id(id)));
+        let waited = argument(rest, "waited").unwrap().parse().unwrap();
+        let asker = Asker { group, member };
+        self.shard.on_late_answer(self.now(), &asker, Duration::from_secs_f64(waited));
+        String::new()
     }
 
     fn load(&mut self) -> String {

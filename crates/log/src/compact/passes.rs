@@ -53,7 +53,7 @@ pub(crate) struct Indexer {
 /// The second walk, over the segments that become one.
 #[derive(Debug)]
 pub(crate) struct Rewriter {
-    pub(crate) filter: Filter,
+    pub(crate) filter: Box<Filter>,
     pub(crate) output: Output,
 }
 
@@ -256,11 +256,14 @@ impl Pieces<'_> {
     }
 
     fn slices(&self) -> Vec<&[u8]> {
-        let slice = |piece| match piece {
-            &Piece::Kept(ref run) => &self.chunk[run.clone()],
-            Piece::Rebuilt(bytes) => bytes.as_slice(),
-        };
-        self.runs.iter().map(slice).collect()
+        self.runs.iter().map(|piece| self.slice(piece)).collect()
+    }
+
+    fn slice<'s>(&'s self, piece: &'s Piece) -> &'s [u8] {
+        match piece {
+            Piece::Kept(run) => &self.chunk[run.clone()],
+            Piece::Rebuilt(bytes) => bytes,
+        }
     }
 }
 

@@ -131,10 +131,10 @@ impl Place {
 
 #[derive(Debug)]
 enum Stage {
-    Indexing(Place, Indexer),
+    Indexing(Place, Box<Indexer>),
     /// What becomes of the segments is known: which of them become one, and which is next.
-    Between(Vec<Range<usize>>, Filter),
-    Rewriting(Place, Vec<Range<usize>>, Rewriter),
+    Between(Vec<Range<usize>>, Box<Filter>),
+    Rewriting(Place, Vec<Range<usize>>, Box<Rewriter>),
     Done(Offset),
     /// A step has failed, or was not waited for.
     Over,
@@ -187,7 +187,7 @@ impl CompactionStart {
         let indexer = Indexer::new(dirt.from, keys_max, settings.seeds, transactions);
         let first = sources.partition_point(|source| source.segment.base <= dirt.from);
         let first = first.saturating_sub(1);
-        let stage = Stage::Indexing(Place::beginning_of(first), indexer);
+        let stage = Stage::Indexing(Place::beginning_of(first), Box::new(indexer));
         let mut compaction = Compaction {
             directory,
             config,
@@ -277,10 +277,10 @@ impl Compaction {
         disk: &Arc<dyn Disk>,
         work: Work<'_>,
         place: Place,
-        indexer: Indexer,
+        indexer: Box<Indexer>,
     ) -> Result<Step, CompactionError> {
         let Some(source) = self.sources.get(place.segment).filter(|_| !indexer.is_full()) else {
-            return Ok(self.on_indexed(indexer));
+            return Ok(self.on_indexed(*indexer));
         };
         let end = self.end_of(place.segment);
         if place.position >= source.end {
@@ -321,7 +321,7 @@ impl Compaction {
             delete_retention: self.settings.delete_retention,
             keep: Vec::new(),
         };
-        self.stage = Stage::Between(groups.into_iter().rev().collect(), filter);
+        self.stage = Stage::Between(groups.into_iter().rev().collect(), Box::new(filter));
         Step::Went { bytes: 0 }
     }
 
@@ -329,7 +329,7 @@ impl Compaction {
         &mut self,
         disk: &Arc<dyn Disk>,
         groups: Vec<Range<usize>>,
-        filter: Filter,
+        filter: Box<Filter>,
     ) -> Result<Step, CompactionError> {
         let Some(next) = groups.last() else {
             let upto = filter.map.upto();
@@ -348,7 +348,7 @@ impl Compaction {
             unsynced: 0,
         };
         let place = Place::beginning_of(segment);
-        self.stage = Stage::Rewriting(place, groups, Rewriter { filter, output });
+        self.stage = Stage::Rewriting(place, groups, Box::new(Rewriter { filter, output }));
         Ok(Step::Went { bytes: 0 })
     }
 
@@ -358,7 +358,7 @@ impl Compaction {
         work: Work<'_>,
         place: Place,
         groups: Vec<Range<usize>>,
-        rewriter: Rewriter,
+        rewriter: Box<Rewriter>,
     ) -> Result<Step, CompactionError> {
         let group = groups.last().expect("a segment of it is being written").clone();
         if place.segment == group.end {
@@ -386,9 +386,9 @@ impl Compaction {
         &mut self,
         disk: &Arc<dyn Disk>,
         mut groups: Vec<Range<usize>>,
-        rewriter: Rewriter,
+        rewriter: Box<Rewriter>,
     ) -> Result<Step, CompactionError> {
-        let Rewriter { filter, output } = rewriter;
+        let Rewriter { filter, output } = *rewriter;
         let Output { mut loaded, tail, .. } = output;
         tail.seal(&loaded.index);
         let group = groups.pop().expect("its last segment was read");
@@ -478,10 +478,10 @@ async fn read_chunk(
 /// Has a walk take a chunk, elsewhere.
 async fn done<W: Send + 'static>(
     work: Work<'_>,
-    mut walk: W,
+    mut walk: Box<W>,
     chunk: Chunk,
     feed: fn(&mut W, &Chunk) -> Result<Taken, CompactionError>,
-) -> Result<(W, Taken), CompactionError> {
+) -> Result<(Box<W>, Taken), CompactionError> {
     let (to, answer) = reply();
     work(Box::new(move || {
         let taken = feed(&mut walk, &chunk);

@@ -22,6 +22,10 @@ pub struct TopicConfigProperty {
 
 pub(super) const CLEANUP_POLICY: &str = "cleanup.policy";
 pub(super) const COMPRESSION_TYPE: &str = "compression.type";
+pub(super) const DELETE_RETENTION_MS: &str = "delete.retention.ms";
+pub(super) const MAX_COMPACTION_LAG_MS: &str = "max.compaction.lag.ms";
+pub(super) const MIN_CLEANABLE_RATIO: &str = "min.cleanable.dirty.ratio";
+pub(super) const MIN_COMPACTION_LAG_MS: &str = "min.compaction.lag.ms";
 pub(super) const FILE_DELETE_DELAY_MS: &str = "file.delete.delay.ms";
 pub(super) const INDEX_INTERVAL_BYTES: &str = "index.interval.bytes";
 pub(super) const INTERNAL_SEGMENT_BYTES: &str = "internal.segment.bytes";
@@ -44,21 +48,28 @@ pub(super) const DELETE: &str = "delete";
 
 /// Every property that a topic may set, by name. What is not enforced is not accepted.
 #[rustfmt::skip]
-pub const TOPIC_CONFIGS: [TopicConfigProperty; 16] = [
-    property(CLEANUP_POLICY, ConfigRule::List { words: &[COMPACT, DELETE], served: &[DELETE] },
+pub const TOPIC_CONFIGS: [TopicConfigProperty; 20] = [
+    property(CLEANUP_POLICY,
+        ConfigRule::List { words: &[COMPACT, DELETE], served: &[COMPACT, DELETE] },
         &["log.cleanup.policy"],
-        "What becomes of old records: `delete`, or nothing at all where the list is empty."),
+        "What becomes of old records: `delete` them by age and size, `compact` so that the newest \
+         of each key stays, both, or nothing at all where the list is empty."),
     property(COMPRESSION_TYPE, ConfigRule::Word {
         words: &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"],
         served: &["producer"],
     }, &["compression.type"],
         "How records are compressed in the log: `producer`, as their producer sent them."),
+    property(DELETE_RETENTION_MS, long(0), &["log.cleaner.delete.retention.ms"],
+        "How long in milliseconds a tombstone stays in a compacted log, from the first compaction \
+         that meets it on."),
     property(FILE_DELETE_DELAY_MS, long(0), &["log.segment.delete.delay.ms"],
         "How long in milliseconds the files of what was deleted stay."),
     property(INDEX_INTERVAL_BYTES, int(0), &["log.index.interval.bytes"],
         "Bytes of log between two entries of the offset index."),
     TopicConfigProperty { internal: true, ..property(INTERNAL_SEGMENT_BYTES, int(256), &[],
         "For tests: `segment.bytes` without its lower bound.") },
+    property(MAX_COMPACTION_LAG_MS, long(1), &["log.cleaner.max.compaction.lag.ms"],
+        "How long in milliseconds a record may stay without being compacted."),
     property(MAX_MESSAGE_BYTES, int(0), &["message.max.bytes"],
         "The largest record batch in bytes, after compression."),
     property(TIMESTAMP_AFTER_MAX_MS, long(0), &["log.message.timestamp.after.max.ms"],
@@ -70,6 +81,11 @@ pub const TOPIC_CONFIGS: [TopicConfigProperty; 16] = [
         served: &["CreateTime", "LogAppendTime"],
     }, &["log.message.timestamp.type"],
         "Whose time records have: `CreateTime` the producer's, `LogAppendTime` the broker's."),
+    property(MIN_CLEANABLE_RATIO, ConfigRule::Double { min: 0, max: Some(1) },
+        &["log.cleaner.min.cleanable.ratio"],
+        "How much of a log, in bytes, has to be dirty before it is compacted."),
+    property(MIN_COMPACTION_LAG_MS, long(0), &["log.cleaner.min.compaction.lag.ms"],
+        "How long in milliseconds a record stays as it is before it is compacted."),
     // Of one replica, one is always in sync: Kafka asks for no more than there are, either.
     property(MIN_INSYNC_REPLICAS, int(1), &["min.insync.replicas"],
         "How many replicas must be in sync for an append with acks=all; no more than there are."),
@@ -90,20 +106,16 @@ pub const TOPIC_CONFIGS: [TopicConfigProperty; 16] = [
 ];
 
 /// Every other property that Kafka 4.3 has for topics: known, refused, one step each away.
-pub const UNSUPPORTED_TOPIC_CONFIGS: [&str; 18] = [
+pub const UNSUPPORTED_TOPIC_CONFIGS: [&str; 14] = [
     "compression.gzip.level",
     "compression.lz4.level",
     "compression.zstd.level",
-    "delete.retention.ms",
     "flush.messages",
     "flush.ms",
     "follower.replication.throttled.replicas",
     "leader.replication.throttled.replicas",
     "local.retention.bytes",
     "local.retention.ms",
-    "max.compaction.lag.ms",
-    "min.cleanable.dirty.ratio",
-    "min.compaction.lag.ms",
     "preallocate",
     "remote.log.copy.disable",
     "remote.log.delete.on.disable",
@@ -146,6 +158,16 @@ pub enum TopicConfigError {
     /// A topic cannot have the value.
     #[error(transparent)]
     Value(#[from] InvalidValue),
+    /// Records may not be compacted before they must be.
+    #[error(
+        "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
+    )]
+    Lags {
+        /// The shortest time in milliseconds.
+        min: u128,
+        /// The longest.
+        max: u128,
+    },
     /// The values of properties are text.
     #[error("Null value not supported for topic configs: {names}")]
     Null {
@@ -167,7 +189,13 @@ impl TopicConfig {
         if let Some((_, error)) = refused.min_by_key(|(unsupported, _)| *unsupported) {
             return Err(error);
         }
-        properties.iter().try_for_each(|(name, value)| Ok(find(name)?.check(value)?))
+        properties.iter().try_for_each(|(name, value)| {
+            find(name)?.check(value).map_err(TopicConfigError::from)
+        })?;
+        let config = Self::KAFKA.with(properties);
+        let [min, max] =
+            [config.min_compaction_lag, config.max_compaction_lag].map(|lag| lag.as_millis());
+        if min > max { Err(TopicConfigError::Lags { min, max }) } else { Ok(()) }
     }
 }
 
@@ -230,8 +258,13 @@ mod tests {
         check("cleanup.policy=delete,", "Configuration 'cleanup.policy' values must not be empty.");
         check("cleanup.policy=delete,foo", &format!("Invalid value foo for configuration cleanup.policy: {policy}"));
         check("cleanup.policy=Delete", &format!("Invalid value Delete for configuration cleanup.policy: {policy}"));
-        check("cleanup.policy=compact", "cleanup.policy=compact is not supported by this version of Ottla");
-        check("cleanup.policy=compact,delete", "cleanup.policy=compact,delete is not supported by this version of Ottla");
+        check("cleanup.policy=compact", "");
+        check("cleanup.policy=compact,delete", "");
+        check("min.cleanable.dirty.ratio=0.01", "");
+        check("min.cleanable.dirty.ratio=2", "Invalid value 2.0 for configuration min.cleanable.dirty.ratio: Value must be no more than 1");
+        check("max.compaction.lag.ms=0", "Invalid value 0 for configuration max.compaction.lag.ms: Value must be at least 1");
+        check("min.compaction.lag.ms=5 max.compaction.lag.ms=5", "");
+        check("min.compaction.lag.ms=6 max.compaction.lag.ms=5", "conflict topic config setting min.compaction.lag.ms (6) > max.compaction.lag.ms (5)");
         check("compression.type=producer", "");
         check("compression.type=zstd", "compression.type=zstd is not supported by this version of Ottla");
         check("compression.type=foo", "Invalid value foo for configuration compression.type: String must be one of: uncompressed, zstd, lz4, snappy, gzip, producer");

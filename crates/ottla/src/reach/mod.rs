@@ -35,7 +35,7 @@ pub(crate) struct Reach {
         value_name = "NAME=VALUE",
         help_heading = "Cluster"
     )]
-    properties: Vec<String>,
+    pairs: Vec<String>,
 
     /// A profile other than the one in use: see `ottla profile`
     #[arg(long, global = true, value_name = "NAME", help_heading = "Cluster")]
@@ -59,22 +59,22 @@ impl Session {
 impl Reach {
     /// What was said in front of a command, where the command itself says nothing else.
     pub(crate) fn or(self, before: &Self) -> Self {
-        let mut properties = before.properties.clone();
-        properties.extend(self.properties);
+        let mut pairs = before.pairs.clone();
+        pairs.extend(self.pairs);
         Self {
             bootstrap: self.bootstrap.or_else(|| before.bootstrap.clone()),
-            properties,
+            pairs,
             profile: self.profile.or_else(|| before.profile.clone()),
         }
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
-        self.bootstrap.is_none() && self.properties.is_empty() && self.profile.is_none()
+        self.bootstrap.is_none() && self.pairs.is_empty() && self.profile.is_none()
     }
 
     /// Whether the properties are asked for instead of set.
     fn asks_for_list(&self) -> bool {
-        self.properties.iter().any(|each| each == "list" || each == "help")
+        self.pairs.iter().any(|each| each == "list" || each == "help")
     }
 
     /// Everything that was said of the client, the nearest word counting most.
@@ -94,7 +94,7 @@ impl Reach {
         if let Some(list) = from_environment().filter(|_| !named) {
             properties.bootstrap = Some(list);
         }
-        for pair in &self.properties {
+        for pair in &self.pairs {
             let (name, value) = pair.split_once('=').ok_or_else(|| {
                 Failure::usage(format!(
                     "-X takes NAME=VALUE, and `{pair}` is not: write, for example, \
@@ -117,6 +117,23 @@ pub(crate) fn run(
 ) -> ExitCode {
     let ended = if reach.asks_for_list() { list_properties() } else { perform(reach, command) };
     ended.map_or_else(|failure| failure.end(), |()| ExitCode::SUCCESS)
+}
+
+/// As [`run`], for commands that wait for a cluster which may not be there yet.
+pub(crate) fn run_patiently(
+    reach: &Reach,
+    command: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> ExitCode {
+    let perform = || -> Result<(), Failure> {
+        let properties = reach.client_properties()?;
+        let ran = RealEnv::start(NonZeroUsize::MIN, |env| async move {
+            let session = open(env, properties)?;
+            let ended = command(&session).await;
+            ended.map_err(|failure| explain::explained(&session, failure))
+        });
+        ran.map_err(|error| Failure::told(format!("the event loop cannot start: {error}")))?
+    };
+    perform().map_or_else(|failure| failure.end(), |()| ExitCode::SUCCESS)
 }
 
 fn list_properties() -> Result<(), Failure> {

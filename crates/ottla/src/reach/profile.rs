@@ -17,17 +17,12 @@ use crate::show::{Answer, Cell, Column, Format, Show, Table, print};
 
 const PROJECT_FILE: &str = ".ottla.properties";
 
-const EXAMPLES: &str = "\
-Examples:
-  ottla profile create staging bootstrap.servers=localhost:9092 client.id=me
-  ottla profile use staging
-  ottla profile list
-
+const MORE: &str = "\
 A project can have its own: a file .ottla.properties with the same lines, in its folder.";
 
 /// Names for clusters, and what is said to them.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = MORE)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -35,23 +30,27 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Lists the profiles, and the properties of each
-    List {
-        #[command(flatten)]
-        show: Show,
-    },
-    /// Chooses the profile of all commands to come
-    Use {
-        /// One of `ottla profile list`; `none` for no profile
-        name: String,
-    },
     /// Makes a profile, or makes it anew
+    #[command(after_help = "Examples:\n  ottla profile create staging client.id=me \
+                            bootstrap.servers=localhost:9092")]
     Create {
         /// Letters, digits, dots, dashes
         name: String,
         /// Properties of clients: `ottla topic list -X list` shows all
         #[arg(required = true, value_name = "NAME=VALUE")]
         properties: Vec<String>,
+    },
+    /// Lists the profiles, and the properties of each
+    #[command(after_help = "Examples:\n  ottla profile list")]
+    List {
+        #[command(flatten)]
+        show: Show,
+    },
+    /// Chooses the profile of all commands to come
+    #[command(after_help = "Examples:\n  ottla profile use staging")]
+    Use {
+        /// One of `ottla profile list`; `none` for no profile
+        name: String,
     },
 }
 

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::near;
 use crate::reach::{self, Reach};
 use crate::show::{Format, Show};
+pub(crate) use list::redraw;
 
 /// Lists, makes, changes and deletes topics
 #[derive(Debug, clap::Args)]

@@ -27,6 +27,11 @@ fn the_bare_profile_is_printed() {
 }
 
 #[test]
+fn where_clients_find_a_cluster_is_no_property_of_a_node() {
+    prints(&[("KAFKA_BOOTSTRAP_SERVERS", "x:1"), ("KAFKA_BROKERS", "x:1")], &[], PROFILE);
+}
+
+#[test]
 fn each_property_stands_under_the_place_whose_word_counts() {
     let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/layers.properties");
     fs::write(file, "num.partitions=2\nlog.dir=data\nlog.retention.hours=9\n").unwrap();

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 mod config;
+mod examples;
 mod log;
 mod node;
+mod operate;
 mod records;
 mod topic;
 

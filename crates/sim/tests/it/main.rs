@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 mod cluster;
+mod compaction;
 mod disk;
 mod log;
 mod world;

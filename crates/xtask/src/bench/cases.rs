@@ -159,6 +159,7 @@ impl Row {
             Form::Short | Form::Smoke => self.short,
         };
         let smoke = match form {
+            Form::Smoke if self.short.contains("--partitions 5000") => SMOKE_PARTITIONS,
             Form::Smoke => smoke(self.command),
             Form::Whole | Form::Short => "",
         };
@@ -201,6 +202,8 @@ pub(crate) enum Form {
     Smoke,
 }
 
+const SMOKE_PARTITIONS: &str = "--partitions 300 --requests 1000";
+
 /// What a command is told last, which is what counts.
 fn smoke(command: &str) -> &'static str {
     match command {
@@ -209,6 +212,7 @@ fn smoke(command: &str) -> &'static str {
         "groups" => "--members 30 --partitions 60",
         "topics" => "--topics 200",
         "catch-up" => "--requests 4000 --seconds 1",
+        "compact" => "--megabytes 100 --keys 50000",
         _ => "",
     }
 }

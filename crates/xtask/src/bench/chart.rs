@@ -205,7 +205,14 @@ mod tests {
             what: String::new(),
             figure: "CPU < all".to_owned(),
             systems: vec![("Ottla".to_owned(), vec![1.0, 2.0]), ("K".to_owned(), vec![8.0])],
-            compared: vec![Compared { ours: 0, peer: 1, ratio, pairs: 2, goal: Some(10.0) }],
+            compared: vec![Compared {
+                ours: 0,
+                peer: 1,
+                ratio,
+                pairs: 2,
+                quiet: true,
+                goal: Some(10.0),
+            }],
             limit: None,
             better: Better::Less,
         };

@@ -45,6 +45,9 @@ pub(crate) struct Compared {
     /// Of the pairs' ratios.
     pub(crate) ratio: Estimate,
     pub(crate) pairs: usize,
+    /// Whether others left the machine alone; where they never did, all pairs are taken, and no
+    /// goal is reached.
+    pub(crate) quiet: bool,
     pub(crate) goal: Option<f64>,
 }
 
@@ -93,6 +96,7 @@ impl Line {
             let Some(goal) = each.goal else { continue };
             let low = each.ratio.low;
             let _ = match low >= goal {
+                true if !each.quiet => write!(text, "{}x: no quiet pair; ", digits(goal)),
                 true => write!(text, "{}x: **reached**; ", digits(goal)),
                 false => write!(text, "{}x: {} of it; ", digits(goal), percent(low / goal)),
             };
@@ -139,11 +143,11 @@ impl Line {
             format!("{{\"name\":{},\"values\":[{}]}}", quoted(name), list(values))
         });
         let compared = self.compared.iter().map(|each| {
-            let Compared { ours, peer, ratio, pairs, goal } = each;
+            let Compared { ours, peer, ratio, pairs, quiet, goal } = each;
             let goal = goal.map_or_else(|| "null".to_owned(), |goal| goal.to_string());
             format!(
                 "{{\"ours\":{ours},\"peer\":{peer},\"median\":{:.4},\"low\":{:.4},\
-                 \"high\":{:.4},\"pairs\":{pairs},\"goal\":{goal}}}",
+                 \"high\":{:.4},\"pairs\":{pairs},\"quiet\":{quiet},\"goal\":{goal}}}",
                 ratio.median, ratio.low, ratio.high
             )
         });
@@ -179,13 +183,9 @@ impl Line {
             let of = |name: &str| number(each.field(name));
             let ratio = Estimate { median: of("median")?, low: of("low")?, high: of("high")? };
             let (ours, peer) = (place(each.field("ours"))?, place(each.field("peer"))?);
-            Some(Compared {
-                ours,
-                peer,
-                ratio,
-                pairs: place(each.field("pairs"))?,
-                goal: of("goal"),
-            })
+            let pairs = place(each.field("pairs"))?;
+            let quiet = *each.field("quiet") != Json::Bool(false);
+            Some(Compared { ours, peer, ratio, pairs, quiet, goal: of("goal") })
         };
         let limit = json.field("limit").elements();
         Some(Self {
@@ -225,10 +225,16 @@ fn compare(
     };
     let ratio =
         |round: &Round| figure.ratio(round[ours].figure(figure), round[peer].figure(figure));
-    let ratios: Vec<f64> =
-        rounds.iter().filter(quiet).map(ratio).filter(|ratio| ratio.is_finite()).collect();
+    let of = |rounds: &mut dyn Iterator<Item = &Round>| -> Vec<f64> {
+        rounds.map(ratio).filter(|ratio| ratio.is_finite()).collect()
+    };
+    let ratios = of(&mut rounds.iter().filter(quiet));
+    let (ratios, quiet) = match ratios.is_empty() {
+        true => (of(&mut rounds.iter()), false),
+        false => (ratios, true),
+    };
     let goal = figure.goals.iter().find(|(of, _)| *of == number).map(|(_, goal)| *goal);
-    Some(Compared { ours, peer, ratio: estimate(&ratios)?, pairs: ratios.len(), goal })
+    Some(Compared { ours, peer, ratio: estimate(&ratios)?, pairs: ratios.len(), quiet, goal })
 }
 
 /// With a letter where a system is there twice.
@@ -329,7 +335,11 @@ mod tests {
         let rate = case.rows[0].figures[1];
         assert!(rate.is_wall);
         let rounds = rounds([2.0, 2.0], [30.0, 50.0], [0.0, 1.9]);
-        assert_eq!(compare(&rate, 0, (0, 1), &rounds).unwrap().pairs, 1);
+        let compared = compare(&rate, 0, (0, 1), &rounds).unwrap();
+        assert_eq!((compared.pairs, compared.quiet), (1, true));
+        let rounds = self::rounds([2.0, 2.0], [30.0, 50.0], [1.8, 1.9]);
+        let compared = compare(&rate, 0, (0, 1), &rounds).unwrap();
+        assert_eq!((compared.pairs, compared.quiet), (2, false));
     }
 
     /// The first figure of the case, from microseconds a request.

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::cases::{Better, Case, Row};
+use super::cases::{Case, Row};
 use super::line::{Line, Setting, digits, interval, spread};
 use super::runs::{QUIET_CPUS, Rounds};
 use super::sample;
@@ -125,6 +125,12 @@ impl Report {
         &self.text
     }
 
+    /// Drops what was added: it says nothing of any system.
+    pub(crate) fn forget(&mut self) {
+        self.text.clear();
+        self.lines.clear();
+    }
+
     /// Moves what was added to the ends of the files.
     ///
     /// # Errors
@@ -190,9 +196,9 @@ pub(crate) fn table(lines: &[Line]) -> String {
                 .iter()
                 .find(|each| (each.ours, each.peer) == (wanted.ours, wanted.peer));
             let shown = match found {
-                Some(found) => interval(found.ratio),
-                None if line.better == Better::Neither => String::new(),
-                None => "no quiet pair".to_owned(),
+                Some(found) if found.quiet => interval(found.ratio),
+                Some(found) => format!("{}, no quiet pair", interval(found.ratio)),
+                None => String::new(),
             };
             let _ = write!(out, " {shown} |");
         }
@@ -223,20 +229,28 @@ pub(crate) fn legend() -> String {
         "Median (lowest to highest) of the runs; ratios are medians of the pairs' ratios with their \
          95 % interval (bootstrap), above 1 the first system is better; a goal is reached when the \
          lower end of the interval reaches it. Ratios of wall time come from pairs during which \
-         others kept at most {QUIET_CPUS} CPUs busy."
+         others kept at most {QUIET_CPUS} CPUs busy; \
+         where there was none, from all pairs, and no goal is reached by them."
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::cases::Better;
     use super::*;
     use crate::bench::statistics::Estimate;
 
     #[test]
     fn a_table_says_who_is_better_and_whether_that_is_enough() {
         let ratio = Estimate { median: 4.0, low: 3.0, high: 5.0 };
-        let compared =
-            super::super::line::Compared { ours: 0, peer: 1, ratio, pairs: 2, goal: Some(3.0) };
+        let compared = super::super::line::Compared {
+            ours: 0,
+            peer: 1,
+            ratio,
+            pairs: 2,
+            quiet: true,
+            goal: Some(3.0),
+        };
         let line = Line {
             setting: Setting::default(),
             case: "c".to_owned(),

@@ -2,7 +2,7 @@
 //! of the interval has to reach.
 
 use super::cases::{Case, Figure, Kind, Placement, Row, about, less, more};
-use super::systems::System::{self, Fsync, Kafka, KafkaFsync, PageCache};
+use super::systems::System::{self, Fsync, Kafka, KafkaArchived, KafkaFsync, PageCache};
 
 /// In the order in which they run: what leaves thousands of files comes last.
 pub(crate) static CASES: &[Case] = &[
@@ -32,7 +32,15 @@ pub(crate) static CASES: &[Case] = &[
         ..LOAD
     },
     Case { name: "storm", rows: STORM, ..LOAD },
-    Case { name: "start", placement: Placement::Free, kind: Kind::Start, rows: START, ..LOAD },
+    Case {
+        name: "start",
+        systems: &[PageCache, Kafka, KafkaArchived],
+        pairs: &[(0, 1), (0, 2)],
+        placement: Placement::Free,
+        kind: Kind::Start,
+        rows: START,
+        ..LOAD
+    },
     Case {
         name: "groups",
         placement: Placement::Free,
@@ -130,7 +138,7 @@ const BULK: &[Row] = &[Row {
 }];
 
 const BULK_FSYNC: &[Row] = &[Row {
-    name: "64 KiB, fsync before the acknowledgement",
+    name: "64 KiB",
     what: "as bulk with acks=all, 1 GB a run (short: 0.4 GB)",
     full: "--requests 15625 --acks -1 --delete",
     short: "--requests 6250 --acks -1 --delete",
@@ -140,7 +148,7 @@ const BULK_FSYNC: &[Row] = &[Row {
 }];
 
 const BULK_FREE: &[Row] = &[Row {
-    name: "64 KiB, both on two CPUs",
+    name: "64 KiB",
     figures: &[PRODUCE_RATE.goals(&[(0, 2.5)]), PRODUCE_CPU, GENERATOR, OTHERS],
     ..copy(&BULK[0])
 }];
@@ -188,7 +196,7 @@ const READS: &[Row] = &[Row {
            it, 1 MiB a fetch",
     full: "--requests 15625 --acks 1 --readers 1,5 --delete",
     short: "--requests 8000 --acks 1 --readers 1,5 --delete",
-    seconds: [6.0, 4.0],
+    seconds: [6.0, 3.6],
     figures: &[
         less("1 consumer: CPU-s/GB", "readers1.broker_cpu_s", "readers1.bytes", 1e9)
             .goals(&[(0, 2.5)]),
@@ -225,7 +233,7 @@ const SMALL: &[Row] = &[
 ];
 
 const SMALL_FSYNC: &[Row] = &[Row {
-    name: "16 x 5, fsync before the acknowledgement",
+    name: "16 x 5",
     what: "as small with acks=all, 40,000 requests (short: 20,000)",
     full: "--requests 40000 --connections 16 --records 1 --record-bytes 100 --acks -1",
     short: "--requests 20000 --connections 16 --records 1 --record-bytes 100 --acks -1",
@@ -279,7 +287,7 @@ const PARTITIONS: &[Row] = &[
                flight, acks=1, 100,000 requests (short: 50,000)",
         full: "--topic p1000 --partitions 1000 --requests 100000 --records 4",
         short: "--topic p1000 --partitions 1000 --requests 50000 --records 4",
-        seconds: [6.0, 4.0],
+        seconds: [6.0, 3.5],
         figures: &[REQUEST.goals(&[(0, 4.0)]), REQUESTS, RESIDENT.goals(&[(0, 25.0)]), OTHERS],
         ..ROW
     },
@@ -324,7 +332,7 @@ const FAN_OUT: &[Row] = &[
         command: "open-loop",
         full: "--rate 3125 --records 64 --consumers 5 --seconds 10",
         short: "--rate 3125 --records 64 --consumers 5 --seconds 3",
-        seconds: [13.5, 5.5],
+        seconds: [13.5, 5.2],
         figures: &[
             less("CPU-s/GB delivered", "open.broker_cpu_s", "open.delivered_bytes", 1e9)
                 .goals(&[(0, 6.0)]),
@@ -345,7 +353,7 @@ const FAN_OUT: &[Row] = &[
                --consumers 5 --seconds 10",
         short: "--rate 5000 --records 1 --record-bytes 100 --partitions 1 --connections 1 \
                 --consumers 5 --seconds 3",
-        seconds: [12.5, 5.0],
+        seconds: [12.5, 4.8],
         figures: &[
             less("CPU, µs a message delivered", "open.broker_cpu_s", "open.arrived_in_time", 1e6)
                 .goals(&[(0, 5.0)]),
@@ -433,7 +441,7 @@ const LATENCY: &[Row] = &[
 ];
 
 const LATENCY_FSYNC: &[Row] = &[paced!(
-    "1,000/s, fsync before it is shown",
+    "1,000/s",
     "1,000 requests a second, 1 partition, 1 connection",
     "--rate 1000 --partitions 1 --connections 1",
     [33.0, 5.0],
@@ -460,11 +468,11 @@ const STORM: &[Row] = &[Row {
 const START: &[Row] = &[Row {
     name: "empty folder",
     what: "from starting the process on an empty folder (Kafka's formatted before) to its first \
-           answer to ApiVersions; then 2 s, then 10 s (short: 3 s) left alone",
+           answer to ApiVersions; then 2 s, then 10 s (short: 2 s) left alone",
     command: "idle",
     full: "--seconds 10",
-    short: "--seconds 3",
-    seconds: [14.0, 7.0],
+    short: "--seconds 2",
+    seconds: [14.0, 6.0],
     figures: &[
         less("start, ms", "start.ms", "", 1.0).wall().goals(&[(0, 100.0)]).limit(12.0),
         less("idle, resident MiB", "idle.rss_kib", "", 1.0 / 1024.0).goals(&[(0, 30.0)]),

@@ -61,7 +61,16 @@ const TABLE: &[Row] = &[
     row(
         "ottla",
         &["types", "env", "wire", "records", "log", "broker", "client", "runtime"],
-        &["bytes", "clap", "mimalloc", "regex", "thiserror", "tracing", "tracing-subscriber"],
+        &[
+            "bytes",
+            "clap",
+            "clap_complete",
+            "mimalloc",
+            "regex",
+            "thiserror",
+            "tracing",
+            "tracing-subscriber",
+        ],
         &[],
     ),
     // workshop: never linked into the product

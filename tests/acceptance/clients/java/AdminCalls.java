@@ -48,7 +48,11 @@ final class AdminCalls {
         first = new TopicPartition(topic, 0);
     }
 
-    void run() throws Exception {
+    static void run(Map<String, String> options) throws Exception {
+        new AdminCalls(options).run();
+    }
+
+    private void run() throws Exception {
         try (Admin made = Admin.create(settings())) {
             admin = made;
             topics();

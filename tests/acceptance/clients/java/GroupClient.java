@@ -1,3 +1,4 @@
+import java.lang.reflect.InvocationTargetException;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -13,7 +14,6 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
-import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.KafkaException;
@@ -34,6 +34,9 @@ public final class GroupClient {
     /** What a rebalance waits for; below the shortest session. */
     static final int HEARTBEAT_MS = 600;
 
+    /** Ten seconds of them. */
+    private static final int LAST_POLLS_MAX = 100;
+
     private static volatile boolean stopping;
 
     public static void main(String[] arguments) {
@@ -45,8 +48,8 @@ public final class GroupClient {
             switch (arguments[0]) {
                 case "member": new GroupMember(options).run(); break;
                 case "produce": produce(options); break;
-                case "admin": new AdminCalls(options).run(); break;
-                case "elect": Elector.run(options); break;
+                case "admin": run(options, "AdminCalls", "OldAdminCalls"); break;
+                case "elect": run(options, "Elector"); break;
                 default: throw new IllegalArgumentException(arguments[0]);
             }
         } catch (Throwable why) {
@@ -55,6 +58,25 @@ public final class GroupClient {
             Runtime.getRuntime().halt(1);
         }
         Runtime.getRuntime().halt(0);
+    }
+
+    /** Not every release of the client can compile all programs: the first of these that is there. */
+    private static void run(Map<String, String> options, String... programs) throws Throwable {
+        for (String program : programs) {
+            Class<?> type;
+            try {
+                type = Class.forName(program);
+            } catch (ClassNotFoundException notThere) {
+                continue;
+            }
+            try {
+                type.getDeclaredMethod("run", Map.class).invoke(null, options);
+            } catch (InvocationTargetException thrown) {
+                throw thrown.getCause();
+            }
+            return;
+        }
+        throw new ClassNotFoundException(String.join(" or ", programs));
     }
 
     static boolean stopping() {
@@ -148,7 +170,7 @@ public final class GroupClient {
 
         void run() {
             if (options.containsKey("pattern")) {
-                consumer.subscribe(new SubscriptionPattern(options.get("pattern")), this);
+                subscribe(options.get("pattern"));
             } else {
                 consumer.subscribe(List.of(options.get("topic")), this);
             }
@@ -161,8 +183,23 @@ public final class GroupClient {
                     // The condition above is false now.
                 }
             }
-            commit(pending);
+            // In a rebalance nothing can be committed: it is completed first.
+            for (int i = 0; !commit(pending) && i < LAST_POLLS_MAX; i++) {
+                handOut(consumer.poll(Duration.ofMillis(100)));
+            }
             consumer.close();
+        }
+
+        /** To an expression that the broker resolves: since 4.0. */
+        private void subscribe(String pattern) {
+            try {
+                Class<?> type = Class.forName("org.apache.kafka.clients.consumer.SubscriptionPattern");
+                Object wanted = type.getConstructor(String.class).newInstance(pattern);
+                KafkaConsumer.class.getMethod("subscribe", type, ConsumerRebalanceListener.class)
+                        .invoke(consumer, wanted, this);
+            } catch (ReflectiveOperationException why) {
+                throw new IllegalStateException(why);
+            }
         }
 
         private void handOut(ConsumerRecords<byte[], byte[]> records) {
@@ -174,19 +211,20 @@ public final class GroupClient {
             }
         }
 
-        private void commit(Map<TopicPartition, OffsetAndMetadata> some) {
+        /** Whether there is nothing left of it. */
+        private boolean commit(Map<TopicPartition, OffsetAndMetadata> some) {
             if (some.isEmpty()) {
-                return;
+                return true;
             }
             Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>(some);
             try {
                 consumer.commitSync(offsets);
             } catch (WakeupException stop) {
                 // The last commit, before the close, is not disturbed again.
-                return;
+                return false;
             } catch (KafkaException why) {
                 say("uncommitted", "\"why\": " + quoted(why.toString()));
-                return;
+                return false;
             }
             pending.entrySet().removeAll(offsets.entrySet());
             Map<Integer, Long> next = new TreeMap<>();
@@ -195,6 +233,7 @@ public final class GroupClient {
                     .map(pair -> "\"" + pair.getKey() + "\": " + pair.getValue())
                     .collect(Collectors.joining(", "));
             say("committed", "\"offsets\": {" + pairs + "}");
+            return true;
         }
 
         @Override
@@ -211,7 +250,7 @@ public final class GroupClient {
             tell("revoked", partitions);
         }
 
-        @Override
+        /** Overrides since 2.4. */
         public void onPartitionsLost(Collection<TopicPartition> partitions) {
             pending.keySet().removeAll(partitions);
             tell("lost", partitions);

@@ -80,7 +80,7 @@ impl Client {
         self.alter_all(&[(of, changes)], false).await.remove(0)
     }
 
-    async fn altered(&mut self, of: (i8, &'static str), changes: &[&str]) {
+    pub(super) async fn altered(&mut self, of: (i8, &'static str), changes: &[&str]) {
         assert_eq!(self.alter(of, changes).await, (OK, None), "{changes:?}");
     }
 

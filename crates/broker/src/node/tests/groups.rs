@@ -7,6 +7,7 @@ use ottla_records::{Compression, ControlType, EndTransactionMarker};
 use ottla_wire::records::{OffsetCommitKey, OffsetCommitValue};
 
 use super::full_disk::NO_RESERVE;
+use super::replicas;
 use super::*;
 use requests::{Beaten, Joined};
 
@@ -31,9 +32,10 @@ const UNKNOWN_MEMBER_ID: i16 = 25;
 const REBALANCE_IN_PROGRESS: i16 = 27;
 const INVALID_REQUEST: i16 = 42;
 const MEMBER_ID_REQUIRED: i16 = 79;
+const GROUP_MAX_SIZE_REACHED: i16 = 81;
 
 /// One partition, so that a test knows where its group is; and no waiting for members.
-const FEW: &[(&str, &str)] =
+pub(super) const FEW: &[(&str, &str)] =
     &[("offsets.topic.num.partitions", "1"), ("group.initial.rebalance.delay.ms", "0"), NO_RESERVE];
 
 #[test]
@@ -118,6 +120,28 @@ fn a_silent_member_loses_its_place() {
         life.pause(11_000).await;
         assert_eq!(client.beat(&joined).await, UNKNOWN_MEMBER_ID);
         assert_eq!(client.groups().await, [(GROUP.to_owned(), "Empty".to_owned())]);
+    });
+}
+
+#[test]
+fn a_member_whose_answer_waits_for_a_slow_disk_keeps_its_place() {
+    World::new(77).live(async |life| {
+        let _node = life.node(FEW).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        client.find(0, GROUP).await;
+        let member = client.member_id().await;
+        client.send_join(&member).await;
+        let joined = client.joined().await;
+        client.sync(&joined, &[(&member, b"all")]).await;
+        for (silent, told) in [(5_000, OK), (11_000, UNKNOWN_MEMBER_ID)] {
+            // Longer than the session, which is of 10 s.
+            life.slow_disk(12_000);
+            assert_eq!(client.commit_as(&joined, 7).await, OK);
+            life.slow_disk(0);
+            life.pause(silent).await;
+            assert_eq!(client.beat(&joined).await, told, "after {silent} ms");
+        }
     });
 }
 
@@ -449,6 +473,50 @@ fn a_small_request_for_many_records_is_refused_and_disturbs_nobody() {
         one.send_join(&first).await;
         assert_eq!((one.joined().await.generation, two.joined().await.generation), (2, 2));
         life.has_not_halted();
+    });
+}
+
+#[test]
+fn a_group_is_written_only_where_as_many_replicas_are_in_sync_as_have_to_be() {
+    for (seed, min_insync, told) in [(79, "2", COORDINATOR_NOT_AVAILABLE), (80, "1", OK)] {
+        World::new(seed).live(async move |life| {
+            replicas::format(&life, "__consumer_offsets", &[1, 2], min_insync).await;
+            let _node = life.node(FEW).await;
+            let mut client = life.client().await;
+            client.create(&[]).await;
+            assert_eq!(client.find(0, GROUP).await, (OK, 1));
+            while client.committed().await.0 == COORDINATOR_LOAD_IN_PROGRESS {
+                life.pause(10).await;
+            }
+            assert_eq!(client.commit(7).await, told);
+            let found = if told == OK { 7 } else { -1 };
+            assert_eq!(client.committed().await, (OK, found), "of {min_insync}");
+            life.has_not_halted();
+        });
+    }
+}
+
+#[test]
+fn members_whose_record_would_not_fit_a_batch_are_turned_away_and_disturb_nobody() {
+    World::new(78).live(async |life| {
+        let small = [("offsets.topic.segment.bytes", "1048576")];
+        let _node = life.node(&[FEW, &small].concat()).await;
+        let (mut one, mut two) = (life.client().await, life.client().await);
+        one.create(&[]).await;
+        one.find(0, GROUP).await;
+        let (first, second) = (one.member_id().await, two.member_id().await);
+        // Two of them, and what they are assigned, would be more than the segment.
+        let words = vec![b'w'; 400_000];
+        one.send_join_with(&first, &words).await;
+        let joined = one.joined().await;
+        assert_eq!((joined.error, joined.generation), (OK, 1));
+        assert_eq!(one.sync(&joined, &[(&first, &words)]).await.0, OK);
+        two.send_join_with(&second, &words).await;
+        assert_eq!(two.joined().await.error, GROUP_MAX_SIZE_REACHED);
+        // Nobody has to load anything, or to join again.
+        assert_eq!(one.beat(&joined).await, OK);
+        assert_eq!(two.commit_often("others", 7, 300).await, OK);
+        assert_eq!(one.committed().await, (OK, -1));
     });
 }
 

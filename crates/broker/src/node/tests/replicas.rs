@@ -11,9 +11,9 @@ use crate::identity::Identity;
 const NOT_ENOUGH_REPLICAS: i16 = 19;
 
 /// Formats a folder of a cluster that has the topic on `replicas`; this node alone is in sync.
-async fn format(life: &Life, replicas: &[i32], min_insync: &str) {
+pub(super) async fn format(life: &Life, topic: &str, replicas: &[i32], min_insync: &str) {
     drop(Identity::establish(&life.env, &life.config(&[])).await.unwrap());
-    let (name, id) = (TopicName::parse(TOPIC).unwrap(), Uuid::from_u128(7));
+    let (name, id) = (TopicName::parse(topic).unwrap(), Uuid::from_u128(7));
     let replicas: Vec<BrokerId> = replicas.iter().copied().map(BrokerId::new).collect();
     let state = PartitionImage {
         // No particular one.
@@ -58,7 +58,7 @@ fn acks_of_all_need_as_many_replicas_in_sync_as_the_topic_demands() {
 
 fn check(seed: u64, replicas: &'static [i32], min_insync: &'static str, of_all: i16) {
     World::new(seed).live(async move |life| {
-        format(&life, replicas, min_insync).await;
+        format(&life, TOPIC, replicas, min_insync).await;
         let _node = life.node(&[]).await;
         let mut client = life.client().await;
         assert_eq!(client.produce(-1, &batch(10)).await.error, of_all, "{replicas:?}");

@@ -1,13 +1,15 @@
 //! What members of groups saw, and whether it can be true.
 //!
 //! - In one generation, or member epoch, a partition has one member.
-//! - What a group has committed, and was told so, does not go back by itself.
-//! - A record that was committed as read is not read again.
+//! - What a group has committed, and was told so or shown, does not go back by itself.
+//! - A record that was committed as read is not read again, but by a member that was put out and
+//!   does not know yet: it has to be told before it is a member again.
+//! - Nobody commits what another member has been given.
 //! - In the end every record that was written was read by every group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_client::GroupDescription;
+use ottla_client::{GroupDescription, Rebalance};
 use ottla_types::{Offset, TopicPartition};
 
 /// A place in a group, and which of its lives; a static member's lives are one.
@@ -16,6 +18,13 @@ pub(super) struct MemberName {
     pub(super) group: usize,
     pub(super) place: usize,
     pub(super) life: u32,
+}
+
+impl MemberName {
+    /// As the checker knows it: what a static member has, its next life has.
+    pub(super) const fn as_seen(self, is_static: bool) -> Self {
+        Self { life: if is_static { 0 } else { self.life }, ..self }
+    }
 }
 
 impl std::fmt::Display for MemberName {
@@ -29,6 +38,9 @@ impl std::fmt::Display for MemberName {
 pub(super) struct Checks {
     written: BTreeMap<(TopicPartition, Offset), String>,
     groups: BTreeMap<usize, Seen>,
+    /// Groups of both protocols. Whoever comes first into an empty one says which it speaks, and
+    /// if that is another one, the group is made anew: its generations begin at one again.
+    mixed: BTreeSet<usize>,
     violations: Vec<String>,
     read: u64,
     hand_overs: u64,
@@ -38,10 +50,29 @@ pub(super) struct Checks {
 #[derive(Debug, Default)]
 struct Seen {
     owners: BTreeMap<(i32, TopicPartition), MemberName>,
-    /// Who had a partition last.
-    last: BTreeMap<TopicPartition, MemberName>,
+    /// Who had a partition last, and in which generation or epoch.
+    last: BTreeMap<TopicPartition, (i32, MemberName)>,
+    /// What members think that they have, and since which generation or epoch.
+    has: BTreeMap<MemberName, (i32, BTreeSet<TopicPartition>)>,
+    /// Members that read what others have read, and do not know yet that they are out.
+    suspects: BTreeMap<MemberName, Suspect>,
     commits: BTreeMap<TopicPartition, Commits>,
     read: BTreeSet<(TopicPartition, Offset)>,
+}
+
+/// A member that reads what another one has, which it may as long as nobody has told it.
+#[derive(Debug)]
+struct Suspect {
+    /// What it was when it did so.
+    standing: Standing,
+    what: String,
+}
+
+/// Who a member thinks it is: its id, and its generation or epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) id: String,
+    pub(super) epoch: i32,
 }
 
 /// Offsets that were committed of one partition.
@@ -79,21 +110,63 @@ impl Checks {
         self.written.insert((at.clone(), offset), text);
     }
 
-    /// A member was told what it has in a generation.
-    pub(super) fn on_assigned(
-        &mut self,
-        by: MemberName,
-        epoch: i32,
-        owned: &BTreeSet<TopicPartition>,
-    ) {
+    /// A group whose members speak both protocols.
+    pub(super) fn on_mixed(&mut self, group: usize) {
+        self.mixed.insert(group);
+    }
+
+    /// A member was told what it has, or has no more.
+    pub(super) fn on_rebalance(&mut self, by: MemberName, event: &Rebalance) {
+        let seen = self.groups.entry(by.group).or_default();
+        match event {
+            Rebalance::Assigned { epoch, owned, .. } => self.on_assigned(by, *epoch, owned),
+            Rebalance::Revoked { removed } => {
+                if let Some((_, has)) = seen.has.get_mut(&by) {
+                    has.retain(|each| !removed.contains(each));
+                }
+            }
+            Rebalance::Lost { .. } => self.on_gone(by),
+        }
+    }
+
+    /// A member is none any more, and knows it, or there is nobody to know it.
+    pub(super) fn on_gone(&mut self, by: MemberName) {
+        let seen = self.groups.entry(by.group).or_default();
+        seen.has.remove(&by);
+        seen.suspects.remove(&by);
+    }
+
+    fn on_assigned(&mut self, by: MemberName, epoch: i32, owned: &BTreeSet<TopicPartition>) {
+        let is_mixed = self.mixed.contains(&by.group);
         let seen = self.groups.entry(by.group).or_default();
         for each in owned {
             let owner = *seen.owners.entry((epoch, each.clone())).or_insert(by);
             if owner != by {
-                self.violations.push(format!("in {epoch} {each} belongs to {owner}, and to {by}"));
+                if is_mixed && !seen.has_in(owner, epoch, each) {
+                    seen.owners.insert((epoch, each.clone()), by);
+                } else {
+                    let both = format!("in {epoch} {each} belongs to {owner}, and to {by}");
+                    self.violations.push(both);
+                }
             }
-            let last = seen.last.insert(each.clone(), by);
-            self.hand_overs += u64::from(last.is_some_and(|last| last != by));
+            let last = seen.last.get(each).copied();
+            // What a member is slow to hear of may be over already.
+            if is_mixed || last.is_none_or(|(before, _)| before <= epoch) {
+                seen.last.insert(each.clone(), (epoch, by));
+                self.hand_overs += u64::from(last.is_some_and(|(_, last)| last != by));
+            }
+        }
+        seen.has.insert(by, (epoch, owned.clone()));
+    }
+
+    /// A member has polled, and thinks that it is this. If it was put out, it knows by now.
+    pub(super) fn on_polled(&mut self, by: MemberName, standing: Option<&Standing>) {
+        let seen = self.groups.entry(by.group).or_default();
+        let Some(suspect) = seen.suspects.get(&by) else { return };
+        let was = &suspect.standing;
+        if standing.is_some_and(|is| is.id == was.id && is.epoch > was.epoch) {
+            self.violations.push(suspect.what.clone());
+            seen.suspects.remove(&by);
         }
     }
 
@@ -101,8 +174,8 @@ impl Checks {
     pub(super) fn on_read(
         &mut self,
         by: MemberName,
-        at: &TopicPartition,
-        offset: Offset,
+        standing: Option<Standing>,
+        (at, offset): (&TopicPartition, Offset),
         text: &str,
     ) {
         self.read += 1;
@@ -115,21 +188,39 @@ impl Checks {
         let may_go_back = commits.open.iter().any(|open| *open <= offset.get());
         if offset.get() < commits.acked && !may_go_back {
             let acked = commits.acked;
-            self.violations.push(format!("{by} reads {at}@{offset} again, committed to {acked}"));
+            let what = format!("{by} reads {at}@{offset} again, committed to {acked}");
+            match (seen.was_taken_from(by, at), standing) {
+                (true, Some(standing)) => {
+                    seen.suspects.insert(by, Suspect { standing, what });
+                }
+                // It knows already that it is out.
+                (true, None) => {}
+                (false, _) => self.violations.push(what),
+            }
         }
         seen.read.insert((at.clone(), offset));
     }
 
-    /// A member sends a commit.
-    pub(super) fn on_commit_begun(&mut self, by: MemberName, offsets: &Floors) {
+    /// A member sends a commit. Gives what it commits though others have been given it: such a
+    /// commit must be refused.
+    pub(super) fn on_commit_begun(&mut self, by: MemberName, offsets: &Floors) -> Vec<String> {
+        let is_mixed = self.mixed.contains(&by.group);
         let seen = self.groups.entry(by.group).or_default();
+        let mut taken = Vec::new();
         for (at, offset) in offsets {
             seen.commits.entry(at.clone()).or_default().open.insert(*offset);
+            if !is_mixed && seen.was_taken_from(by, at) {
+                let (epoch, other) = seen.last[at];
+                taken.push(format!("{at}, which is {other}'s in {epoch}"));
+            }
         }
+        taken
     }
 
     /// The commit was acknowledged. One that is not stays open for ever.
-    pub(super) fn on_committed(&mut self, by: MemberName, offsets: &Floors) {
+    pub(super) fn on_committed(&mut self, by: MemberName, offsets: &Floors, taken: &[String]) {
+        let told = |what: &String| format!("{by} was told that it has committed {what}");
+        self.violations.extend(taken.iter().map(told));
         let seen = self.groups.entry(by.group).or_default();
         for (at, offset) in offsets {
             let commits = seen.commits.entry(at.clone()).or_default();
@@ -160,6 +251,11 @@ impl Checks {
                     .push(format!("group {group} has {at} at {found} after an ack of {floor}"));
             }
         }
+        // What is shown is durable.
+        for (at, found) in found {
+            let commits = seen.commits.entry(at.clone()).or_default();
+            commits.acked = commits.acked.max(*found);
+        }
     }
 
     /// The coordinator tells who has what.
@@ -183,94 +279,17 @@ impl Checks {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ottla_client::partition;
-
-    fn member(place: usize) -> MemberName {
-        MemberName { group: 0, place, life: 1 }
+impl Seen {
+    /// Whether a member thinks that it has a partition, since this generation or epoch.
+    fn has_in(&self, member: MemberName, epoch: i32, at: &TopicPartition) -> bool {
+        self.has.get(&member).is_some_and(|(since, has)| *since == epoch && has.contains(at))
     }
 
-    fn at() -> TopicPartition {
-        partition("t", 0).expect("legal")
-    }
-
-    fn offsets(offset: i64) -> Floors {
-        Floors::from([(at(), offset)])
-    }
-
-    fn check(what: impl FnOnce(&mut Checks), violations: usize) {
-        let mut checks = Checks::default();
-        what(&mut checks);
-        let found = checks.take_violations();
-        assert_eq!(found.len(), violations, "{found:?}");
-    }
-
-    #[test]
-    fn two_owners_in_one_epoch_are_found() {
-        let owned = BTreeSet::from([at()]);
-        check(
-            |checks| {
-                checks.on_assigned(member(1), 3, &owned);
-                checks.on_assigned(member(1), 4, &owned);
-                checks.on_assigned(member(2), 5, &owned);
-            },
-            0,
-        );
-        check(
-            |checks| {
-                checks.on_assigned(member(1), 3, &owned);
-                checks.on_assigned(member(2), 3, &owned);
-            },
-            1,
-        );
-    }
-
-    #[test]
-    fn what_was_committed_is_not_read_again() {
-        let committed = |checks: &mut Checks, acked: bool| {
-            checks.on_commit_begun(member(1), &offsets(5));
-            if acked {
-                checks.on_committed(member(1), &offsets(5));
-            }
-        };
-        check(
-            |checks| {
-                committed(checks, true);
-                checks.on_read(member(2), &at(), Offset::new(5), "x");
-            },
-            0,
-        );
-        check(
-            |checks| {
-                committed(checks, true);
-                checks.on_read(member(2), &at(), Offset::new(4), "x");
-            },
-            1,
-        );
-        check(
-            |checks| {
-                committed(checks, false);
-                checks.on_read(member(2), &at(), Offset::new(4), "x");
-            },
-            0,
-        );
-    }
-
-    #[test]
-    fn commits_do_not_go_back() {
-        for (found, violations) in [(5, 0), (7, 0), (3, 1), (2, 0)] {
-            check(
-                |checks| {
-                    checks.on_commit_begun(member(1), &offsets(2));
-                    checks.on_commit_begun(member(1), &offsets(5));
-                    checks.on_committed(member(1), &offsets(5));
-                    let floors = checks.floors(0);
-                    checks.on_looked_up(0, &floors, &offsets(found));
-                },
-                violations,
-            );
-        }
+    /// Whether another member was given the partition later.
+    fn was_taken_from(&self, member: MemberName, at: &TopicPartition) -> bool {
+        self.last.get(at).is_some_and(|(_, last)| *last != member)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use ottla_client::{
     Client, CommittedOffset, ConsumeError, Consumer, ConsumerRecord, GroupProtocol, OffsetReset,
-    Rebalance, RequestError,
+    RequestError,
 };
 use ottla_env::Env;
 use ottla_wire::ErrorCode;
 
 use super::super::client::Phase;
-use super::checks::{Floors, MemberName};
+use super::checks::{Floors, MemberName, Standing};
 use super::plan::{GroupPlan, MemberPlan, Speaks};
 use super::{Stage, client, group_name, topic_name};
 use crate::draws::Draws;
@@ -64,6 +64,8 @@ impl Place {
                 }
             }
             self.host.end(Death::Kill);
+            let name = self.name.as_seen(self.plan.is_static);
+            self.stage.checks.borrow_mut().on_gone(name);
             env.clock.sleep(Duration::from_millis(draws.within(1..5_000))).await;
         }
     }
@@ -106,21 +108,26 @@ impl Life {
             if let Ok(()) = ended {
                 // What cannot be said to the coordinator it finds out by itself.
                 drop(consumer.close().await);
+                self.stage.checks.borrow_mut().on_gone(self.seen());
                 self.signals.ended.set(true);
                 return;
             }
             drop(consumer);
+            self.stage.checks.borrow_mut().on_gone(self.seen());
             self.env.clock.sleep(Duration::from_millis(self.draws.within(100..2_000))).await;
         }
+    }
+
+    /// Its name for the checker.
+    fn seen(&self) -> MemberName {
+        self.name.as_seen(self.plan.is_static)
     }
 
     fn consumer(&self, client: &Client) -> Consumer {
         let topics = if self.plan.modest { 1 } else { self.stage.topics };
         let topics: Vec<String> = (0..topics).map(topic_name).collect();
         let stage = Rc::clone(&self.stage);
-        // A static member has what it had in its former life.
-        let life = if self.plan.is_static { 0 } else { self.name.life };
-        let name = MemberName { life, ..self.name };
+        let name = self.seen();
         let mut builder = client
             .consumer()
             .group(&group_name(self.name.group))
@@ -131,11 +138,7 @@ impl Life {
             .poll_interval_max(self.group.poll_interval_max)
             .metadata_age_max(METADATA_AGE_MAX)
             .poll_records_max(usize::try_from(self.draws.within(1..30)).expect("a few"))
-            .on_rebalance(move |event| {
-                if let Rebalance::Assigned { epoch, owned, .. } = event {
-                    stage.checks.borrow_mut().on_assigned(name, *epoch, owned);
-                }
-            });
+            .on_rebalance(move |event| stage.checks.borrow_mut().on_rebalance(name, event));
         if self.plan.is_static {
             builder = builder.instance(&format!("place-{}", self.name.place));
         }
@@ -150,7 +153,10 @@ impl Life {
     async fn read(&self, consumer: &mut Consumer) -> Result<(), ConsumeError> {
         while !self.signals.leaves.get() {
             let wait = Duration::from_millis(self.draws.within(50..1_000));
-            let records = match consumer.poll(wait).await {
+            let polled = consumer.poll(wait).await;
+            let standing = standing(consumer);
+            self.stage.checks.borrow_mut().on_polled(self.seen(), standing.as_ref());
+            let records = match polled {
                 Ok(records) => records,
                 Err(error) => {
                     self.judge(&error);
@@ -160,9 +166,7 @@ impl Life {
                     continue;
                 }
             };
-            for record in &records {
-                self.on_record(record);
-            }
+            self.on_records(standing.as_ref(), &records);
             self.think(!records.is_empty()).await;
             let forgets = self.group.forgets_one_in;
             if !records.is_empty() && (forgets == 0 || !self.draws.one_in(forgets)) {
@@ -184,10 +188,13 @@ impl Life {
         self.env.clock.sleep(Duration::from_millis(millis)).await;
     }
 
-    fn on_record(&self, record: &ConsumerRecord) {
-        let text = record.value.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    fn on_records(&self, standing: Option<&Standing>, records: &[ConsumerRecord]) {
         let mut checks = self.stage.checks.borrow_mut();
-        checks.on_read(self.name, &record.partition, record.offset, &text);
+        for record in records {
+            let text = record.value.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            let at = (&record.partition, record.offset);
+            checks.on_read(self.seen(), standing.cloned(), at, &text);
+        }
     }
 
     /// Commits what was just read.
@@ -199,9 +206,11 @@ impl Life {
         }
         let floors: Floors =
             offsets.iter().map(|(at, committed)| (at.clone(), committed.offset.get())).collect();
-        self.stage.checks.borrow_mut().on_commit_begun(self.name, &floors);
+        let taken = self.stage.checks.borrow_mut().on_commit_begun(self.seen(), &floors);
         match consumer.commit_offsets(&offsets).await {
-            Ok(()) => self.stage.checks.borrow_mut().on_committed(self.name, &floors),
+            Ok(()) => {
+                self.stage.checks.borrow_mut().on_committed(self.seen(), &floors, &taken);
+            }
             Err(error) => self.judge(&error),
         }
     }
@@ -228,14 +237,14 @@ impl Life {
                 self.plan.is_static
             }
             Some(ErrorCode::InconsistentGroupProtocol | ErrorCode::GroupIdNotFound) => {
-                self.is_mixed()
+                self.group.is_mixed()
             }
             _ => false,
         }
     }
+}
 
-    fn is_mixed(&self) -> bool {
-        let first = self.group.members.first().map(|member| member.speaks);
-        self.group.members.iter().any(|member| Some(member.speaks) != first)
-    }
+/// Who a consumer thinks it is.
+fn standing(consumer: &Consumer) -> Option<Standing> {
+    Some(Standing { id: consumer.member_id()?, epoch: consumer.epoch()? })
 }

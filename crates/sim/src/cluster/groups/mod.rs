@@ -201,6 +201,9 @@ impl Run {
             host.start(1, |env| Box::pin(write(stage, env, number, topics)));
         }
         for (group, (hosts, plan)) in self.members.iter().zip(&self.plan.groups).enumerate() {
+            if plan.is_mixed() {
+                self.stage.checks.borrow_mut().on_mixed(group);
+            }
             for (place, host) in hosts.iter().enumerate() {
                 let keeper = Place {
                     stage: Rc::clone(&self.stage),

@@ -120,6 +120,12 @@ fn is_borne(planned: &PlannedFault) -> bool {
 }
 
 impl GroupPlan {
+    /// Whether its members speak both protocols, or different assignors.
+    pub(super) fn is_mixed(&self) -> bool {
+        let first = self.members.first().map(|member| member.speaks);
+        self.members.iter().any(|member| Some(member.speaks) != first)
+    }
+
     fn draw(draws: &Draws) -> Self {
         let classic = Speaks::Classic(draws.pick::<&'static [Assignor]>(&CLASSIC));
         let (consumer, both) = (draws.one_in(3), draws.one_in(4));

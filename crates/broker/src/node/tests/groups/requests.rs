@@ -78,7 +78,7 @@ impl Client {
     }
 
     /// Error code and node of a group's coordinator.
-    pub(super) async fn find(&mut self, key_type: i8, group: &str) -> (i16, i32) {
+    pub(in super::super) async fn find(&mut self, key_type: i8, group: &str) -> (i16, i32) {
         let request = FindCoordinatorRequest {
             key_type,
             coordinator_keys: vec![leak(group).into()].into(),
@@ -94,9 +94,13 @@ impl Client {
     }
 
     pub(super) async fn send_join(&mut self, member: &str) {
+        self.send_join_with(member, b"topics").await;
+    }
+
+    pub(super) async fn send_join_with(&mut self, member: &str, metadata: &[u8]) {
         let protocol = JoinGroupRequestProtocol {
             name: "range".into(),
-            metadata: b"topics"[..].into(),
+            metadata: metadata.into(),
             ..Default::default()
         };
         let request = JoinGroupRequest {
@@ -200,22 +204,40 @@ impl Client {
     }
 
     /// The same offset again and again, in one request.
-    pub(super) async fn commit_often(&mut self, group: &str, offset: i64, times: usize) -> i16 {
+    pub(in super::super) async fn commit_often(
+        &mut self,
+        group: &str,
+        offset: i64,
+        times: usize,
+    ) -> i16 {
         let partition = OffsetCommitRequestPartition {
             committed_offset: offset,
             committed_metadata: Some("so far".into()),
             ..Default::default()
         };
-        let topic = OffsetCommitRequestTopic {
-            name: TOPIC.into(),
-            partitions: vec![partition; times].into(),
-            ..Default::default()
-        };
         let request = OffsetCommitRequest {
             group_id: group.into(),
-            topics: vec![topic].into(),
+            topics: vec![topic_with(vec![partition; times])].into(),
             ..Default::default()
         };
+        self.sent_commit(&request).await
+    }
+
+    /// Commits an offset of the topic's first partition, as a member.
+    pub(super) async fn commit_as(&mut self, joined: &Joined, offset: i64) -> i16 {
+        let partition =
+            OffsetCommitRequestPartition { committed_offset: offset, ..Default::default() };
+        let request = OffsetCommitRequest {
+            group_id: GROUP.into(),
+            member_id: joined.member.as_str().into(),
+            generation_id_or_member_epoch: joined.generation,
+            topics: vec![topic_with(vec![partition])].into(),
+            ..Default::default()
+        };
+        self.sent_commit(&request).await
+    }
+
+    async fn sent_commit(&mut self, request: &OffsetCommitRequest<'_>) -> i16 {
         self.send(ApiKey::OffsetCommit, COMMIT, |writer| request.encode(writer, COMMIT)).await;
         let answer = self.answer(ApiKey::OffsetCommit, COMMIT).await;
         let response = OffsetCommitResponse::decode(&mut answer.body(), COMMIT).unwrap();
@@ -228,7 +250,7 @@ impl Client {
         self.committed_by(GROUP).await
     }
 
-    pub(super) async fn committed_by(&mut self, group: &str) -> (i16, i64) {
+    pub(in super::super) async fn committed_by(&mut self, group: &str) -> (i16, i64) {
         let topic = OffsetFetchRequestTopics {
             name: TOPIC.into(),
             partition_indexes: vec![0].into(),
@@ -314,5 +336,15 @@ impl Client {
             }
             self.env.clock.sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+fn topic_with(
+    partitions: Vec<OffsetCommitRequestPartition<'static>>,
+) -> OffsetCommitRequestTopic<'static> {
+    OffsetCommitRequestTopic {
+        name: TOPIC.into(),
+        partitions: partitions.into(),
+        ..Default::default()
     }
 }
