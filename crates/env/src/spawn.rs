@@ -25,13 +25,13 @@ pub trait Spawn: Send + Sync {
     /// Starts a task on the calling task's loop.
     fn spawn(&self, name: &'static str, task: Task);
 
+    /// Has something done that takes time, waits for nobody, and is in no hurry: beside the loops,
+    /// one after the other, when nobody else needs the processor.
+    fn work(&self, job: Box<dyn FnOnce() + Send>);
+
     /// Wakes the calling task once its loop has looked for what has arrived, and has handled it:
     /// for work that is better done for many than for one.
     fn wake_after_pass(&self, waker: &Waker) {
         waker.wake_by_ref();
     }
-
-    /// Has something done that takes time, waits for nobody, and is in no hurry: beside the loops,
-    /// one after the other, when nobody else needs the processor.
-    fn work(&self, job: Box<dyn FnOnce() + Send>);
 }

@@ -171,12 +171,6 @@ impl Spawn for Loops {
         drop(tokio::task::spawn_local(Whole(task)));
     }
 
-    fn wake_after_pass(&self, waker: &Waker) {
-        // Its first poll lists the waker behind the poller's turn; there is no need for a second.
-        let listed = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(waker));
-        assert!(listed.is_pending(), "whoever yields is not ready yet");
-    }
-
     fn work(&self, job: Box<dyn FnOnce() + Send>) {
         // As a task's: nobody could vouch for what a panic left behind.
         let whole = move || {
@@ -185,6 +179,12 @@ impl Spawn for Loops {
             std::mem::forget(armed);
         };
         self.workers.submit(Job::Once(Box::new(whole)));
+    }
+
+    fn wake_after_pass(&self, waker: &Waker) {
+        // Its first poll lists the waker behind the poller's turn; there is no need for a second.
+        let listed = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(waker));
+        assert!(listed.is_pending(), "whoever yields is not ready yet");
     }
 }
 
