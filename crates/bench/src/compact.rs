@@ -15,9 +15,10 @@ use crate::process::{self, CpuClock};
 
 /// A log that has not shrunk by then is not compacted at all.
 const SECONDS_MAX: u64 = 600;
-/// How often the disk is looked at, and how long it has to stand still.
+/// How often the disk is looked at, and how long it has to stand still: a broker may compact what
+/// has been synced, and sync every few seconds.
 const PAUSE: Duration = Duration::from_millis(50);
-const STILL: Duration = Duration::from_secs(3);
+const STILL: Duration = Duration::from_secs(6);
 /// The last segment is written to and never compacted: it is small beside the rest.
 const SEGMENT_BYTES: u64 = 32 << 20;
 const BATCH_BYTES: usize = 64 << 10;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ottla_env::{Disk, DiskExt, Env, File, FileLock, Open};
+use ottla_log::{PARTITION_METADATA, PartitionMetadata};
 use ottla_metadata::Controller;
 use ottla_raft::{Endpoint, KRaftVersion, SnapshotId, Voter, VoterSet};
 use ottla_types::{NodeId, Timestamp, Uuid};
@@ -15,6 +16,8 @@ use crate::controller::{BOOTSTRAP_CHECKPOINT, Checkpoint, METADATA_DIRECTORY};
 use crate::partition::VANISHED;
 
 pub(crate) const META_PROPERTIES: &str = "meta.properties";
+/// It bears this name until all else of a formatting is durable.
+const META_PROPERTIES_TEMPORARY: &str = "meta.properties.tmp";
 const LOCK: &str = ".lock";
 
 /// A node's place on disk, held against every other process.
@@ -216,6 +219,11 @@ async fn format(env: &Env, config: &NodeConfig) -> io::Result<MetaProperties> {
         let voters = first_voters(config, directory, now);
         files.push((quorum.join(SnapshotId::BOOTSTRAP.to_string()), voters.encode(now)));
     }
+    let metadata = PartitionMetadata { topic_id: Uuid::METADATA_TOPIC };
+    files.push((quorum.join(PARTITION_METADATA), metadata.encode().into_bytes()));
+    // One sync for all: a start waits for little else.
+    let temporary = folder.join(META_PROPERTIES_TEMPORARY);
+    files.push((temporary.clone(), properties.to_text().into_bytes()));
     let mut written = Vec::with_capacity(files.len());
     for (path, content) in files {
         written.push(overwrite(&env.disk, &path, &content).await?);
@@ -224,8 +232,8 @@ async fn format(env: &Env, config: &NodeConfig) -> io::Result<MetaProperties> {
     env.disk.sync_names(&quorum).await?;
     // The name of the quorum's directory, too: a power cut must not keep meta.properties alone.
     env.disk.sync_names(folder).await?;
-    let path = folder.join(META_PROPERTIES);
-    env.disk.replace_file(&path, properties.to_text().as_bytes()).await?;
+    env.disk.move_to(&temporary, &folder.join(META_PROPERTIES)).await?;
+    env.disk.sync_names(folder).await?;
     tracing::info!(folder = %folder.display(), cluster = %properties.cluster_id, "formatted");
     Ok(properties)
 }

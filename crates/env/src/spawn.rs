@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::task::Waker;
 use std::time::Duration;
 
 /// A task: driven by its loop until it ends, or until its node does.
@@ -32,4 +33,10 @@ pub trait Spawn: Send + Sync {
     /// Has something done that takes time, waits for nobody, and is in no hurry: beside the loops,
     /// one after the other, when nobody else needs the processor.
     fn work(&self, job: Box<dyn FnOnce() + Send>);
+
+    /// Wakes the calling task once its loop has looked for what has arrived, and has handled it:
+    /// for work that is better done for many than for one.
+    fn wake_after_pass(&self, waker: &Waker) {
+        waker.wake_by_ref();
+    }
 }

@@ -46,8 +46,8 @@ impl LogView {
         Ok(facts)
     }
 
-    /// Where the first segment begins, of those that nobody appends to and that hold `from` or later
-    /// offsets, in which there is a record younger than that; `None` if there is none.
+    /// Where the first segment begins in which there is a record younger than that, of those that
+    /// nobody appends to and that hold `from` or later offsets; `None` if there is none.
     ///
     /// # Errors
     /// When a segment cannot be read.

@@ -14,6 +14,7 @@ mod group_config;
 mod image;
 mod record;
 mod replay;
+mod shared_map;
 mod topic_config;
 
 pub use codec::RecordError;
@@ -44,6 +45,7 @@ pub use image::{
 };
 pub use record::{ConfigResource, NewPartition, PartitionChange, Record, RegistrationChange};
 pub use replay::MetadataReplay;
+pub use shared_map::SharedMap;
 pub use topic_config::{
     CleanableRatio, CleanupPolicy, ConfigSource, EffectiveTopicConfig, TOPIC_CONFIGS, TopicConfig,
     TopicConfigError, TopicConfigProperty, UNSUPPORTED_TOPIC_CONFIGS,

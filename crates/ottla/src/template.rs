@@ -2,7 +2,8 @@
 //!
 //! `%k` key, `%v` or `%s` value, `%t` topic, `%p` partition, `%o` offset, `%h` headers, `%T` or
 //! `%d` timestamp in ms, `%K` and `%S` the lengths of key and value (-1 for none), `%%` a percent
-//! sign; `\n`, `\t`, `\r`, `\0`, `\\` and `\xHH` as in C. `%k{hex}` and `%v{hex}` write hexadecimal.
+//! sign; `\n`, `\t`, `\r`, `\0`, `\\` and `\xHH` as in C. `%k{hex}` and `%v{hex}` write
+//! hexadecimal.
 
 use std::io::Write as _;
 

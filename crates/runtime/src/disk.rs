@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Glance, GlanceAt, Open, Reply, Space};
 use rustix::fs::{FlockOperation, fcntl_lock};
-use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwrite, pwritev, retry_on_intr};
 
 use crate::file_system::FileSystems;
 use crate::pool::{Job, Pool};
@@ -22,6 +22,9 @@ const READ_THREADS_MAX: usize = 2;
 
 /// Names and lengths are in memory most of the time, but a removal of much takes its time.
 const NAME_THREADS_MAX: usize = 2;
+
+/// A write of no more than this is copied together before: a list of parts costs the kernel more.
+const SMALL_BYTES_MAX: usize = 512;
 
 /// The machine's files. The Now half runs where it is called, the Later half in the pools: one
 /// each for what writes to the device, what reads from it, and what looks up or changes names, so
@@ -76,6 +79,15 @@ impl RealFile {
         self.file.sync_data()
     }
 
+    fn write_whole(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let written = match parts {
+            [only] => retry_on_intr(|| pwrite(&self.file, only, at))?,
+            [..] => retry_on_intr(|| pwritev(&self.file, parts, at))?,
+        };
+        if written == len { Ok(()) } else { self.write_rest(at, parts, written) }
+    }
+
     /// The rest of a vectored write that was cut short: at a full disk or a signal, so it is rare
     /// and may copy the list.
     fn write_rest(&self, at: u64, parts: &[IoSlice<'_>], mut done: usize) -> io::Result<()> {
@@ -96,10 +108,14 @@ impl RealFile {
 
 impl File for RealFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let len = parts.iter().map(|part| part.len()).sum();
+        let len: usize = parts.iter().map(|part| part.len()).sum();
         self.unsynced.fetch_add(len as u64, Ordering::Relaxed);
-        let written = retry_on_intr(|| pwritev(&self.file, parts, at))?;
-        if written == len { Ok(()) } else { self.write_rest(at, parts, written) }
+        if len <= SMALL_BYTES_MAX && parts.len() > 1 {
+            let mut together = [0; SMALL_BYTES_MAX];
+            self.write_whole(at, &[IoSlice::new(joined(parts, &mut together))])
+        } else {
+            self.write_whole(at, parts)
+        }
     }
 
     fn read_cached(&self, at: u64, buffer: &mut [u8]) -> io::Result<CachedRead> {
@@ -127,6 +143,16 @@ impl File for RealFile {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// The parts, one behind the other, in `room` for them.
+fn joined<'a>(parts: &[IoSlice<'_>], room: &'a mut [u8; SMALL_BYTES_MAX]) -> &'a [u8] {
+    let mut filled = 0;
+    for part in parts {
+        room[filled..filled + part.len()].copy_from_slice(part);
+        filled += part.len();
+    }
+    &room[..filled]
 }
 
 /// The lock of an open file: POSIX ties it to the process and to this descriptor's file, so the

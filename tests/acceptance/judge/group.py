@@ -189,6 +189,12 @@ class Group:
         self.until(what, reached, seconds)
         return (time.monotonic() - started) * 1000
 
+    def await_rest(self):
+        """Waits until the broker, too, calls the group stable: nobody is on the way to an epoch any more."""
+        broker = self.setting.node.broker
+        self.until(lambda: f"the group is {broker.group_state(self.name)}",
+                   lambda: broker.group_state(self.name) == "Stable")
+
     def await_read(self, ends=None):
         """Waits until somebody was given each record up to these ends, or up to where the log ends now."""
         ends = ends or self.ends()

@@ -162,12 +162,15 @@ def shares(partitions, members):
 
 
 def migration(group, old, new):
-    """From the classic protocol to the consumer protocol and back, one member at a time, without a pause."""
+    """From the classic protocol to the consumer protocol and back, one member at a time."""
     group.produce()
     names = [group.start(variant=old) for _ in range(3)]
     group.await_shares(*THIRDS)
     for variant in (new, old):
         for place in range(3):
+            # The last of its protocol makes the group change its kind, in which only the newest epoch may commit: here
+            # as with Apache Kafka.
+            group.await_rest()
             group.stop(names[place])
             names[place] = group.start(variant=variant)
             group.await_shares(*THIRDS)

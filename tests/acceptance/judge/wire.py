@@ -36,6 +36,23 @@ class Answer:
         self.at += length
         return value
 
+    def varint(self):
+        """An unsigned number, seven bits a byte."""
+        value, shift = 0, 0
+        while True:
+            byte = self.take("B")
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    def short_text(self):
+        """A string of the flexible versions."""
+        length = self.varint() - 1
+        value = self.frame[self.at : self.at + length].decode()
+        self.at += length
+        return value
+
 
 class Broker:
     """One node, by its client address."""
@@ -46,9 +63,11 @@ class Broker:
 
     def ask(self, key, version, body):
         """One request on a connection of its own; its answer without the header."""
-        header = struct.pack(">hhi", key, version, 1) + _text("judge")
+        return self._ask(struct.pack(">hhi", key, version, 1) + _text("judge") + body)
+
+    def _ask(self, frame):
         with socket.create_connection(self.address, 30) as stream:
-            stream.sendall(struct.pack(">i", len(header + body)) + header + body)
+            stream.sendall(struct.pack(">i", len(frame)) + frame)
             (length,) = struct.unpack(">i", self._exactly(stream, 4))
             return Answer(self._exactly(stream, length)[4:])
 
@@ -141,6 +160,22 @@ class Broker:
         if code:
             raise AssertionError(f"the committed offsets of {group}: error {code}")
         return found
+
+    def group_state(self, group):
+        """`Stable` when every member has what it shall have; None without such a group; version 4."""
+        header = struct.pack(">hhi", LIST_GROUPS, 4, 1) + _text("judge") + b"\0"
+        # No filter, no tagged fields.
+        answer = self._ask(header + b"\1\0")
+        answer.take("b")
+        answer.take("i")
+        code = answer.take("h")
+        if code:
+            raise AssertionError(f"the groups are not listed: error {code}")
+        states = {}
+        for _ in range(answer.varint() - 1):
+            name, _kind, states[name] = answer.short_text(), answer.short_text(), answer.short_text()
+            answer.take("b")
+        return states.get(group)
 
     def protocol_type(self, group):
         """Of a group that is there, else None; version 0."""

@@ -265,11 +265,11 @@ fn requests_that_come_during_a_sync_share_the_next_one() {
             (0..100).map(|n| node.handle.create_topics(topic(&format!("t{n}")))).collect();
         assert!(node.metadata.image().topic("first").is_none(), "nothing is durable yet");
         first.await.unwrap().unwrap();
-        assert_eq!(node.metadata.image().topics().len(), 1);
+        assert_eq!(node.metadata.image().topics().count(), 1);
         for other in others {
             other.await.unwrap().unwrap();
         }
-        assert_eq!(node.metadata.image().topics().len(), 101);
+        assert_eq!(node.metadata.image().topics().count(), 101);
         env.clock.mono().since(began)
     });
     let took = took.unwrap();
@@ -288,7 +288,7 @@ fn an_answer_waits_until_the_change_is_served() {
         let deleted = node.handle.delete_topics(DeleteTopics { topics: vec![name] });
         let mut again = node.handle.create_topics(topic("orders"));
         env.clock.sleep(Duration::from_secs(1)).await;
-        assert_eq!(node.metadata.image().topics().len(), 1, "made, deleted and made again");
+        assert_eq!(node.metadata.image().topics().count(), 1, "made, deleted and made again");
         let pending = async |answer: &mut Answer<_>| {
             let pinned = std::pin::Pin::new(answer);
             let mut pinned = Some(pinned);

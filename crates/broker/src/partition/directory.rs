@@ -1,11 +1,12 @@
 //! A log directory: how much of it is not durable yet, and the syncer that makes it so.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use ottla_env::{DiskExt, Env, File, reply};
 use ottla_log::{Checkpointed, Unsynced};
@@ -36,6 +37,11 @@ const DIRTY_BYTES_SYNC: u64 = 64 * 1024 * 1024;
 /// Unsynced bytes at which appends park: a quarter GiB is a second of a slow disk, and keeps the
 /// kernel from throttling a loop inside a write.
 const DIRTY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Passes of the loop for which a sync waits for more to join it, while each brings some: the
+/// answers that the sync before it has let go bring the next requests within a pass or two. Beyond
+/// that the device would be kept waiting.
+const GATHER_PASSES_MAX: usize = 4;
 
 /// One of `log.dirs`.
 #[derive(Debug)]
@@ -220,6 +226,26 @@ impl LogDirectory {
         self.sync_taken(env, batch.into_iter().filter_map(take).collect()).await
     }
 
+    /// Lets those join the next sync whose requests have arrived already: in `fsync` mode clients
+    /// wait for it, and it costs the same for one as for all of them.
+    async fn gather(&self, env: &Env) {
+        for _ in 0..GATHER_PASSES_MAX {
+            let before = self.space.appended();
+            let mut waited = false;
+            poll_fn(|cx| {
+                if std::mem::replace(&mut waited, true) {
+                    return Poll::Ready(());
+                }
+                env.spawn.wake_after_pass(cx.waker());
+                Poll::Pending
+            })
+            .await;
+            if self.space.appended() == before {
+                return;
+            }
+        }
+    }
+
     /// As [`Self::sync`], of what these partitions have given out for their checkpoints.
     pub(super) async fn sync_for_checkpoints<T>(
         &self,
@@ -339,6 +365,10 @@ pub(super) async fn make_durable(
 pub(crate) async fn run_syncer(env: Env, directory: Arc<LogDirectory>) {
     loop {
         directory.work.notified().await;
+        let waited_for = directory.durability == Durability::Fsync;
+        if waited_for && !directory.dirty_set().is_empty() {
+            directory.gather(&env).await;
+        }
         if let Err(error) = directory.sync(&env).await {
             // After a failed sync the kernel may have dropped the bytes and will report success
             // the next time: only a restart, which reads back what is there, tells the truth.
@@ -350,8 +380,6 @@ pub(crate) async fn run_syncer(env: Env, directory: Arc<LogDirectory>) {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Poll;
-
     use ottla_metadata::TopicConfig;
     use ottla_sim::Sim;
     use ottla_types::{LeaderEpoch, PartitionId, TopicName};
@@ -402,7 +430,7 @@ mod tests {
                 directory.on_dirty_again(&partition);
             }
             let mut work = std::pin::pin!(directory.work.notified());
-            std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_ready())).await
+            poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_ready())).await
         });
         assert_eq!(found, asked, "{left} bytes left, listed: {listed:?}");
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ottla_env::{DiskExt, Env, File, Glance, GlanceAt, Open};
 use ottla_log::{Checkpointed, DormantLog, OpenLogError, PARTITION_METADATA, PartitionMetadata};
-use ottla_metadata::TopicConfig;
+use ottla_metadata::{SharedMap, TopicConfig};
 use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, TopicPartition};
 
 use super::opening::Writer;
@@ -109,8 +109,8 @@ pub(super) struct ToOpen {
 
 #[derive(Clone, Debug, Default)]
 struct Topics {
-    by_name: BTreeMap<TopicName, Arc<TopicEntry>>,
-    by_id: BTreeMap<TopicId, Arc<TopicEntry>>,
+    by_name: SharedMap<TopicName, Arc<TopicEntry>>,
+    by_id: SharedMap<TopicId, Arc<TopicEntry>>,
 }
 
 /// A partition as it was found.

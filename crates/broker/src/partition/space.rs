@@ -92,6 +92,11 @@ impl SpaceWatch {
         self.appended.load(Ordering::Relaxed) < self.limit.load(Ordering::Relaxed)
     }
 
+    /// Bytes that were appended since the start.
+    pub(super) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed)
+    }
+
     /// The directory has grown.
     pub(super) fn on_appended(&self, bytes: u64) {
         self.appended.fetch_add(bytes, Ordering::Relaxed);

@@ -179,6 +179,9 @@ impl Waiters {
         };
         self.fetches.retain(waits);
         self.sessions.on_moved(visible);
+        if self.produces.is_empty() {
+            return;
+        }
         let mut woken: Option<Waker> = None;
         self.produces.retain(|(needed, waker)| {
             if *needed > to {

@@ -186,14 +186,17 @@ impl ClassicGroup {
         self.dismiss(desk, id);
     }
 
-    /// Takes a member out, and lets the others know.
+    /// Takes a member out, and lets the others know. Whoever was given an id and has not joined
+    /// with it is missed by nobody, unless a rebalance waits for it.
     pub(super) fn dismiss(&mut self, desk: &mut Desk<'_>, id: &MemberId) {
-        if !self.members.contains(id) && !self.pending_joins.contains(id) {
+        let was_member = self.members.contains(id);
+        if !was_member && !self.pending_joins.contains(id) {
             return;
         }
         self.remove(desk, id);
         match self.state {
-            State::Stable | State::Completing => self.prepare_rebalance(desk),
+            State::Stable | State::Completing if was_member => self.prepare_rebalance(desk),
+            State::Stable | State::Completing => {}
             State::Empty | State::Preparing(_) => self.complete_join_if_all_joined(desk),
         }
     }

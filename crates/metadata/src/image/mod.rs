@@ -14,11 +14,11 @@ pub use topic::{LeaderRecovery, PartitionImage, ReplicaAssignment, TopicImage};
 use crate::features::{KRAFT_VERSION, METADATA_VERSION, MetadataVersion};
 use crate::group_config::{GroupConfig, GroupConfigLimits};
 use crate::record::ConfigResource;
+use crate::shared_map::SharedMap;
 
 /// The cluster at one offset of the metadata log. Immutable; a clone shares everything.
 ///
-/// A change copies the map that it changes, which holds pointers only: 5,000 topics are copied in
-/// less than the sync that follows takes.
+/// A change copies the map that it changes, which is small; that of topics shares what stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataImage {
     pub(crate) cluster_id: Arc<str>,
@@ -36,8 +36,8 @@ pub struct MetadataImage {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopicsImage {
-    pub(crate) by_name: BTreeMap<TopicName, Arc<TopicImage>>,
-    pub(crate) names: BTreeMap<TopicId, TopicName>,
+    pub(crate) by_name: SharedMap<TopicName, Arc<TopicImage>>,
+    pub(crate) names: SharedMap<TopicId, TopicName>,
 }
 
 impl MetadataImage {
@@ -113,7 +113,7 @@ impl MetadataImage {
     }
 
     /// Every topic, by name.
-    pub fn topics(&self) -> impl ExactSizeIterator<Item = &Arc<TopicImage>> {
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicImage>> {
         self.topics.by_name.values()
     }
 

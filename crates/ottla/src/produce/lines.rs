@@ -20,8 +20,6 @@ pub(super) struct Chunk {
     bytes: Vec<u8>,
     /// How much of it is whole lines.
     whole: usize,
-    /// More was there already: nothing needs to be sent in a hurry.
-    pub(super) full: bool,
 }
 
 /// Lines, chunk by chunk.
@@ -62,6 +60,11 @@ impl Lines {
         self.chunks.next().await.transpose()
     }
 
+    /// The next lines, if they were read already: then nothing has to be sent in a hurry.
+    pub(super) fn ready(&mut self) -> io::Result<Option<Chunk>> {
+        self.chunks.try_next().transpose()
+    }
+
     /// Lets a chunk be read into again.
     pub(super) fn give_back(&self, chunk: Chunk) {
         drop(self.spent.send(chunk.bytes));
@@ -96,16 +99,15 @@ fn fill(from: &mut impl Read, mut bytes: Vec<u8>, tail: &mut Vec<u8>) -> io::Res
             Ok(0) => {
                 bytes.truncate(had);
                 let whole = bytes.len();
-                return Ok((whole > 0).then_some(Chunk { bytes, whole, full: false }));
+                return Ok((whole > 0).then_some(Chunk { bytes, whole }));
             }
             read => read?,
         };
-        let full = had + count == bytes.len();
         bytes.truncate(had + count);
         if let Some(end) = bytes[had..].iter().rposition(|byte| *byte == b'\n') {
             let whole = had + end + 1;
             tail.extend_from_slice(&bytes[whole..]);
-            return Ok(Some(Chunk { bytes, whole, full }));
+            return Ok(Some(Chunk { bytes, whole }));
         }
         if bytes.len() > LINE_BYTES_MAX {
             let told = format!("a line is longer than {LINE_BYTES_MAX} bytes");

@@ -221,15 +221,20 @@ async fn pour_lines(
     mut lines: Lines,
     pour: &mut Pour<'_>,
 ) -> Result<(), Failure> {
-    while let Some(chunk) = lines.next().await? {
+    let mut next = lines.next().await?;
+    while let Some(chunk) = next {
         for line in chunk.lines() {
             push(arguments, pour, split.fields(line).map_err(Failure::Told)?).await?;
         }
-        // Whoever types, or writes into a pipe now and then, wants it to be sent.
-        if !chunk.full {
-            pour.hand_over_all().await;
-        }
         lines.give_back(chunk);
+        next = match lines.ready()? {
+            Some(chunk) => Some(chunk),
+            // Whoever types, or writes into a pipe now and then, wants it to be sent.
+            None => {
+                pour.hand_over_all().await;
+                lines.next().await?
+            }
+        };
         if let Some(error) = pour.so_far().error {
             return Err(error.into());
         }

@@ -75,7 +75,8 @@ fn cause(place: &str, error: &CallError) -> String {
         ),
         CallError::TimedOut { after, .. } => format!(
             "{place} took the connection and said nothing within {after:?}. It is no Kafka \
-             broker, or it wants TLS, or it is very busy (raise socket.connection.setup.timeout.ms with -X)"
+             broker, or it wants TLS, or it is very busy (raise \
+             socket.connection.setup.timeout.ms with -X)"
         ),
         CallError::Garbage { .. } => {
             format!("{place} does not answer as a Kafka broker does: {error}")

@@ -115,8 +115,8 @@ fn a_wrong_advertised_address_is_named_with_its_cure() {
         let said = node.ottla(&["topic", "describe", "t"]);
         assert!(since.elapsed() < Duration::from_secs(10), "nobody waits for what cannot come");
         let told = format!(
-            "ottla: Reached {address}, but it told me to use broker 1 at {advertised}, which is not \
-             reachable from here: {why}.\n\
+            "ottla: Reached {address}, but it told me to use broker 1 at {advertised}, which is \
+             not reachable from here: {why}.\n\
              ottla: The broker's advertised.listeners is wrong for this client. Fix: set \
              advertised.listeners=PLAINTEXT://127.0.0.1:",
             address = node.address,

@@ -141,9 +141,12 @@ impl Figure {
         Self { limit: Some(limit), ..self }
     }
 
-    /// How many times better `ours` is than `peer`.
+    /// How many times better `ours` is than `peer`. A cost of nothing, as of a process that slept
+    /// throughout, is so many times less than any other.
     pub(crate) fn ratio(&self, ours: f64, peer: f64) -> f64 {
+        const TO_NOTHING: f64 = 10_000.0;
         match self.better {
+            Better::Less if ours <= 0.0 && peer > 0.0 => TO_NOTHING,
             Better::Less => peer / ours,
             Better::More => ours / peer,
             Better::Neither => f64::NAN,

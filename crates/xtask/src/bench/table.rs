@@ -63,6 +63,18 @@ pub(crate) static CASES: &[Case] = &[
         rows: CATCH_UP,
         ..LOAD
     },
+    Case {
+        name: "compaction",
+        placement: Placement::Free,
+        kind: Kind::Fresh { warm_up: "", needs_data: true },
+        properties: &[
+            "log.segment.delete.delay.ms=500",
+            "log.cleaner.backoff.ms=500",
+            "log.cleaner.min.cleanable.ratio=0.01",
+        ],
+        rows: COMPACTION,
+        ..LOAD
+    },
     Case { name: "partitions", for_kafka: &[SMALL_INDEXES], rows: PARTITIONS, ..LOAD },
     Case {
         name: "topics",
@@ -249,6 +261,7 @@ const NOISE: &[Row] = &[
         full: "--requests 200000 --connections 16 --records 1 --record-bytes 100",
         short: "--requests 100000 --connections 16 --records 1 --record-bytes 100",
         seconds: [3.5, 2.0],
+        short_pairs_max: 3,
         figures: &[REQUEST, REQUESTS, OTHERS],
         ..ROW
     },
@@ -258,6 +271,7 @@ const NOISE: &[Row] = &[
         full: "--requests 31250 --acks 1 --delete",
         short: "--requests 15625 --acks 1 --delete",
         seconds: [6.0, 3.5],
+        short_pairs_max: 3,
         figures: &[PRODUCE_CPU, PRODUCE_RATE, OTHERS],
         ..ROW
     },
@@ -403,13 +417,16 @@ const LATENCY: &[Row] = &[
             OPEN_OTHERS
         ]
     ),
-    paced!(
-        "10,000/s, 12 partitions",
-        "10,000 requests a second, 12 partitions, 1 connection",
-        "--rate 10000 --partitions 12 --connections 1",
-        [33.0, 5.5],
-        &[P50, P99, P999, MESSAGE, ARRIVED, OPEN_OTHERS]
-    ),
+    Row {
+        short_pairs_max: 3,
+        ..paced!(
+            "10,000/s, 12 partitions",
+            "10,000 requests a second, 12 partitions, 1 connection",
+            "--rate 10000 --partitions 12 --connections 1",
+            [33.0, 5.5],
+            &[P50, P99, P999, MESSAGE, ARRIVED, OPEN_OTHERS]
+        )
+    },
     paced!(
         "50,000/s, 1 connection",
         "50,000 requests a second, 1 partition, 1 connection",
@@ -440,13 +457,16 @@ const LATENCY: &[Row] = &[
     ),
 ];
 
-const LATENCY_FSYNC: &[Row] = &[paced!(
-    "1,000/s",
-    "1,000 requests a second, 1 partition, 1 connection",
-    "--rate 1000 --partitions 1 --connections 1",
-    [33.0, 5.0],
-    &[P50, P99, P999, MESSAGE, ARRIVED, OPEN_OTHERS]
-)];
+const LATENCY_FSYNC: &[Row] = &[Row {
+    short_pairs_max: 3,
+    ..paced!(
+        "1,000/s",
+        "1,000 requests a second, 1 partition, 1 connection",
+        "--rate 1000 --partitions 1 --connections 1",
+        [33.0, 5.0],
+        &[P50, P99, P999, MESSAGE, ARRIVED, OPEN_OTHERS]
+    )
+}];
 
 const STORM: &[Row] = &[Row {
     name: "connections",
@@ -552,6 +572,50 @@ const CATCH_UP: &[Row] = &[Row {
 
 const CATCH_UP_CPU: &str = "catch_up.broker_cpu_s";
 
+const COMPACTION_FIGURES: [Figure; 4] = [
+    more("MB per CPU-s", "compact.bytes", "compact.broker_cpu_s", 1e-6),
+    more("MB/s", "compact.bytes", "compact.wall_s", 1e-6),
+    about("left over", "compact.bytes_left", "compact.bytes", 1.0),
+    less("resident at most, MiB", "rss_highest_kib", "", 1.0 / 1024.0),
+];
+
+const COMPACTION: &[Row] = &[
+    Row {
+        name: "records of 100 bytes",
+        what: "2 GB (short: 0.4 GB) in one partition, segments of 32 MiB, keys drawn at random \
+               from 2,000,000 (short: 1,000,000); filled while cleanup.policy is delete, then \
+               compact: until the log has shrunk and stood still for 6 s",
+        command: "compact",
+        full: "--megabytes 2000 --keys 2000000 --record-bytes 100",
+        short: "--megabytes 400 --keys 1000000 --record-bytes 100",
+        seconds: [38.0, 10.0],
+        short_pairs_max: 3,
+        figures: &[
+            Figure { is_wall: false, ..COMPACTION_FIGURES[0] }.goals(&[(0, 5.0)]),
+            COMPACTION_FIGURES[1],
+            COMPACTION_FIGURES[2],
+            COMPACTION_FIGURES[3],
+        ],
+        ..ROW
+    },
+    Row {
+        name: "records of 1,000 bytes",
+        what: "the same with keys from 1,000,000 (short: 200,000)",
+        command: "compact",
+        full: "--megabytes 2000 --keys 1000000 --record-bytes 1000",
+        short: "--megabytes 400 --keys 200000 --record-bytes 1000",
+        seconds: [33.0, 9.0],
+        short_pairs_max: 3,
+        figures: &[
+            Figure { is_wall: false, ..COMPACTION_FIGURES[0] }.goals(&[(0, 2.0)]),
+            COMPACTION_FIGURES[1],
+            COMPACTION_FIGURES[2],
+            COMPACTION_FIGURES[3],
+        ],
+        ..ROW
+    },
+];
+
 const TOPICS: &[Row] = &[Row {
     name: "10,000",
     what: "10,000 topics of one partition, 500 a request, until Metadata names the last one's \
@@ -559,7 +623,7 @@ const TOPICS: &[Row] = &[Row {
     command: "topics",
     full: "--topics 10000 --per-request 500",
     short: "--topics 10000 --per-request 500",
-    seconds: [14.0, 14.0],
+    seconds: [12.0, 12.0],
     short_pairs_max: 3,
     figures: &[
         less("made, ms", "topics.create_ms", "", 1.0).wall().goals(&[(0, 14.0)]).limit(1000.0),
@@ -579,7 +643,7 @@ const RESTART: &[Row] = &[Row {
     command: "produce",
     full: "--partitions 5000 --requests 312500 --records 64 --acks -1",
     short: "--partitions 5000 --requests 100000 --records 4 --acks -1",
-    seconds: [120.0, 30.0],
+    seconds: [120.0, 28.0],
     short_pairs_max: 3,
     figures: &[
         less("first answer, ms", "restart.first_answer_ms", "", 1.0).wall(),
