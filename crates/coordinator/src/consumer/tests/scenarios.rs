@@ -299,7 +299,7 @@ fn a_group_may_have_times_of_its_own() {
     set("consumer.heartbeat.interval.ms", "7000");
     set("consumer.session.timeout.ms", "900000");
     let answer = world.beat(joining("m1", &["a"])).unwrap();
-    assert_eq!(answer.heartbeat_interval, SECOND / 10, "the group moves");
+    assert_eq!(answer.heartbeat_interval, SECOND / 2, "the group moves");
     world.pass(SECOND * 57);
     let answer = world.beat(heartbeat("m1", 2)).unwrap();
     assert_eq!(answer.heartbeat_interval, SECOND * 7);
