@@ -112,7 +112,7 @@ fn run_beneath(tool: &[&str], produce: u64, reread: u64) -> Result<Node, String>
 /// What callgrind has counted so far: the first of the parts that it would write.
 fn callgrind_profile(node: &Node, out: &Scratch) -> Result<String, String> {
     let pid = format!("--pid={}", node.pid());
-    command::output(command::program("vgdb").args(["-q", &pid, "dump"])).map(drop)?;
+    command::output(command::program("vgdb").args([&pid, "dump"])).map(drop)?;
     Scratch(out.0.with_added_extension("1")).read()
 }
 
