@@ -294,6 +294,12 @@ impl Reading<'_> {
         bytes: u32,
         first: bool,
     ) -> Result<Option<RecordSlice>, Trouble> {
+        let newest = self.bounds.newest;
+        if from == newest.offset
+            && let Some(slice) = view.rest(newest, upto, bytes)
+        {
+            return Ok(Some(slice));
+        }
         match view.read(from, upto, bytes, first) {
             Ok(ReadOutcome::Slice(slice)) => Ok(Some(slice)),
             Ok(ReadOutcome::Empty) => Ok(None),
