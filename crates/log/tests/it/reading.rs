@@ -48,6 +48,25 @@ fn reads_begin_with_the_batch_that_holds_the_offset() {
 }
 
 #[test]
+fn from_a_known_place_there_is_what_a_look_would_find() {
+    let disk = MemoryDisk::default();
+    let log = filled(&disk);
+    let mut places = 0;
+    for from in 0..60 {
+        let looked = slice(read(&log, from, log.end(), u32::MAX, false));
+        let known = log.view().rest(looked.first, log.end(), u32::MAX).unwrap();
+        assert_eq!((known.at, known.len, known.first), (looked.at, looked.len, looked.first));
+        assert_eq!(bytes(&known), bytes(&looked));
+        assert!(log.view().rest(looked.first, log.end(), looked.len).is_some());
+        // The first batch may be larger than that, and has to come whole.
+        assert!(log.view().rest(looked.first, log.end(), looked.len - 1).is_none());
+        assert!(log.view().rest(looked.first, looked.first, u32::MAX).is_none(), "nothing there");
+        places += usize::from(looked.first.offset.get() == from);
+    }
+    assert_eq!(places, 30);
+}
+
+#[test]
 fn following_the_slices_visits_every_record_once() {
     let disk = MemoryDisk::default();
     let log = filled(&disk);
