@@ -179,6 +179,23 @@ impl LogView {
         }))
     }
 
+    /// What [`Self::read`] finds from a place where a batch is known to begin, without a look at
+    /// it: everything from `at` to `upto`. `None` where somebody has to look: the two do not lie in
+    /// the newest segment, or have more than `max_bytes` between them, so that the size of the
+    /// first batch matters.
+    #[must_use]
+    pub fn rest(&self, at: LogPosition, upto: LogPosition, max_bytes: u32) -> Option<RecordSlice> {
+        let Shape { start, active, .. } = &*self.0;
+        let newest = at.segment_base == active.base && upto.segment_base == active.base;
+        if !newest || at.offset < *start || at.offset >= upto.offset {
+            return None;
+        }
+        let len = upto.position.checked_sub(at.position).expect("offsets rise with positions");
+        let len = u32::try_from(len).ok().filter(|len| *len <= max_bytes)?;
+        let file = Arc::clone(&active.get()?.file);
+        Some(RecordSlice { file, at: at.position, len, first: at })
+    }
+
     /// Where the batch that holds `offset` lies, or the first one behind it.
     ///
     /// # Errors

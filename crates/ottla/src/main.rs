@@ -31,7 +31,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use failure::Failure;
 use reach::Reach;
 
-/// Freed pages go back to the system, and a small heap stays small.
+/// Freed pages go back to the system, and a small heap stays small: it does without huge pages, of
+/// which the first bytes of a node would take 8 MiB.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -17,6 +17,10 @@ use crate::partition::{Absent, Bounds, Cold, ColdRecords, Isolation, Partition, 
 /// Below this many bytes a copy costs less than a system call of its own.
 const COPY_BYTES_MAX: u32 = 16 * 1024;
 
+/// Bytes of an answer of which small slices are copied; behind them they, too, are sent from their
+/// files. A consumer of thousands of partitions gets tens of MB in one answer, and takes its time.
+const COPIED_BYTES_MAX: u32 = 1024 * 1024;
+
 /// A slice that ends so near the log's end belongs to a consumer that keeps up: what comes next is
 /// written by us, and in the page cache.
 const TAIL_BYTES: u64 = 8 * 1024 * 1024;
@@ -173,7 +177,8 @@ fn read_one(
     let bytes = u32::try_from(asked.partition_max_bytes).unwrap_or(0).min(budget);
     let first = pass.bytes == 0;
     let records = if bytes > 0 || first {
-        let reading = Reading { partition, bounds: &bounds, wanted };
+        let copies = pass.bytes < COPIED_BYTES_MAX;
+        let reading = Reading { partition, bounds: &bounds, wanted, copies };
         match reading.records(from, bytes, first) {
             Ok(records) => records,
             Err(Trouble::Failed(error)) => return Err(error),
@@ -257,6 +262,8 @@ struct Reading<'a> {
     /// Loaded before the view.
     bounds: &'a Bounds,
     wanted: Wanted<'a>,
+    /// The answer has room for small copies.
+    copies: bool,
 }
 
 impl Reading<'_> {
@@ -294,6 +301,12 @@ impl Reading<'_> {
         bytes: u32,
         first: bool,
     ) -> Result<Option<RecordSlice>, Trouble> {
+        let newest = self.bounds.newest;
+        if from == newest.offset
+            && let Some(slice) = view.rest(newest, upto, bytes)
+        {
+            return Ok(Some(slice));
+        }
         match view.read(from, upto, bytes, first) {
             Ok(ReadOutcome::Slice(slice)) => Ok(Some(slice)),
             Ok(ReadOutcome::Empty) => Ok(None),
@@ -327,7 +340,7 @@ impl Reading<'_> {
             let file = Arc::clone(&slice.file);
             Part::File { file, at: slice.at, len: u64::from(slice.len) }
         };
-        if slice.len < COPY_BYTES_MAX {
+        if slice.len < COPY_BYTES_MAX && self.copies {
             let mut copy = vec![0; slice.len as usize];
             match slice.file.read_cached(slice.at, &mut copy) {
                 Ok(CachedRead::Ready(count)) if count == copy.len() => {

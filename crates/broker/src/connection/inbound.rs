@@ -119,8 +119,9 @@ impl Inbound {
     }
 }
 
-/// Bytes that are read ahead while nothing may start: enough to notice that the peer has gone.
-const AHEAD_BYTES_MAX: usize = 4 * 1024;
+/// Bytes that are read ahead while nothing may start: enough to notice that the peer has gone. Each
+/// parked fetch makes room for them, so they are few.
+const AHEAD_BYTES_MAX: usize = 256;
 
 /// Space behind the held bytes.
 #[derive(Debug)]

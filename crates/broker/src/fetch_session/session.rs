@@ -449,7 +449,13 @@ mod tests {
     fn bounds(end: i64) -> Bounds {
         let end = LogPosition { offset: Offset::new(end), segment_base: Offset::ZERO, position: 0 };
         let log_start = Offset::ZERO;
-        Bounds { log_start, high_watermark: end, log_end: end, last_stable: end.offset }
+        Bounds {
+            log_start,
+            high_watermark: end,
+            log_end: end,
+            newest: end,
+            last_stable: end.offset,
+        }
     }
 
     /// A session that has been told all there is of empty partitions.

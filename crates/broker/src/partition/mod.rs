@@ -97,6 +97,8 @@ pub(crate) struct Partition {
 struct State {
     writer: Writer,
     high_watermark: LogPosition,
+    /// As in [`Bounds`].
+    newest: LogPosition,
     last_stable: Offset,
     waiters: Waiters,
     roll: Roll,
@@ -221,12 +223,14 @@ impl Partition {
         };
         // A transaction may be open whose first records have been deleted.
         let last_stable = last_stable.max(log_start).min(high_watermark.offset);
-        let bounds = Bounds { log_start, high_watermark, log_end, last_stable };
+        let newest = high_watermark;
+        let bounds = Bounds { log_start, high_watermark, log_end, newest, last_stable };
         let view = ArcSwap::from_pointee(writer.view());
         let open = AtomicBool::new(writer.log().is_some());
         let state = State {
             writer,
             high_watermark,
+            newest,
             last_stable,
             waiters: Waiters::default(),
             roll: Roll::Idle,
@@ -424,6 +428,7 @@ impl Partition {
             log_start,
             high_watermark: state.high_watermark,
             log_end: log.end(),
+            newest: state.newest,
             // A transaction may be open whose first records have been deleted.
             last_stable: state.last_stable.max(log_start).min(state.high_watermark.offset),
         });
@@ -490,7 +495,7 @@ impl Partition {
         let from = state.high_watermark;
         assert!(from.offset <= to.offset, "the high watermark went backwards");
         assert!(to.offset <= state.log().end().offset, "the high watermark passed the log's end");
-        state.high_watermark = to;
+        (state.high_watermark, state.newest) = (to, from);
         // Nothing else moves it: what is stable is committed first.
         let stable = state.log_mut().last_stable_offset(to.offset);
         let stable_before = std::mem::replace(&mut state.last_stable, stable);

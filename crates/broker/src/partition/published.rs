@@ -14,6 +14,9 @@ pub(crate) struct Bounds {
     pub(crate) high_watermark: LogPosition,
     /// The next offset to be written.
     pub(crate) log_end: LogPosition,
+    /// Where the high watermark stood before it moved last: a batch begins there, the one that a
+    /// consumer who keeps up asks for.
+    pub(crate) newest: LogPosition,
     /// No transaction that is open, or whose end is not committed, has records below.
     pub(crate) last_stable: Offset,
 }
@@ -44,7 +47,7 @@ impl Bounds {
     }
 }
 
-const WORDS: usize = 8;
+const WORDS: usize = 11;
 
 /// A sequence lock over [`Bounds`]: one writer at a time (under the partition's lock), readers that
 /// never wait and never make the writer wait.
@@ -90,9 +93,10 @@ impl Published {
 }
 
 fn to_words(bounds: Bounds) -> [u64; WORDS] {
-    let Bounds { log_start, high_watermark: hw, log_end: end, last_stable } = bounds;
+    let Bounds { log_start, high_watermark: hw, log_end: end, newest, last_stable } = bounds;
     assert!(log_start <= end.offset, "the log ends before it starts");
     assert!(hw.offset <= end.offset, "committed beyond the end");
+    assert!(newest.offset <= hw.offset, "the newest batch is not committed");
     assert!(last_stable <= hw.offset, "stable beyond what is committed");
     [
         log_start.get().cast_unsigned(),
@@ -102,25 +106,26 @@ fn to_words(bounds: Bounds) -> [u64; WORDS] {
         end.offset.get().cast_unsigned(),
         end.segment_base.get().cast_unsigned(),
         end.position,
+        newest.offset.get().cast_unsigned(),
+        newest.segment_base.get().cast_unsigned(),
+        newest.position,
         last_stable.get().cast_unsigned(),
     ]
 }
 
 fn from_words(words: [u64; WORDS]) -> Bounds {
-    let [log_start, hw, hw_base, hw_position, end, end_base, end_position, stable] = words;
+    let [log_start, hw, hw_base, hw_at, end, end_base, end_at, newest, base, at, stable] = words;
     let offset = |word: u64| Offset::new(word.cast_signed());
+    let place = |of, base, position| LogPosition {
+        offset: offset(of),
+        segment_base: offset(base),
+        position,
+    };
     Bounds {
         log_start: offset(log_start),
-        high_watermark: LogPosition {
-            offset: offset(hw),
-            segment_base: offset(hw_base),
-            position: hw_position,
-        },
-        log_end: LogPosition {
-            offset: offset(end),
-            segment_base: offset(end_base),
-            position: end_position,
-        },
+        high_watermark: place(hw, hw_base, hw_at),
+        log_end: place(end, end_base, end_at),
+        newest: place(newest, base, at),
         last_stable: offset(stable),
     }
 }
@@ -141,6 +146,7 @@ mod tests {
             log_start: Offset::new(n),
             high_watermark: position(n),
             log_end: position(n),
+            newest: position(n),
             last_stable: Offset::new(n),
         }
     }
