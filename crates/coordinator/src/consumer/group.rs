@@ -44,8 +44,9 @@ impl ConsumerGroupState {
 
 /// A group whose members say what they want, and are told what they have.
 ///
-/// All but `looks_at_topics` and `unheard` is a replay of records. The maps hold one entry a member, and what
-/// the members' own requests name, so they are bounded by `group.consumer.max.size` and frames.
+/// All but `looks_at_topics` and `unheard` is a replay of records. The maps hold one entry a
+/// member, and what the members' own requests name, so they are bounded by
+/// `group.consumer.max.size` and frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConsumerGroup {
     group: GroupId,
