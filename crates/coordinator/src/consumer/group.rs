@@ -44,8 +44,9 @@ impl ConsumerGroupState {
 
 /// A group whose members say what they want, and are told what they have.
 ///
-/// All but `looks_at_topics` is a replay of records. The maps hold one entry a member, and what
-/// the members' own requests name, so they are bounded by `group.consumer.max.size` and frames.
+/// All but `looks_at_topics` and `unheard` is a replay of records. The maps hold one entry a
+/// member, and what the members' own requests name, so they are bounded by
+/// `group.consumer.max.size` and frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConsumerGroup {
     group: GroupId,
@@ -72,6 +73,9 @@ pub(crate) struct ConsumerGroup {
     has_topics_record: bool,
     /// Topics may have changed: the next heartbeat compares their hash.
     looks_at_topics: bool,
+    /// Members that may not have heard what they have, and what each said last that it has;
+    /// `None` if it said something that it was not given.
+    unheard: BTreeMap<MemberId, Option<Partitions>>,
 }
 
 impl ConsumerGroup {
@@ -92,6 +96,7 @@ impl ConsumerGroup {
             resolved: BTreeMap::new(),
             has_topics_record: false,
             looks_at_topics: true,
+            unheard: BTreeMap::new(),
         }
     }
 
@@ -153,6 +158,7 @@ impl ConsumerGroup {
             None => {
                 self.replay_current(id, None);
                 self.members.remove(id);
+                self.unheard.remove(id);
             }
         }
     }
@@ -276,6 +282,16 @@ impl ConsumerGroup {
     /// Whether the next heartbeat has to compare the topics' hash.
     pub(crate) const fn look_at_topics(&mut self, look: bool) {
         self.looks_at_topics = look;
+    }
+
+    /// What a member said last, if it may not have heard what it has since.
+    pub(super) fn said(&self, member: &MemberId) -> Option<&Option<Partitions>> {
+        self.unheard.get(member)
+    }
+
+    /// The members that may not have heard what they have.
+    pub(super) const fn unheard(&mut self) -> &mut BTreeMap<MemberId, Option<Partitions>> {
+        &mut self.unheard
     }
 
     /// Every topic name that some member subscribes to, in order.

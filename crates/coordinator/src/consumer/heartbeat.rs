@@ -100,7 +100,9 @@ impl GroupShard {
         self.update_target(at, group, effects);
         self.reconcile(at, group, &id, changed, owned.as_ref(), effects);
         self.arm_session(at, group, &id);
-        Ok(self.heartbeat_answer(at, request, &id, &before.has))
+        let members = self.consumer_group_mut(group).expect("it has just been updated");
+        let knows = members.hear(&id, owned.as_ref(), &before.has);
+        Ok(self.heartbeat_answer(at, request, &id, &before.has, knows))
     }
 
     /// A group comes into being, or stops to be a classic one, with its first consumer member.
@@ -166,16 +168,13 @@ impl GroupShard {
         request: &ConsumerHeartbeat,
         id: &MemberId,
         before: &CurrentAssignment,
+        knows: bool,
     ) -> ConsumerHeartbeatAnswer {
         let has = &self.consumer_member(&request.group, id).expect("it has just been updated").has;
         let joins = request.epoch == Some(MemberEpoch::Joining);
-        // An answer may be lost, and not every client asks for everything then: librdkafka gives a
-        // heartbeat no longer than its interval. Kafka would let such a member keep what it has to
-        // give up until it is fenced. So it is told again as long as it may not have heard.
         let late =
             request.epoch.is_some_and(|came| Some(came) != before.epoch.map(MemberEpoch::In));
-        let may_not_know = late || !has.revoking.is_empty();
-        let told = joins || request.is_full() || has.assigned != before.assigned || may_not_know;
+        let told = joins || request.is_full() || late || !has.revoking.is_empty() || !knows;
         ConsumerHeartbeatAnswer {
             member: id.clone(),
             epoch: has.epoch.map_or(MemberEpoch::LeavingForRestart, MemberEpoch::In),

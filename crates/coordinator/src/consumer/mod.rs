@@ -15,6 +15,7 @@ mod change;
 mod classic_members;
 mod describe;
 mod group;
+mod heard;
 mod heartbeat;
 mod member;
 mod migration;

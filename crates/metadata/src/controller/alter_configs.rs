@@ -11,7 +11,6 @@ use crate::record::{ConfigResource, Record};
 use crate::topic_config::{TopicConfig, TopicConfigError, TopicConfigProperty};
 
 use super::bounds::{VALUE_BYTES_MAX, fit_together};
-use super::create_topics::check_for;
 use super::{Controller, Outcome};
 
 /// Resources that are no topics and may have properties: the image holds each, of groups that need
@@ -222,7 +221,7 @@ impl Controller {
             .collect();
         check_lengths(resource, &set)?;
         match resource {
-            ConfigResource::Topic(topic) => check_for(topic, &set)?,
+            ConfigResource::Topic(_) => TopicConfig::check(&set)?,
             ConfigResource::Group(_) => {
                 GroupConfig::check(&set, &self.config.group_limits)?;
                 GroupConfig::check_together(&after(stored, &changes), &self.config.group_limits)?;

@@ -15,8 +15,6 @@ use super::{Controller, Outcome};
 
 /// The topic that is the metadata log itself.
 const CLUSTER_METADATA: &str = "__cluster_metadata";
-/// The topic in which groups are kept.
-const GROUP_METADATA: &str = "__consumer_offsets";
 /// Partitions that one request may ask for, manual ones included.
 const PARTITIONS_PER_REQUEST_MAX: i64 = 10_000;
 
@@ -204,7 +202,7 @@ impl Controller {
         records: &mut Vec<Record>,
     ) -> Result<CreatedTopic, CreateTopicError> {
         let name = check_name(image, &topic.name)?;
-        let configs = check_configs(&name, &topic.configs)?;
+        let configs = check_configs(&topic.configs)?;
         let id = draw();
         let states = if topic.assignments.is_empty() {
             self.place(image, topic, id)?
@@ -297,7 +295,6 @@ fn check_name(image: &MetadataImage, text: &str) -> Result<TopicName, CreateTopi
 }
 
 fn check_configs(
-    topic: &TopicName,
     configs: &[(String, Option<String>)],
 ) -> Result<BTreeMap<String, String>, CreateTopicError> {
     let missing: Vec<_> =
@@ -311,22 +308,8 @@ fn check_configs(
     if properties.values().any(|value| value.len() > VALUE_BYTES_MAX) {
         return Err(CreateTopicError::TooLong);
     }
-    check_for(topic, &properties)?;
+    TopicConfig::check(&properties)?;
     Ok(properties)
-}
-
-/// Checks properties that somebody wants to set for a topic.
-pub(super) fn check_for(
-    topic: &TopicName,
-    properties: &BTreeMap<String, String>,
-) -> Result<(), TopicConfigError> {
-    let mut judged = properties.clone();
-    // Apache Kafka must find the topic of groups so, and would compact it. Nothing is lost in it
-    // while that is not done: whoever loads groups takes the last record of a key.
-    if topic.as_str() == GROUP_METADATA {
-        judged.retain(|name, value| name != "cleanup.policy" || value.trim() != "compact");
-    }
-    TopicConfig::check(&judged)
 }
 
 /// Takes the brokers that the client chose.

@@ -175,15 +175,15 @@ impl Life {
         let compression = *self.draws.pick(&Compression::ALL);
         let mut builder =
             BatchBuilder::new(BatchOptions { compression, ..BatchOptions::default() });
-        let mut offset = self.log.end().offset.get();
-        for _ in 0..self.draws.within(1..4) {
+        let first = self.log.end().offset.get();
+        let records = i64::try_from(self.draws.within(1..4)).unwrap();
+        for offset in first..first + records {
             let mut ledger = self.ledger.borrow_mut();
             ledger.values += 1;
             let key = self.draws.below(7);
             let value = (!self.draws.one_in(4)).then_some(ledger.values);
             ledger.appended.insert(offset, (key, value));
             ledger.met.remove(&offset);
-            offset += 1;
             let mut bytes = value.unwrap_or_default().to_be_bytes().to_vec();
             bytes.resize(*self.draws.pick(&[8, 60]), 0xaa);
             builder.push(NewRecord {
@@ -269,7 +269,7 @@ impl Life {
         let below = ledger.appended.range(..upto.get()).filter(|(_, (_, value))| value.is_none());
         let offsets: Vec<i64> = below.map(|(offset, _)| *offset).collect();
         for offset in offsets {
-            ledger.met.entry(offset).or_insert(now.millis());
+            ledger.met.entry(offset).or_insert_with(|| now.millis());
         }
     }
 

@@ -184,8 +184,15 @@ public final class GroupClient {
                 }
             }
             // In a rebalance nothing can be committed: it is completed first.
-            for (int i = 0; !commit(pending) && i < LAST_POLLS_MAX; i++) {
-                handOut(consumer.poll(Duration.ofMillis(100)));
+            for (int i = 0; i < LAST_POLLS_MAX; i++) {
+                try {
+                    if (commit(pending)) {
+                        break;
+                    }
+                    handOut(consumer.poll(Duration.ofMillis(100)));
+                } catch (WakeupException late) {
+                    // The one that was to end the loop above, when that had seen the end already.
+                }
             }
             consumer.close();
         }

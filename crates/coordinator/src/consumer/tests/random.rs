@@ -49,6 +49,9 @@ pub(super) struct Consumer {
     says: bool,
     /// It heard no answer, so it says everything again.
     repeats: bool,
+    /// It does so only after its connection has ended, as librdkafka, and not after every answer
+    /// that it has not heard, as Kafka's own client.
+    goes_on: bool,
 }
 
 #[derive(Clone, PartialEq)]
@@ -69,6 +72,7 @@ impl Consumer {
             told: Set::new(),
             says: false,
             repeats: false,
+            goes_on: random.below(2) == 0,
         }
     }
 
@@ -120,8 +124,8 @@ impl Consumer {
         let answer = world.ask(GroupRequest::ConsumerHeartbeat(self.request()));
         let Some(GroupAnswer::ConsumerHeartbeat(answer)) = answer else { panic!("answered") };
         match answer {
-            // It asks again as it was, and says all it has.
-            Ok(_) if !hears => self.repeats = true,
+            // It asks again as it was, and perhaps says all it has.
+            Ok(_) if !hears => self.repeats = !self.goes_on,
             Ok(answer) => self.hear(&answer),
             Err(
                 ConsumerHeartbeatError::EpochTooLarge { .. }
@@ -240,12 +244,19 @@ impl History {
                 }
             }
             31 => self.topics(),
-            32 if self.random.below(3) == 0 => self.world.load(),
+            32 if self.random.below(3) == 0 => self.restart(),
             33 if self.random.below(8) == 0 => self.world.pass(Duration::from_secs(50)),
             _ => {
                 let millis = self.random.below(3_000);
                 self.world.pass(Duration::from_millis(millis));
             }
+        }
+    }
+
+    fn restart(&mut self) {
+        self.world.load();
+        for consumer in &mut self.consumers {
+            consumer.repeats |= consumer.goes_on;
         }
     }
 
@@ -275,11 +286,13 @@ impl History {
         }
     }
 
-    /// Nothing changes any more, and everybody comes every five seconds.
+    /// Nothing changes any more, and everybody comes every five seconds. Answers are lost for a
+    /// while.
     fn settle(&mut self) {
-        for _ in 0..30 {
+        for round in 0..40 {
             for at in 0..self.consumers.len() {
-                self.beat(at, true);
+                let hears = round >= 25 || self.random.below(3) > 0;
+                self.beat(at, hears);
                 self.consumers[at].obey();
                 self.check();
             }

@@ -72,7 +72,7 @@ fn world() -> (World, TopicId) {
 fn a_second_member_gets_its_half_once_the_first_has_given_it_up() {
     let (mut world, a) = world();
     assert_eq!(world.told(joining("m1", &["a"])), "2: a0 a1 a2 a3");
-    assert_eq!(world.told(heartbeat("m1", 2)), "2: same");
+    assert_eq!(world.told(owning(heartbeat("m1", 2), a, &[0, 1, 2, 3])), "2: same");
     assert_eq!(world.told(joining("m2", &["a"])), "3:");
     assert_eq!(world.told(heartbeat("m1", 2)), "2: a0 a1");
     assert_eq!(world.told(heartbeat("m2", 3)), "3: same");
@@ -127,6 +127,7 @@ fn requests_that_make_no_sense_are_refused_in_kafkas_words() {
 fn members_with_another_epoch_are_fenced_unless_an_answer_was_lost() {
     let (mut world, a) = world();
     world.told(joining("m1", &["a"]));
+    world.told(owning(heartbeat("m1", 2), a, &[0, 1, 2, 3]));
     assert_eq!(
         world.told(heartbeat("m1", 9)),
         "The consumer group member has a greater member epoch (9) than the one known by the group \
@@ -145,6 +146,32 @@ fn members_with_another_epoch_are_fenced_unless_an_answer_was_lost() {
     );
     // It comes back with nothing, and is told everything.
     assert_eq!(world.told(joining("m1", &["a"])), "4: a0 a1 a2 a3");
+}
+
+#[test]
+fn a_member_is_told_what_it_has_until_it_says_that_it_has_it() {
+    let (mut world, a) = world();
+    // Nothing is what it has: there is nothing to say.
+    assert_eq!(world.told(joining("m1", &["b"])), "2:");
+    assert_eq!(world.told(heartbeat("m1", 2)), "2: same");
+    assert_eq!(world.told(joining("m2", &["a"])), "3: a0 a1 a2 a3");
+    assert_eq!(world.told(heartbeat("m2", 3)), "3: a0 a1 a2 a3");
+    assert_eq!(world.told(owning(heartbeat("m2", 3), a, &[0, 1])), "3: a0 a1 a2 a3");
+    assert_eq!(world.told(owning(heartbeat("m2", 3), a, &[0, 1, 2, 3])), "3: same");
+    assert_eq!(world.told(heartbeat("m2", 3)), "3: same");
+    // What another gives up is given within the epoch, and told again as well.
+    assert_eq!(world.told(joining("m3", &["a"])), "4:");
+    assert_eq!(world.told(heartbeat("m2", 3)), "3: a0 a1");
+    assert_eq!(world.told(owning(heartbeat("m2", 3), a, &[0, 1])), "4: same");
+    assert_eq!(world.told(heartbeat("m3", 4)), "4: a2 a3");
+    assert_eq!(world.told(heartbeat("m3", 4)), "4: a2 a3");
+    assert_eq!(world.told(owning(heartbeat("m3", 4), a, &[2, 3])), "4: same");
+    assert_eq!(world.told(heartbeat("m3", 4)), "4: same");
+    // Whoever loads the group asks nobody who had all: a connection that ends is reason enough to
+    // say everything.
+    world.load();
+    assert_eq!(world.told(heartbeat("m3", 4)), "4: same");
+    world.check_replay();
 }
 
 #[test]
@@ -197,11 +224,11 @@ fn a_static_member_finds_its_partitions_again() {
 #[test]
 fn targets_are_made_at_most_once_an_interval() {
     let mut world = World::new(GroupSettings::default());
-    world.topic("a", 4);
+    let a = world.topic("a", 4);
     assert_eq!(world.told(joining("m1", &["a"])), "2: a0 a1 a2 a3");
     assert_eq!(world.told(joining("m2", &["a"])), "2:");
     assert_eq!(world.group().state().name(), "Assigning");
-    assert_eq!(world.told(heartbeat("m1", 2)), "2: same");
+    assert_eq!(world.told(owning(heartbeat("m1", 2), a, &[0, 1, 2, 3])), "2: same");
     world.pass(SECOND);
     assert_eq!(world.told(heartbeat("m1", 2)), "2: a0 a1");
     assert_eq!(world.told(heartbeat("m2", 2)), "3: same");
@@ -219,13 +246,13 @@ fn a_clock_that_goes_back_stops_no_group() {
 
 #[test]
 fn expressions_follow_new_topics_after_ten_seconds() {
-    let (mut world, _) = world();
+    let (mut world, a) = world();
     let regex =
         ConsumerHeartbeat { topics: None, regex: Some("[ab]".into()), ..joining("m1", &[]) };
     assert_eq!(world.told(regex), "2: a0 a1 a2 a3");
     world.topic("b", 1);
     world.topic("c", 1);
-    assert_eq!(world.told(heartbeat("m1", 2)), "2: same");
+    assert_eq!(world.told(owning(heartbeat("m1", 2), a, &[0, 1, 2, 3])), "2: same");
     world.pass(SECOND * 11);
     assert_eq!(world.told(heartbeat("m1", 2)), "3: a0 a1 a2 a3 b0");
     world.delete_topic("a");
@@ -272,7 +299,7 @@ fn a_group_may_have_times_of_its_own() {
     set("consumer.heartbeat.interval.ms", "7000");
     set("consumer.session.timeout.ms", "900000");
     let answer = world.beat(joining("m1", &["a"])).unwrap();
-    assert_eq!(answer.heartbeat_interval, SECOND / 10, "the group moves");
+    assert_eq!(answer.heartbeat_interval, SECOND / 2, "the group moves");
     world.pass(SECOND * 57);
     let answer = world.beat(heartbeat("m1", 2)).unwrap();
     assert_eq!(answer.heartbeat_interval, SECOND * 7);

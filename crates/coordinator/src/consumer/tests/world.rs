@@ -173,9 +173,10 @@ impl World {
         let consumers = |shard: &GroupShard| {
             let groups = shard.groups.iter().filter_map(|(name, group)| match group {
                 Group::Consumer(group) => {
-                    // Soft: a restart looks at the topics anyway.
+                    // Soft: a restart looks at the topics anyway, and has clients say everything.
                     let mut group = group.clone();
                     group.look_at_topics(false);
+                    group.unheard().clear();
                     Some((name.clone(), group))
                 }
                 Group::Classic(_) => None,

@@ -19,7 +19,10 @@ type calls struct {
 }
 
 func admin(_ context.Context, given program.Options) error {
-	client := &kafka.Client{Addr: kafka.TCP(given["bootstrap"]), Timeout: 30 * time.Second}
+	// Its transport answers questions about topics out of what it knows, which is six seconds old unless asked for less:
+	// longer than these steps wait.
+	transport := &kafka.Transport{MetadataTTL: time.Second}
+	client := &kafka.Client{Addr: kafka.TCP(given["bootstrap"]), Timeout: 30 * time.Second, Transport: transport}
 	c := calls{client, given, given["prefix"] + "-topic", given["prefix"] + "-group"}
 	return program.Steps(c.topics, c.configs, c.records, c.groups, c.deleteTopic)
 }
