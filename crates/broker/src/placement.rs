@@ -5,7 +5,8 @@
 //! the answer that it completes; on two loops they need one for each message, which costs more
 //! than all the rest of it. So connections stay together for as long as one processor is enough for
 //! them. Loops that are full give some of theirs to the one with the least to do, and loops that
-//! have little left give all of theirs back. A connection moves between two requests only.
+//! have had little to do for a while give all of theirs back. A connection moves between two
+//! requests only.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,14 +18,19 @@ use ottla_env::{LoopId, Mono, Spawn};
 /// request, short enough that nobody waits for it.
 const WINDOW: Duration = Duration::from_millis(20);
 
-/// Of its processor: from here on a loop gives connections away.
-const FULL_PERMILLE: u64 = 800;
+/// Of the time: a loop that waits for events less than the rest of it gives connections away. Not
+/// all of it, so that nobody waits long behind another's request, and so that a loop shows as full
+/// that is kept from its processor now and then.
+const FULL_PERMILLE: u64 = 700;
 
 /// What the other loop must have less of, so that moving evens something out.
 const GAP_PERMILLE: u64 = 300;
 
-/// Two loops that need no more than this together become one.
-const TOGETHER_PERMILLE: u64 = 400;
+/// Two loops that need no more than this together become one, on which it will be less ...
+const TOGETHER_PERMILLE: u64 = 600;
+
+/// ... once they were found so this many times in a row: what comes in bursts stays spread.
+const CALM_LOOKS: u32 = 10;
 
 /// The loops of a node, and what they have to do.
 #[derive(Debug)]
@@ -49,8 +55,10 @@ struct Loop {
 #[derive(Debug)]
 struct Look {
     at: Mono,
-    /// The processor time that each loop had used.
-    used: Vec<Duration>,
+    /// How long each loop had been busy.
+    busy: Vec<Duration>,
+    /// How often in a row less loops would have done.
+    calm: u32,
 }
 
 /// What should become of a loop's connections.
@@ -71,7 +79,7 @@ pub(crate) struct Place {
 
 impl Placement {
     pub(crate) fn new(loops: usize, now: Mono) -> Self {
-        let look = Look { at: now, used: vec![Duration::ZERO; loops] };
+        let look = Look { at: now, busy: vec![Duration::ZERO; loops], calm: 0 };
         Self {
             loops: (0..loops).map(|_| Loop::default()).collect(),
             next_look: AtomicU64::new(0),
@@ -109,14 +117,19 @@ impl Placement {
         last.at = now;
         let mut found = Vec::with_capacity(self.loops.len());
         for (at, each) in self.loops.iter().enumerate() {
-            let used = spawn.used(LoopId(at));
-            let more = used.saturating_sub(std::mem::replace(&mut last.used[at], used));
+            let busy = spawn.busy(LoopId(at));
+            let more = busy.saturating_sub(std::mem::replace(&mut last.busy[at], busy));
             let busy = permille(more, window);
             each.busy_permille.store(busy, Ordering::Relaxed);
             each.leaving.store(0, Ordering::Relaxed);
             found.push((busy, each.connections.load(Ordering::Relaxed)));
         }
-        if let Some(Shift { from, to, count }) = shift(&found) {
+        let shift = spread(&found).or_else(|| {
+            let together = gather(&found);
+            last.calm = if together.is_some() { last.calm + 1 } else { 0 };
+            together.filter(|_| last.calm >= CALM_LOOKS)
+        });
+        if let Some(Shift { from, to, count }) = shift {
             self.loops[from].leaving_to.store(to, Ordering::Relaxed);
             self.loops[from].leaving.store(count, Ordering::Release);
         }
@@ -128,16 +141,26 @@ fn permille(part: Duration, whole: Duration) -> u64 {
     u64::try_from(permille).unwrap_or(u64::MAX)
 }
 
-/// What to move, given how busy each loop is and how many connections it has.
-fn shift(loops: &[(u64, usize)]) -> Option<Shift> {
+/// What a full loop gives away, given how busy each loop is and how many connections it has.
+fn spread(loops: &[(u64, usize)]) -> Option<Shift> {
     let busiest = (0..loops.len()).max_by_key(|at| loops[*at].0)?;
     let idlest = (0..loops.len()).min_by_key(|at| loops[*at].0)?;
     let (busy, connections) = loops[busiest];
-    if busy >= FULL_PERMILLE {
-        // One alone has nobody to make room for.
-        let helps = connections > 1 && loops[idlest].0 + GAP_PERMILLE <= busy;
-        let count = connections / 2;
-        return helps.then_some(Shift { from: busiest, to: idlest, count });
+    // One alone has nobody to make room for.
+    if busy < FULL_PERMILLE || connections < 2 || loops[idlest].0 + GAP_PERMILLE > busy {
+        return None;
+    }
+    // As many as even it out, if all are alike; rounded, and never all of them.
+    let many = u64::try_from(connections).expect("there are descriptors for all of them");
+    let even = (many * (busy - loops[idlest].0) + busy) / (2 * busy);
+    let count = usize::try_from(even).expect("less than there are");
+    (count > 0).then_some(Shift { from: busiest, to: idlest, count })
+}
+
+/// What a loop with little to do gives back, given the same.
+fn gather(loops: &[(u64, usize)]) -> Option<Shift> {
+    if loops.iter().any(|each| each.0 >= FULL_PERMILLE) {
+        return None;
     }
     let from = (1..loops.len()).rev().find(|at| loops[*at].1 > 0)?;
     let together = |to: &usize| loops[*to].0 + loops[from].0 <= TOGETHER_PERMILLE;
@@ -183,8 +206,8 @@ mod tests {
         check(&[(0, 0)],                           None);
         check(&[(1_000, 9)],                       None);
         check(&[(0, 5), (0, 0)],                   None);
-        check(&[(790, 5), (0, 0)],                 None);
-        check(&[(800, 5), (0, 0)],                 Some((0, 1, 2)));
+        check(&[(690, 5), (0, 0)],                 None);
+        check(&[(700, 5), (0, 0)],                 Some((0, 1, 3)));
         check(&[(1_000, 2), (10, 0)],              Some((0, 1, 1)));
         // Alone: the loop has nothing to give.
         check(&[(1_000, 1), (10, 0)],              None);
@@ -192,28 +215,32 @@ mod tests {
         // All are full.
         check(&[(1_000, 9), (900, 3)],             None);
         check(&[(500, 9), (900, 3), (100, 0)],     Some((1, 2, 1)));
+        check(&[(800, 9), (510, 3)],               None);
+        // As many as even it out.
+        check(&[(900, 8), (600, 8)],               Some((0, 1, 1)));
+        check(&[(900, 2), (600, 2)],               None);
     }
 
     #[test]
     #[rustfmt::skip]
     fn loops_with_little_left_become_one() {
         check(&[(100, 1), (100, 3)],               Some((1, 0, 3)));
-        check(&[(300, 1), (101, 3)],               None);
-        check(&[(300, 1), (0, 0)],                 None);
-        check(&[(300, 1), (200, 1), (150, 1)],     Some((2, 1, 1)));
-        check(&[(300, 1), (100, 1), (100, 1)],     Some((2, 0, 1)));
+        check(&[(400, 1), (201, 3)],               None);
+        check(&[(400, 1), (0, 0)],                 None);
+        check(&[(400, 1), (300, 1), (250, 1)],     Some((2, 1, 1)));
+        check(&[(400, 1), (200, 1), (200, 1)],     Some((2, 0, 1)));
     }
 
     /// Loops by how busy they are and their connections; from, to and how many.
     fn check(loops: &[(u64, usize)], moved: Option<(usize, usize, usize)>) {
         let moved = moved.map(|(from, to, count)| Shift { from, to, count });
-        assert_eq!(shift(loops), moved, "{loops:?}");
+        assert_eq!(spread(loops).or_else(|| gather(loops)), moved, "{loops:?}");
     }
 
-    /// Loops that have used what a test says.
-    struct Used(Mutex<Vec<Duration>>);
+    /// Loops that were busy for as long as a test says.
+    struct Busy(Mutex<Vec<Duration>>);
 
-    impl Spawn for Used {
+    impl Spawn for Busy {
         fn loops(&self) -> usize {
             self.0.lock().unwrap().len()
         }
@@ -222,7 +249,7 @@ mod tests {
             LoopId(0)
         }
 
-        fn used(&self, on: LoopId) -> Duration {
+        fn busy(&self, on: LoopId) -> Duration {
             self.0.lock().unwrap()[on.0]
         }
 
@@ -246,7 +273,7 @@ mod tests {
 
     #[test]
     fn half_of_a_full_loop_moves_and_comes_back_when_it_is_quiet() {
-        let spawn = Used(Mutex::new(vec![Duration::ZERO; 2]));
+        let spawn = Busy(Mutex::new(vec![Duration::ZERO; 2]));
         let at = |millis| Mono::from_nanos(0).after(Duration::from_millis(millis));
         let placement = Arc::new(Placement::new(2, at(0)));
         let mut places: Vec<_> = (0..4).map(|_| placement.admit(&spawn, at(1))).collect();
@@ -258,9 +285,12 @@ mod tests {
         *spawn.0.lock().unwrap() = [49, 20].map(Duration::from_millis).to_vec();
         settle(&mut places, &spawn, at(50));
         assert_eq!(on(&places), [1, 1, 0, 0]);
-        settle(&mut places, &spawn, at(60));
-        assert_eq!(on(&places), [1, 1, 0, 0], "not looked at before the window is over");
-        settle(&mut places, &spawn, at(71));
+        for calm in 0..u64::from(CALM_LOOKS) {
+            assert_eq!(on(&places), [1, 1, 0, 0], "calm {calm} times is no calm");
+            settle(&mut places, &spawn, at(71 + 21 * calm - 11));
+            assert_eq!(on(&places), [1, 1, 0, 0], "not looked at before the window is over");
+            settle(&mut places, &spawn, at(71 + 21 * calm));
+        }
         assert_eq!(on(&places), [0, 0, 0, 0]);
         drop(places);
         assert_eq!(placement.loops[0].connections.load(Ordering::Relaxed), 0);

@@ -20,9 +20,9 @@ pub trait Spawn: Send + Sync {
     /// The loop of the calling task.
     fn current(&self) -> LoopId;
 
-    /// The processor time that a loop has used so far; none before its first task. It never goes
-    /// back. A system call: to be asked now and then.
-    fn used(&self, on: LoopId) -> Duration;
+    /// How long a loop was not waiting for events so far, whether it computed, waited for its
+    /// processor, or for a system call; none before its first task. It never goes back.
+    fn busy(&self, on: LoopId) -> Duration;
 
     /// Makes a task on a loop and starts it there.
     fn spawn_on(&self, on: LoopId, name: &'static str, make: Box<dyn FnOnce() -> Task + Send>);

@@ -13,11 +13,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ottla_env::{Env, LoopId, Spawn, Task};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Runtime, RuntimeMetrics};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
-use crate::clock::{LoopClock, RealClock};
+use crate::clock::RealClock;
 use crate::disk::RealDisk;
 use crate::net::RealNet;
 use crate::pool::{Job, Pool};
@@ -58,11 +58,11 @@ impl RealEnv {
         let runtime = new_runtime()?;
         let loops = Arc::new(Loops {
             inboxes: (0..loops.get()).map(|_| Arc::default()).collect(),
-            clocks: (0..loops.get()).map(|_| OnceLock::new()).collect(),
+            metrics: (0..loops.get()).map(|_| OnceLock::new()).collect(),
             threads: Mutex::default(),
             workers: Pool::background("work"),
         });
-        loops.clocks[0].get_or_init(LoopClock::of_this_thread);
+        loops.metrics[0].get_or_init(|| runtime.metrics());
         let ending = EndLoops(Arc::clone(&loops));
         let env = Env {
             clock: Arc::new(RealClock::new()),
@@ -116,8 +116,8 @@ type MakeTask = Box<dyn FnOnce() -> Task + Send>;
 
 struct Loops {
     inboxes: Vec<Arc<Inbox>>,
-    /// Each set by the loop's own thread.
-    clocks: Arc<[OnceLock<LoopClock>]>,
+    /// Of the loops that have been started.
+    metrics: Vec<OnceLock<RuntimeMetrics>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// For what is in no hurry.
     workers: Pool,
@@ -127,12 +127,9 @@ impl Loops {
     /// Starts the thread of a loop other than the first.
     fn start_thread(&self, on: LoopId) {
         let inbox = Arc::clone(&self.inboxes[on.0]);
-        let clocks = Arc::clone(&self.clocks);
         let runtime = new_runtime().expect("the system gives a poller for every loop");
-        let start = move || {
-            clocks[on.0].get_or_init(LoopClock::of_this_thread);
-            run_loop(&runtime, on, async move { inbox.start_tasks().await });
-        };
+        self.metrics[on.0].get_or_init(|| runtime.metrics());
+        let start = move || run_loop(&runtime, on, async move { inbox.start_tasks().await });
         let thread = std::thread::Builder::new()
             .name(format!("loop-{}", on.0))
             .stack_size(STACK_BYTES)
@@ -151,8 +148,10 @@ impl Spawn for Loops {
         CURRENT.get().expect("only a loop's tasks ask for their loop")
     }
 
-    fn used(&self, on: LoopId) -> Duration {
-        self.clocks[on.0].get().map_or(Duration::ZERO, |clock| clock.used())
+    fn busy(&self, on: LoopId) -> Duration {
+        // A loop's runtime has one worker, its thread.
+        let started = self.metrics[on.0].get();
+        started.map_or(Duration::ZERO, |metrics| metrics.worker_total_busy_duration(0))
     }
 
     fn spawn_on(&self, on: LoopId, name: &'static str, make: MakeTask) {

@@ -10,8 +10,7 @@ use ottla_env::{Listener, Net, Outbound, Part, Socket, Stream};
 use rustix::fs::sendfile;
 use rustix::io::Errno;
 use rustix::net::{
-    SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, getpeername, getsockname, send,
-    sendmsg,
+    SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, getsockname, send, sendmsg,
 };
 use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
@@ -55,7 +54,7 @@ impl Net for RealNet {
             // Writable means decided, one way or the other.
             drop(fd.writable().await?);
             rustix::net::sockopt::socket_error(&fd)??;
-            Ok(Box::new(RealStream { fd }) as Box<dyn Stream>)
+            Ok(Box::new(RealStream { fd, peer_address: address }) as Box<dyn Stream>)
         })
     }
 }
@@ -123,12 +122,14 @@ impl Socket for RealSocket {
     }
 
     fn into_stream(self: Box<Self>) -> io::Result<Box<dyn Stream>> {
-        Ok(Box::new(RealStream { fd: register(self.fd, BOTH)? }))
+        let Self { fd, peer_address } = *self;
+        Ok(Box::new(RealStream { fd: register(fd, BOTH)?, peer_address }))
     }
 }
 
 struct RealStream {
     fd: AsyncFd<OwnedFd>,
+    peer_address: SocketAddr,
 }
 
 impl Stream for RealStream {
@@ -194,10 +195,8 @@ impl Stream for RealStream {
     }
 
     fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>> {
-        let fd = self.fd.into_inner();
-        let peer_address = getpeername(&fd)?.ok_or(io::ErrorKind::NotConnected)?;
-        let peer_address = peer_address.try_into().map_err(io::Error::from)?;
-        Ok(Box::new(RealSocket { fd, peer_address }))
+        let Self { fd, peer_address } = *self;
+        Ok(Box::new(RealSocket { fd: fd.into_inner(), peer_address }))
     }
 }
 

@@ -270,16 +270,16 @@ impl fmt::Debug for Host {
 struct SimSpawn {
     life: Arc<Life>,
     loops: usize,
-    /// The processor time that each loop has used: drawn, a little more each time it is asked for.
-    used_nanos: Vec<AtomicU64>,
+    /// How long each loop was busy: drawn, a little more each time it is asked for.
+    busy_nanos: Vec<AtomicU64>,
     draws: Draws,
 }
 
 impl SimSpawn {
     fn new(life: Arc<Life>, seed: u64, loops: usize) -> Self {
-        let used_nanos = (0..loops).map(|_| AtomicU64::new(0)).collect();
-        let draws = Draws::new(seed, u64::from(life.host().0), "used");
-        Self { life, loops, used_nanos, draws }
+        let busy_nanos = (0..loops).map(|_| AtomicU64::new(0)).collect();
+        let draws = Draws::new(seed, u64::from(life.host().0), "busy");
+        Self { life, loops, busy_nanos, draws }
     }
 }
 
@@ -292,10 +292,10 @@ impl Spawn for SimSpawn {
         current_loop()
     }
 
-    fn used(&self, on: LoopId) -> Duration {
+    fn busy(&self, on: LoopId) -> Duration {
         let more = Duration::from_millis(*self.draws.pick(&[0, 0, 1, 5, 20, 100]));
         let more = u64::try_from(more.as_nanos()).expect("milliseconds");
-        Duration::from_nanos(self.used_nanos[on.0].fetch_add(more, Ordering::Relaxed) + more)
+        Duration::from_nanos(self.busy_nanos[on.0].fetch_add(more, Ordering::Relaxed) + more)
     }
 
     fn spawn_on(&self, on: LoopId, name: &'static str, make: Box<dyn FnOnce() -> Task + Send>) {

@@ -190,6 +190,8 @@ pub(crate) struct Connection {
     inbound: Inbound,
     blocked: Option<Blocked>,
     ending: Option<Ending>,
+    /// It should go to another loop, and takes no more requests here.
+    leaving: bool,
     /// When all file ranges that wait to be sent were in the page cache.
     cached_at: Mono,
     /// The one that was looked at since.
@@ -239,6 +241,7 @@ impl Connection {
             inbound: Inbound::default(),
             blocked: None,
             ending: None,
+            leaving: false,
             cached_at,
             looked: None,
             rereading: None,
@@ -253,12 +256,15 @@ impl Connection {
         self
     }
 
-    /// Serves the connection until it ends, or `leaves` says between two requests that it should go
-    /// to another loop.
+    /// Serves the connection until it ends, or until `leaves` has said that it should go to another
+    /// loop and what it has begun is answered.
     pub(crate) async fn run(mut self, mut leaves: impl FnMut(Mono) -> bool) -> Ended {
         let closed = std::future::poll_fn(|cx| match self.advance(cx) {
-            Ok(now) if self.rests() && leaves(now) => Poll::Ready(None),
-            Ok(_) => Poll::Pending,
+            Ok(now) => {
+                let may_leave = self.blocked.is_none() && self.ending.is_none();
+                self.leaving = self.leaving || (may_leave && leaves(now));
+                if self.leaving && self.rests() { Poll::Ready(None) } else { Poll::Pending }
+            }
             Err(closed) => Poll::Ready(Some(closed)),
         });
         if let Some(closed) = closed.await {
@@ -298,7 +304,7 @@ impl Connection {
                 moved |= self.unless_refused(resumed, now)?;
             }
             moved |= self.write(now, cx)?;
-            if self.ending.is_none() {
+            if self.ending.is_none() && !self.leaving {
                 let read = self.read(cx);
                 moved |= self.unless_refused(read, now)?;
             }

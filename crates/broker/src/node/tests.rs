@@ -9,6 +9,7 @@ mod descriptors;
 mod formatting;
 mod full_disk;
 mod groups;
+mod leaving;
 mod operations;
 mod repeated;
 mod replicas;

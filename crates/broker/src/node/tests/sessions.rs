@@ -346,10 +346,8 @@ fn a_fetch_that_names_too_many_partitions_is_refused() {
             let ended = Rc::new(Cell::new(false));
             let end = Rc::clone(&ended);
             let run = async move {
-                end.set(matches!(
-                    connection.run(|_| false).await,
-                    Ended::Closed(Closed::Refused(_))
-                ))
+                let closed = connection.run(|_| false).await;
+                end.set(matches!(closed, Ended::Closed(Closed::Refused(_))));
             };
             life.env.spawn.spawn("greedy", Box::pin(run));
             life.pause(1_000).await;
