@@ -2,6 +2,7 @@
 
 mod api;
 mod broker;
+mod clients;
 mod config;
 mod connection;
 mod controller;
@@ -15,6 +16,7 @@ mod producer_ids;
 mod publisher;
 mod stopping;
 
+pub use clients::ClientSoftware;
 pub use config::{
     ConfigError, ConfigErrors, Described, Effective, GroupsConfig, Ignored, Listener, LogSettings,
     NodeConfig, PROFILE, Properties, Property, Update, escape_value, from_environment,

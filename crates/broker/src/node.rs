@@ -135,6 +135,7 @@ impl Node {
             producer_ids: ProducerIds::default(),
             fetch_sessions,
             groups,
+            clients: Arc::default(),
         });
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("producers", Box::pin(expire));

@@ -26,6 +26,7 @@ use ottla_types::limits::PARKED_PRODUCE_MAX;
 
 use crate::api::{self, Refused};
 use crate::broker::{Broker, Listening};
+use crate::clients::Known;
 use crate::fetch_session::FetchSession;
 use crate::partition::{Cold, ColdRecords, FetchWaiter};
 use inbound::{FrameLength, Front, Inbound, frame_end, front};
@@ -112,6 +113,8 @@ pub(crate) struct Channel {
     /// The fetch session that was used last.
     pub(crate) fetch_session: Option<Arc<FetchSession>>,
     pub(crate) outbox: Outbox,
+    /// What the client says that it is.
+    pub(crate) software: Option<Known>,
     pub(crate) lane: Rc<Lane>,
     slots: VecDeque<Slot>,
 }
@@ -232,6 +235,7 @@ impl Connection {
             fetch_waiter: Arc::default(),
             fetch_session: None,
             outbox: Outbox::default(),
+            software: None,
             lane,
             slots: VecDeque::new(),
         };

@@ -2,6 +2,7 @@
 
 mod alter_configs;
 mod bounds;
+mod clients;
 mod cold;
 mod compaction;
 mod configs;
