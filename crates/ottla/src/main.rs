@@ -18,6 +18,7 @@ mod server;
 mod settings;
 mod show;
 mod template;
+mod tools;
 mod topic;
 mod trial;
 mod when;
@@ -66,6 +67,7 @@ enum Command {
     Test(trial::Arguments),
     Doctor(doctor::Arguments),
     Profile(reach::profile::Arguments),
+    InstallTools(tools::Install),
     /// Prints what a shell needs to complete commands.
     #[command(after_help = "Examples:\n  ottla completion bash\n  ottla completion zsh")]
     Completion {
@@ -84,6 +86,9 @@ fn command_line() -> clap::Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(ended) = tools::called() {
+        return ended;
+    }
     let matches = command_line().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let before = arguments.reach;
@@ -103,6 +108,7 @@ fn main() -> ExitCode {
         | Command::Log(_)
         | Command::Profile(_)
         | Command::Test(_)
+        | Command::InstallTools(_)
         | Command::Completion { .. }
         | Command::Version
             if !before.is_empty() =>
@@ -112,6 +118,7 @@ fn main() -> ExitCode {
         }
         Command::Profile(arguments) => reach::profile::run(&arguments),
         Command::Test(arguments) => trial::run(&arguments),
+        Command::InstallTools(arguments) => tools::install(&arguments),
         Command::Completion { shell } => end(print(&completion(shell))),
         Command::Version => end(print(concat!("ottla ", env!("CARGO_PKG_VERSION"), "\n"))),
         Command::Server(arguments) => {
