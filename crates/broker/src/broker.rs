@@ -8,6 +8,7 @@ use ottla_metadata::{CreateTopics, NewTopic};
 use ottla_types::TopicName;
 
 use crate::config::{LiveConfig, NodeConfig};
+use crate::connection::RequestMemory;
 use crate::controller::{ControllerHandle, Metadata};
 use crate::fetch_session::FetchSessions;
 use crate::groups::{GROUP_METADATA, Groups, make_group_metadata};
@@ -44,6 +45,8 @@ pub(crate) struct Broker {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) groups: Arc<Groups>,
+    /// What all connections hold together.
+    pub(crate) request_memory: Arc<RequestMemory>,
 }
 
 impl Broker {

@@ -1,5 +1,6 @@
 //! One node: everything above, hosted.
 
+mod admission;
 mod api;
 mod broker;
 mod config;
@@ -15,9 +16,9 @@ mod publisher;
 mod stopping;
 
 pub use config::{
-    ConfigError, ConfigErrors, Described, Effective, GroupsConfig, Ignored, Listener, LogSettings,
-    NodeConfig, PROFILE, Properties, Property, Update, escape_value, from_environment,
-    parse_properties, reference, registry,
+    ConfigError, ConfigErrors, ConnectionsConfig, Described, Effective, GroupsConfig, Ignored,
+    Listener, LogSettings, NodeConfig, PROFILE, Properties, Property, Update, escape_value,
+    from_environment, parse_properties, reference, registry,
 };
 pub use node::{Node, StartError};
 pub use partition::{Durability, partition_lock_waits_total};

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use ottla_env::{Env, Listener as Accepting, LoopId, Socket};
 
+use crate::admission::{Admission, Admitted};
 use crate::broker::{Broker, Listening, Role};
 use crate::config::{Listener, LiveConfig, NodeConfig};
-use crate::connection::{Closed, Connection, Lane};
+use crate::connection::{Closed, Connection, Lane, RequestMemory};
 use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
 use crate::groups::{Groups, ShardKeeper};
@@ -125,6 +126,7 @@ impl Node {
             ControllerHost::start(&env, &config, &identity, &listeners, sync_failed, publisher);
         let (host, controller, metadata) = host.await?;
         let fetch_sessions = FetchSessions::new(config.fetch_session_slots);
+        let request_memory = memory_of(&config);
         let broker = Arc::new(Broker {
             env,
             config,
@@ -135,6 +137,7 @@ impl Node {
             producer_ids: ProducerIds::default(),
             fetch_sessions,
             groups,
+            request_memory,
         });
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("producers", Box::pin(expire));
@@ -142,16 +145,7 @@ impl Node {
         broker.env.spawn.spawn("retention", Box::pin(retain));
         let compact = compact(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("compaction", Box::pin(compact));
-        let loads = Arc::new(Loads::new(broker.env.spawn.loops()));
-        for Bound { accepting, listening, .. } in bound {
-            let accept = Accept {
-                broker: Arc::clone(&broker),
-                listening,
-                running: stopping.enter(),
-                loads: Arc::clone(&loads),
-            };
-            broker.env.spawn.spawn("accept", Box::pin(accept.run(accepting)));
-        }
+        accept_all(&broker, &stopping, bound);
         Ok(Self { broker, directory, listeners, stopping, host, _identity: identity })
     }
 
@@ -225,6 +219,33 @@ async fn expire_producers(broker: Arc<Broker>, running: Running) {
     }
 }
 
+fn memory_of(config: &NodeConfig) -> Arc<RequestMemory> {
+    let limits = &config.connections;
+    RequestMemory::new(limits.memory_bytes_max, limits.request_bytes_max)
+}
+
+/// Begins to take connections on all listeners.
+fn accept_all(broker: &Arc<Broker>, stopping: &Arc<Stopping>, bound: Vec<Bound>) {
+    let loads = Arc::new(Loads::new(broker.env.spawn.loops()));
+    let descriptors = broker.env.process.descriptors_max();
+    // A crowd of clients must not keep controllers out.
+    let [clients, controllers] = [(); 2].map(|()| Admission::new(descriptors));
+    for Bound { accepting, listening, .. } in bound {
+        let admission = match listening.role {
+            Role::Broker => Arc::clone(&clients),
+            Role::Controller => Arc::clone(&controllers),
+        };
+        let accept = Accept {
+            broker: Arc::clone(broker),
+            listening,
+            admission,
+            running: stopping.enter(),
+            loads: Arc::clone(&loads),
+        };
+        broker.env.spawn.spawn("accept", Box::pin(accept.run(accepting)));
+    }
+}
+
 struct Bound {
     listener: Listener,
     listening: Arc<Listening>,
@@ -280,6 +301,7 @@ impl Drop for Load {
 struct Accept {
     broker: Arc<Broker>,
     listening: Arc<Listening>,
+    admission: Arc<Admission>,
     running: Running,
     loads: Arc<Loads>,
 }
@@ -288,7 +310,13 @@ impl Accept {
     async fn run(self, mut accepting: Box<dyn Accepting>) {
         while let Some(accepted) = self.running.or(accepting.accept()).await {
             match accepted {
-                Ok(socket) => self.hand_over(socket),
+                Ok(socket) => {
+                    let Broker { env, live, .. } = &*self.broker;
+                    if !self.admission.wait(&env.clock, live, &self.running).await {
+                        return;
+                    }
+                    self.admit(socket);
+                }
                 Err(error) => {
                     tracing::warn!(listener = %self.listening.name, %error, "accept failed");
                     let pause = self.broker.env.clock.sleep(ACCEPT_RETRY);
@@ -298,13 +326,27 @@ impl Accept {
         }
     }
 
-    fn hand_over(&self, socket: Box<dyn Socket>) {
+    /// Takes the connection, or closes it.
+    fn admit(&self, socket: Box<dyn Socket>) {
+        let config = self.broker.live.load();
+        match self.admission.admit(socket.peer_address().ip(), &config.connections) {
+            Ok(admitted) => self.hand_over(socket, admitted),
+            // Once for each of them would fill the disk with complaints.
+            Err(why) => tracing::debug!(listener = %self.listening.name, %why, "not admitted"),
+        }
+    }
+
+    fn hand_over(&self, socket: Box<dyn Socket>, admitted: Admitted) {
         let load = self.loads.admit();
         let on = load.on;
         let (broker, listening) = (Arc::clone(&self.broker), Arc::clone(&self.listening));
         let running = self.running.again();
         let make = move || -> ottla_env::Task {
-            Box::pin(serve(broker, listening, running, socket, load))
+            Box::pin(async move {
+                serve(broker, listening, &running, socket).await;
+                drop((load, admitted));
+                drop(running);
+            })
         };
         self.broker.env.spawn.spawn_on(on, "connection", Box::new(make));
     }
@@ -318,9 +360,8 @@ thread_local! {
 async fn serve(
     broker: Arc<Broker>,
     listening: Arc<Listening>,
-    running: Running,
+    running: &Running,
     socket: Box<dyn Socket>,
-    load: Load,
 ) {
     let peer = socket.peer_address();
     let stream = match socket.into_stream() {
@@ -334,11 +375,9 @@ async fn serve(
     match running.or(connection.run()).await {
         None | Some(Closed::ByPeer) => {}
         Some(Closed::Broken(error)) => tracing::debug!(%peer, %error, "connection broken"),
-        Some(closed @ (Closed::FrameLength(_) | Closed::Refused(_))) => {
+        Some(closed @ (Closed::FrameLength(_) | Closed::Refused(_) | Closed::Late(_))) => {
             // Whoever sends garbage must not fill the disk with our complaints.
             tracing::debug!(%peer, why = %closed, "connection closed");
         }
     }
-    drop(load);
-    drop(running);
 }

@@ -7,8 +7,10 @@
 
 mod inbound;
 mod lane;
+mod memory;
 mod outbox;
 mod parked;
+mod watch;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -28,9 +30,12 @@ use crate::api::{self, Refused};
 use crate::broker::{Broker, Listening};
 use crate::fetch_session::FetchSession;
 use crate::partition::{Cold, ColdRecords, FetchWaiter};
-use inbound::{FrameLength, Front, Inbound, frame_end, front};
+use inbound::{FrameLength, Front, Inbound, frame_end};
+use memory::{FREE_BYTES, Holding};
+use watch::{LOOK_EVERY, Late, State, Watch};
 
 pub(crate) use lane::Lane;
+pub(crate) use memory::RequestMemory;
 pub(crate) use outbox::{AnswerHeader, Outbox};
 pub(crate) use parked::{ParkedProduce, Wait, WaitCodes};
 
@@ -58,6 +63,8 @@ pub(crate) enum Closed {
     FrameLength(#[from] FrameLength),
     #[error(transparent)]
     Refused(#[from] Refused),
+    #[error(transparent)]
+    Late(#[from] Late),
 }
 
 /// An answer that is not there yet, while nothing else may start.
@@ -182,6 +189,15 @@ pub(crate) struct Connection {
     looked: Option<Looked>,
     /// They are not any more, and are read from the device again.
     rereading: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// What it holds of the memory that all connections share.
+    holding: Holding,
+    watch: Watch,
+    watch_timer: Box<dyn Timer>,
+    /// Passes that have handled a request.
+    requests: u64,
+    /// When the last bytes came or went, and when they went.
+    moved_at: Mono,
+    wrote_at: Mono,
     channel: Channel,
 }
 
@@ -208,7 +224,12 @@ impl Connection {
         stream: Box<dyn Stream>,
     ) -> Self {
         let timer = broker.env.clock.timer();
-        let cached_at = broker.env.clock.mono();
+        let watch_timer = broker.env.clock.timer();
+        let now = broker.env.clock.mono();
+        let holding = Holding::new(&broker.request_memory);
+        let limits = &broker.config.connections;
+        let inbound = Inbound::new(limits.request_bytes_max);
+        let watch = Watch::new(now, limits.idle_max);
         let channel = Channel {
             broker,
             listening,
@@ -222,12 +243,18 @@ impl Connection {
         Self {
             stream,
             timer,
-            inbound: Inbound::default(),
+            inbound,
             blocked: None,
             ending: None,
-            cached_at,
+            cached_at: now,
             looked: None,
             rereading: None,
+            holding,
+            watch,
+            watch_timer,
+            requests: 0,
+            moved_at: now,
+            wrote_at: now,
             channel,
         }
     }
@@ -244,30 +271,94 @@ impl Connection {
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
         self.channel.outbox.borrow_buffer(&self.channel.lane);
         let advanced = self.advance_with_buffer(cx);
-        self.channel.outbox.return_buffer(&self.channel.lane);
+        let unwritten = self.channel.outbox.return_buffer(&self.channel.lane);
+        self.holding.keep_answers(unwritten);
         advanced
     }
 
     fn advance_with_buffer(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
         for _ in 0..PASSES_MAX {
             let now = self.channel.broker.env.clock.mono();
+            if now >= self.watch.at {
+                self.look(now, cx)?;
+            }
             let mut moved = self.channel.settle(now);
             if self.ending.is_none() {
                 let resumed = self.resume(now, cx);
                 moved |= self.unless_refused(resumed, now)?;
             }
-            moved |= self.write(now, cx)?;
+            if self.write(now, cx)? {
+                (self.wrote_at, self.moved_at) = (now, now);
+                moved = true;
+            }
             if self.ending.is_none() {
                 let read = self.read(cx);
-                moved |= self.unless_refused(read, now)?;
+                if self.unless_refused(read, now)? {
+                    self.moved_at = now;
+                    moved = true;
+                }
             }
             self.end_if_due(now)?;
             if !moved && !self.timer_expired(cx) {
+                self.look_soon(now, cx);
                 return Ok(());
             }
         }
         cx.waker().wake_by_ref();
         Ok(())
+    }
+
+    /// Judges whether the peer keeps the connection for nothing.
+    #[cold]
+    fn look(&mut self, now: Mono, cx: &mut Context<'_>) -> Result<(), Closed> {
+        if self.ending.is_none() {
+            let state = self.state();
+            self.watch.look(now, &state)?;
+        } else {
+            self.watch.at = now.after(LOOK_EVERY);
+        }
+        self.watch_timer.set(Some(self.watch.at));
+        self.poll_watch(cx);
+        Ok(())
+    }
+
+    /// Once something is under way, the next look is not as far off as that at a quiet connection.
+    #[inline]
+    fn look_soon(&mut self, now: Mono, cx: &mut Context<'_>) {
+        if self.inbound.is_empty() && self.channel.outbox.len() == 0 {
+            return;
+        }
+        if self.watch.at > now.after(LOOK_EVERY) {
+            self.watch.at = now.after(LOOK_EVERY);
+            self.watch_timer.set(Some(self.watch.at));
+        }
+        // Again each time: a loop that has turned to others need not have listed the timer.
+        self.poll_watch(cx);
+    }
+
+    fn poll_watch(&mut self, cx: &mut Context<'_>) {
+        if self.watch_timer.poll_expired(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn state(&self) -> State {
+        let held_back = self.blocked.is_some() || self.must_write_first() || self.holding.waits();
+        let whole = self.inbound.holds_frame().unwrap_or(true);
+        let begun = !self.inbound.is_empty() && !whole;
+        let owed = matches!(self.blocked, Some(Blocked::Produce(_)));
+        let others = matches!(self.blocked, Some(Blocked::Fetch(_) | Blocked::Elsewhere { .. }));
+        State {
+            requests: self.requests,
+            done_its_part: whole || held_back,
+            moved_at: self.moved_at,
+            wrote_at: self.wrote_at,
+            arriving: (begun && !held_back).then_some(self.inbound.len()),
+            untaken: self.channel.outbox.len() > 0 && self.rereading.is_none(),
+            hoards: others && self.holding.has_requests(),
+            owed: owed || !self.channel.slots.is_empty(),
+            short: self.holding.memory().is_short(),
+        }
     }
 
     /// A refused request ends the connection, but not before those in front of it are answered:
@@ -336,6 +427,9 @@ impl Connection {
         let held = self.inbound.take();
         let used = self.handle_frames(&held, now, cx);
         self.inbound.put_back(held, *used.as_ref().unwrap_or(&0));
+        if *used.as_ref().unwrap_or(&0) > 0 {
+            self.holding.keep_requests(self.inbound.len());
+        }
         // A reading that nobody has polled yet wakes nobody: it needs another pass.
         let warming = matches!(self.blocked, Some(Blocked::Warming(_)));
         Ok(used? > 0 || warming)
@@ -436,7 +530,9 @@ impl Connection {
     fn read_fresh(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
         let lane = Rc::clone(&self.channel.lane);
         let mut buffer = lane.buffer();
-        let count = match self.stream.poll_read(cx, &mut buffer) {
+        // What cannot be handled has to be kept, room or not.
+        let room = if self.holding.memory().is_exhausted() { FREE_BYTES } else { buffer.len() };
+        let count = match self.stream.poll_read(cx, &mut buffer[..room]) {
             Poll::Ready(count) => count?,
             Poll::Pending => return Ok(false),
         };
@@ -446,11 +542,16 @@ impl Connection {
         let now = self.channel.broker.env.clock.mono();
         let used = self.handle_frames(&buffer[..count], now, cx)?;
         self.inbound.keep(&buffer[used..count]);
+        self.holding.keep_requests(count - used);
         Ok(true)
     }
 
-    /// Reads the rest of an incomplete frame.
+    /// Reads the rest of an incomplete frame, once there is room for all of it.
     fn read_rest(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let whole = self.inbound.len_when_whole()?;
+        if self.holding.poll_request(whole, cx).is_pending() {
+            return Ok(false);
+        }
         let mut room = self.inbound.room()?;
         let count = match self.stream.poll_read(cx, room.space()) {
             Poll::Ready(count) => count?,
@@ -472,8 +573,8 @@ impl Connection {
         cx: &mut Context<'_>,
     ) -> Result<usize, Closed> {
         let mut used = 0;
-        while let Front::Frame(frame) = front(&bytes[used..])? {
-            if !self.may_start(frame) {
+        while let Front::Frame(frame) = self.inbound.front(&bytes[used..])? {
+            if !self.may_start(frame) || self.holding.is_held_off(cx) {
                 break;
             }
             let blocked = self.blocked.take();
@@ -481,6 +582,8 @@ impl Connection {
                 Handled::Done => used += frame_end(frame.len()),
                 Handled::Kept(blocked) => {
                     self.blocked = Some(blocked);
+                    // The first one has come, whatever it waits for.
+                    self.requests = self.requests.max(1);
                     break;
                 }
                 Handled::Blocked(blocked) => {
@@ -492,13 +595,15 @@ impl Connection {
                 }
             }
         }
+        self.requests += u64::from(used > 0);
         Ok(used)
     }
 
     /// A peer that asks and does not read must not fill our memory: thousands of requests fit into
     /// one read, and each may be answered with a list of all topics.
     fn must_write_first(&self) -> bool {
-        self.channel.outbox.len() > OUTBOX_BYTES_PAUSE
+        let waiting = self.channel.outbox.len();
+        waiting > OUTBOX_BYTES_PAUSE || waiting > 0 && self.holding.memory().is_exhausted()
     }
 
     fn may_start(&self, frame: &[u8]) -> bool {
