@@ -8,6 +8,7 @@ mod log;
 mod node;
 mod operate;
 mod records;
+mod start;
 mod topic;
 
 use std::fs;
