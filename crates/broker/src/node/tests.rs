@@ -1,6 +1,7 @@
 //! A node in the fake world, and clients that talk frames to it.
 
 mod alter_configs;
+mod bombs;
 mod bounds;
 mod cold;
 mod compaction;
