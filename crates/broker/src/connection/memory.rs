@@ -12,6 +12,10 @@ use std::task::{Context, Poll, Waker};
 /// Bytes of a request, and of answers, that are not counted: 80 MiB for 20,000 connections.
 pub(super) const FREE_BYTES: usize = 4 * 1024;
 
+/// What a request is given at first, if it is larger: as much as a topic takes of a batch. After
+/// that, as much again as has come of it: whoever announces and does not send gets no more.
+const STEP_BYTES: usize = 1024 * 1024;
+
 /// What connections hold: `queued.max.request.bytes`, one request more where no other could be let
 /// in, and what the pass of each loop adds during which that is reached.
 #[derive(Debug)]
@@ -89,15 +93,10 @@ impl RequestMemory {
         self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, taken).is_ok()
     }
 
-    /// As [`Self::try_take`], for the first who waits. Where all is held by requests that lack some
-    /// of their bytes, one of them gets its room all the same: else none would ever be whole.
-    fn try_take_first(&self, more: u64) -> bool {
-        let fits = self.try_take(more);
-        let stuck = !fits && self.let_in.load(Ordering::SeqCst) == 0;
-        if stuck {
-            self.take(more);
-        }
-        fits || stuck
+    /// Where all is held by requests that lack some of their bytes, one of them gets all its room all
+    /// the same: else none would ever be whole.
+    fn is_stuck(&self) -> bool {
+        self.let_in.load(Ordering::SeqCst) == 0
     }
 
     fn take(&self, more: u64) {
@@ -200,30 +199,32 @@ impl Holding {
         }
     }
 
-    /// Ready once a request of `bytes` may arrive.
-    pub(super) fn poll_request(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<()> {
-        let bytes = bytes as u64;
-        let Some(more) = bytes.checked_sub(self.arriving).filter(|more| *more > 0) else {
-            return Poll::Ready(());
-        };
-        if bytes <= FREE_BYTES as u64 {
+    /// Ready once more may be read of a request that has `whole` bytes, of which so many have come.
+    pub(super) fn poll_request(
+        &mut self,
+        come: usize,
+        whole: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let step = whole.min(come.saturating_mul(2).max(STEP_BYTES)) as u64;
+        if step <= self.arriving.max(FREE_BYTES as u64) {
             return Poll::Ready(());
         }
-        if !self.take_turn(more, cx) {
-            return Poll::Pending;
-        }
-        self.arriving = bytes;
-        if !std::mem::replace(&mut self.let_in, true) {
+        let whole = whole as u64;
+        let Some(given) = self.take_turn(step, whole, cx) else { return Poll::Pending };
+        self.arriving = given;
+        if given == whole && !std::mem::replace(&mut self.let_in, true) {
             self.memory.let_in.fetch_add(1, Ordering::SeqCst);
         }
         Poll::Ready(())
     }
 
-    fn take_turn(&mut self, more: u64, cx: &mut Context<'_>) -> bool {
-        let memory = &self.memory;
+    /// What the request may hold from now on, if it is its turn.
+    fn take_turn(&mut self, step: u64, whole: u64, cx: &mut Context<'_>) -> Option<u64> {
+        let (memory, more) = (&self.memory, step - self.arriving);
         // Nobody waits, as nearly always.
         if memory.waiting.load(Ordering::SeqCst) == 0 && memory.try_take(more) {
-            return true;
+            return Some(step);
         }
         let mut turns = memory.lock();
         let waker = cx.waker().clone();
@@ -234,13 +235,18 @@ impl Holding {
         memory.count(&turns);
         self.waits = true;
         let first = turns.large.front().is_some_and(|waiting| waiting.name == self.name);
-        if !first || !memory.try_take_first(more) {
-            return false;
-        }
+        let given = match first {
+            true if memory.try_take(more) => step,
+            true if memory.is_stuck() => {
+                memory.take(whole - self.arriving);
+                whole
+            }
+            true | false => return None,
+        };
         turns.large.pop_front();
         self.waits = false;
         memory.wake_next(turns);
-        true
+        Some(given)
     }
 
     /// Whether nothing may start, since too much is held; the connection is woken when that ends.
@@ -318,7 +324,7 @@ mod tests {
 
         fn gets(&mut self, bytes: usize) -> bool {
             let waker = Waker::from(Arc::clone(&self.woken));
-            self.holding.poll_request(bytes, &mut Context::from_waker(&waker)).is_ready()
+            self.holding.poll_request(0, bytes, &mut Context::from_waker(&waker)).is_ready()
         }
 
         fn is_held_off(&mut self) -> bool {
@@ -381,6 +387,23 @@ mod tests {
     }
 
     #[test]
+    fn whoever_announces_much_is_given_as_much_again_as_has_come() {
+        let memory = RequestMemory::new(Some(10 << 20), 8 << 20);
+        let mut peers = [(); 4].map(|()| Peer::new(&memory));
+        let [a, b, c, d] = &mut peers;
+        assert!([a, b, c].into_iter().all(|peer| peer.gets(8 << 20)));
+        assert_eq!(memory.held(), 3 << 20);
+        assert!(d.gets(900 * KIB), "nobody waits for those who only announce");
+        let [a, ..] = &mut peers;
+        for (come, held) in [(1 << 19, 1 << 20), (1 << 20, 2 << 20), (3 << 20, 6 << 20)] {
+            let waker = Waker::from(Arc::clone(&a.woken));
+            let mut cx = Context::from_waker(&waker);
+            assert!(a.holding.poll_request(come, 8 << 20, &mut cx).is_ready());
+            assert_eq!(a.holding.arriving, held);
+        }
+    }
+
+    #[test]
     fn nothing_starts_while_a_request_more_is_held_than_may_be() {
         let memory = RequestMemory::new(Some(10 * KIB as u64), 5 * KIB);
         let [mut a, mut b] = [(); 2].map(|()| Peer::new(&memory));
@@ -408,7 +431,7 @@ mod tests {
                         let thread = Waker::from(Arc::new(Unpark(std::thread::current())));
                         let mut holding = Holding::new(&memory);
                         let mut cx = Context::from_waker(&thread);
-                        while holding.poll_request(60 * KIB, &mut cx).is_pending() {
+                        while holding.poll_request(0, 60 * KIB, &mut cx).is_pending() {
                             std::thread::park();
                         }
                     }

@@ -546,10 +546,10 @@ impl Connection {
         Ok(true)
     }
 
-    /// Reads the rest of an incomplete frame, once there is room for all of it.
+    /// Reads more of an incomplete frame, once there is room for it.
     fn read_rest(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
         let whole = self.inbound.len_when_whole()?;
-        if self.holding.poll_request(whole, cx).is_pending() {
+        if self.holding.poll_request(self.inbound.len(), whole, cx).is_pending() {
             return Ok(false);
         }
         let mut room = self.inbound.room()?;

@@ -102,6 +102,23 @@ fn a_count_without_its_elements_ends_the_connection() {
 }
 
 #[test]
+fn bytes_behind_a_body_are_passed_over() {
+    World::new(505).live(async |life| {
+        let _node = life.node(&[]).await;
+        let mut client = life.client().await;
+        // ApiVersions 0 and Metadata 0 without names, each with three bytes more than it has.
+        for (key, body) in [(ApiKey::ApiVersions, 0), (ApiKey::Metadata, 4)] {
+            let mut frame = vec![0, 0, 0, 13 + body, 0, key.to_wire().to_be_bytes()[1], 0, 0];
+            frame.extend_from_slice(&[0, 0, 0, 1, 0xff, 0xff]);
+            frame.resize(frame.len() + usize::from(body), 0);
+            frame.extend_from_slice(b"abc");
+            client.stream.write_all(Bytes::from(frame)).await.unwrap();
+            assert!(client.answer(key, 0).await.frame.len() > 4, "{key:?}");
+        }
+    });
+}
+
+#[test]
 fn a_fetch_of_two_gib_of_each_of_ten_thousand_partitions_has_its_bound() {
     World::new(504).live(async |life| {
         let _node = life.node(&[]).await;
