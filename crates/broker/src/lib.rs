@@ -1,5 +1,6 @@
 //! One node: everything above, hosted.
 
+mod admission;
 mod api;
 mod broker;
 mod clients;
@@ -19,9 +20,9 @@ mod stopping;
 
 pub use clients::ClientSoftware;
 pub use config::{
-    ConfigError, ConfigErrors, Described, Effective, GroupsConfig, Ignored, Listener, LogSettings,
-    NodeConfig, PROFILE, Properties, Property, Update, escape_value, from_environment,
-    parse_properties, reference, registry,
+    ConfigError, ConfigErrors, ConnectionsConfig, Described, Effective, GroupsConfig, Ignored,
+    Listener, LogSettings, NodeConfig, PROFILE, Properties, Property, Update, escape_value,
+    from_environment, parse_properties, reference, registry,
 };
 pub use format::{Formatted, format_folder};
 pub use identity::{IdentityError, PropertiesError};

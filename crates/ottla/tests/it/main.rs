@@ -11,6 +11,7 @@ mod log;
 mod node;
 mod operate;
 mod records;
+mod start;
 mod topic;
 
 use std::fs;
