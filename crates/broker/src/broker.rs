@@ -13,6 +13,7 @@ use crate::fetch_session::FetchSessions;
 use crate::groups::{GROUP_METADATA, Groups, make_group_metadata};
 use crate::partition::Partitions;
 use crate::producer_ids::ProducerIds;
+use crate::watch::Counters;
 
 /// Who a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,7 @@ pub(crate) struct Broker {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) counters: Counters,
 }
 
 impl Broker {

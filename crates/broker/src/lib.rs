@@ -13,11 +13,17 @@ mod partition;
 mod producer_ids;
 mod publisher;
 mod stopping;
+mod watch;
 
 pub use config::{
-    ConfigError, ConfigErrors, Described, Effective, GroupsConfig, Ignored, Listener, LogSettings,
-    NodeConfig, PROFILE, Properties, Property, Update, escape_value, from_environment,
-    parse_properties, reference, registry,
+    ConfigError, ConfigErrors, Described, Effective, GroupsConfig, Ignored, Listener, LogFormat,
+    LogLevel, LogSettings, NodeConfig, PROFILE, Properties, Property, Update, WatchingConfig,
+    escape_value, from_environment, parse_properties, reference, registry,
 };
 pub use node::{Node, StartError};
 pub use partition::{Durability, partition_lock_waits_total};
+pub use watch::{
+    BrokerReport, ConnectionReport, DirectorySpace, ErrorReport, GroupReport, GroupsReport,
+    LogReport, NodeReport, PartitionReport, QuorumReport, ReadReport, Readiness, RequestReport,
+    TIME_BUCKETS, Times, TopicReport, TrafficReport, Watch,
+};

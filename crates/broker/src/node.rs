@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ottla_env::{Env, Listener as Accepting, LoopId, Socket};
 
+use crate::api::TABLE;
 use crate::broker::{Broker, Listening, Role};
 use crate::config::{Listener, LiveConfig, NodeConfig};
 use crate::connection::{Closed, Connection, Lane};
@@ -25,6 +26,7 @@ use crate::partition::{
 use crate::producer_ids::ProducerIds;
 use crate::publisher::ConfigsFirst;
 use crate::stopping::{Running, Stopping};
+use crate::watch::{Counters, Refusal, Watch};
 
 /// How long to wait before accepting again when the system refused: it has run out of something
 /// that the end of other connections gives back.
@@ -125,6 +127,9 @@ impl Node {
             ControllerHost::start(&env, &config, &identity, &listeners, sync_failed, publisher);
         let (host, controller, metadata) = host.await?;
         let fetch_sessions = FetchSessions::new(config.fetch_session_slots);
+        let named = listeners.iter().map(|listener| listener.name.clone());
+        let counters =
+            Counters::new(env.clock.wall(), env.spawn.loops(), TABLE.len(), named.collect());
         let broker = Arc::new(Broker {
             env,
             config,
@@ -135,6 +140,7 @@ impl Node {
             producer_ids: ProducerIds::default(),
             fetch_sessions,
             groups,
+            counters,
         });
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("producers", Box::pin(expire));
@@ -159,6 +165,12 @@ impl Node {
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
         self.listeners.clone()
+    }
+
+    /// What the node tells whoever watches it.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch::new(&self.broker, &self.stopping)
     }
 
     /// Stops the node: connections end, and all that was appended is made durable.
@@ -330,15 +342,23 @@ async fn serve(
             return;
         }
     };
+    let node = Arc::clone(&broker);
+    let counted = node.counters.connected(&listening.name, load.on);
     let connection = Connection::new(broker, listening, peer.ip(), LANE.with(Rc::clone), stream);
     match running.or(connection.run()).await {
         None | Some(Closed::ByPeer) => {}
         Some(Closed::Broken(error)) => tracing::debug!(%peer, %error, "connection broken"),
         Some(closed @ (Closed::FrameLength(_) | Closed::Refused(_))) => {
+            let why = match closed {
+                Closed::FrameLength(_) => Refusal::FrameLength,
+                _ => Refusal::Request,
+            };
+            node.counters.on_refused(why);
             // Whoever sends garbage must not fill the disk with our complaints.
             tracing::debug!(%peer, why = %closed, "connection closed");
         }
     }
+    drop(counted);
     drop(load);
     drop(running);
 }

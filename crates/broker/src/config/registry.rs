@@ -16,6 +16,7 @@ static FILES: &[&[&dyn Described]] = &[
     super::cleaner::PROPERTIES,
     super::groups::PROPERTIES,
     super::consumer_groups::PROPERTIES,
+    super::watching::PROPERTIES,
 ];
 
 /// Every property that a node reads, in no order.

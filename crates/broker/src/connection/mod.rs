@@ -9,6 +9,7 @@ mod inbound;
 mod lane;
 mod outbox;
 mod parked;
+mod stopwatch;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -33,6 +34,7 @@ use inbound::{FrameLength, Front, Inbound, frame_end, front};
 pub(crate) use lane::Lane;
 pub(crate) use outbox::{AnswerHeader, Outbox};
 pub(crate) use parked::{ParkedProduce, Wait, WaitCodes};
+use stopwatch::{Run, Stopwatch};
 
 /// Answers that may wait for a slow peer before its next request is looked at.
 const OUTBOX_BYTES_PAUSE: u64 = 256 * 1024;
@@ -85,7 +87,7 @@ pub(crate) enum Handled {
 /// Answers in the order of their requests.
 enum Slot {
     Ready(Outbox),
-    Waiting(ParkedProduce),
+    Waiting(ParkedProduce, Run),
 }
 
 /// The state that handlers of the hot path work on.
@@ -99,6 +101,7 @@ pub(crate) struct Channel {
     pub(crate) fetch_session: Option<Arc<FetchSession>>,
     pub(crate) outbox: Outbox,
     pub(crate) lane: Rc<Lane>,
+    pub(crate) stopwatch: Stopwatch,
     slots: VecDeque<Slot>,
 }
 
@@ -136,7 +139,20 @@ impl Channel {
     /// Sends an answer once its appends are committed.
     pub(crate) fn park(&mut self, parked: ParkedProduce) {
         assert!(self.slots.len() < PARKED_PRODUCE_MAX, "more parked than may be");
-        self.slots.push_back(Slot::Waiting(parked));
+        self.slots.push_back(Slot::Waiting(parked, self.stopwatch.put_off()));
+    }
+
+    /// The request at hand has its answer, or is done with without one.
+    fn on_done(&mut self) {
+        if let Some(run) = self.stopwatch.stop() {
+            self.lane.keep_time(run);
+        }
+    }
+
+    /// Counts the requests that were answered since the last look at the clock.
+    fn count_times(&self, now: Mono) {
+        let (counters, on) = (&self.broker.counters, self.stopwatch.on());
+        self.lane.take_times(|run| run.count(counters, on, now));
     }
 
     /// Moves answers that are ready to the outbox.
@@ -145,13 +161,14 @@ impl Channel {
         while let Some(slot) = self.slots.pop_front() {
             match slot {
                 Slot::Ready(answer) => self.outbox.append(answer),
-                Slot::Waiting(parked) => match parked.settle(now) {
+                Slot::Waiting(parked, run) => match parked.settle(now) {
                     Ok(parking) => {
                         self.outbox.copy(&parking.answer);
                         self.lane.keep_parking(parking);
+                        self.lane.keep_time(run);
                     }
                     Err(parked) => {
-                        self.slots.push_front(Slot::Waiting(parked));
+                        self.slots.push_front(Slot::Waiting(parked, run));
                         break;
                     }
                 },
@@ -163,7 +180,7 @@ impl Channel {
     /// When the oldest waiting answer is due, committed or not.
     fn deadline(&self) -> Option<Mono> {
         self.slots.iter().find_map(|slot| match slot {
-            Slot::Waiting(parked) => Some(parked.deadline()),
+            Slot::Waiting(parked, _) => Some(parked.deadline()),
             Slot::Ready(_) => None,
         })
     }
@@ -209,6 +226,7 @@ impl Connection {
     ) -> Self {
         let timer = broker.env.clock.timer();
         let cached_at = broker.env.clock.mono();
+        let on = broker.env.spawn.current();
         let channel = Channel {
             broker,
             listening,
@@ -217,6 +235,7 @@ impl Connection {
             fetch_session: None,
             outbox: Outbox::default(),
             lane,
+            stopwatch: Stopwatch::new(on, cached_at),
             slots: VecDeque::new(),
         };
         Self {
@@ -245,6 +264,9 @@ impl Connection {
         self.channel.outbox.borrow_buffer(&self.channel.lane);
         let advanced = self.advance_with_buffer(cx);
         self.channel.outbox.return_buffer(&self.channel.lane);
+        if self.channel.lane.has_times() {
+            self.channel.count_times(self.channel.broker.env.clock.mono());
+        }
         advanced
     }
 
@@ -252,6 +274,8 @@ impl Connection {
         for _ in 0..PASSES_MAX {
             let now = self.channel.broker.env.clock.mono();
             let mut moved = self.channel.settle(now);
+            // What the pass before has answered was read when that began.
+            self.channel.count_times(now);
             if self.ending.is_none() {
                 let resumed = self.resume(now, cx);
                 moved |= self.unless_refused(resumed, now)?;
@@ -313,6 +337,7 @@ impl Connection {
             Some(Blocked::Elsewhere { header, mut answer }) => match answer.as_mut().poll(cx) {
                 Poll::Ready(body) => {
                     self.channel.answer_body(header, &body?);
+                    self.channel.on_done();
                 }
                 Poll::Pending => {
                     self.blocked = Some(Blocked::Elsewhere { header, answer });
@@ -477,8 +502,14 @@ impl Connection {
                 break;
             }
             let blocked = self.blocked.take();
+            if blocked.is_none() {
+                self.channel.stopwatch.start(now);
+            }
             match api::handle(&mut self.channel, frame, blocked, now, cx)? {
-                Handled::Done => used += frame_end(frame.len()),
+                Handled::Done => {
+                    self.channel.on_done();
+                    used += frame_end(frame.len());
+                }
                 Handled::Kept(blocked) => {
                     self.blocked = Some(blocked);
                     break;
