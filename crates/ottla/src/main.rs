@@ -5,12 +5,14 @@ mod config;
 mod confirm;
 mod consume;
 mod doctor;
+mod events;
 mod failure;
 mod given;
 mod group;
 mod json;
 mod log;
 mod near;
+mod observed;
 mod pattern;
 mod produce;
 mod reach;
@@ -64,6 +66,9 @@ enum Command {
     /// Looks into the files of a node, and mends them: dump, verify, recover.
     Log(log::Arguments),
     Test(trial::Arguments),
+    /// Lists what a node counts and tells at /metrics, as Markdown.
+    #[command(after_help = "Examples:\n  ottla metrics")]
+    Metrics,
     Doctor(doctor::Arguments),
     Profile(reach::profile::Arguments),
     /// Prints what a shell needs to complete commands.
@@ -104,6 +109,7 @@ fn main() -> ExitCode {
         | Command::Profile(_)
         | Command::Test(_)
         | Command::Completion { .. }
+        | Command::Metrics
         | Command::Version
             if !before.is_empty() =>
         {
@@ -112,6 +118,7 @@ fn main() -> ExitCode {
         }
         Command::Profile(arguments) => reach::profile::run(&arguments),
         Command::Test(arguments) => trial::run(&arguments),
+        Command::Metrics => end(print(&ottla_console::reference())),
         Command::Completion { shell } => end(print(&completion(shell))),
         Command::Version => end(print(concat!("ottla ", env!("CARGO_PKG_VERSION"), "\n"))),
         Command::Server(arguments) => {

@@ -7,10 +7,12 @@ use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use ottla_broker::{Durability, Listener, Node, NodeConfig, StartError};
+use ottla_broker::{Durability, Listener, LogFormat, LogLevel, Node, NodeConfig, StartError};
 use ottla_runtime::{RealEnv, stop_requested};
 
+use crate::events;
 use crate::given::{Mistakes, Sources};
+use crate::observed::{Http, ready};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,14 +42,24 @@ pub(crate) enum ServerError {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), ServerError> {
     let started = Instant::now();
-    say_warnings();
-    let mut config = arguments.given.read().config()?;
+    let given = arguments.given.read();
+    let (format, level) = given.log();
+    events::tell(format, level);
+    let mut config = given.config()?;
+    let may_lack_http = given.is_of_profile("ottla.http.listener");
     // Operators ask from elsewhere where the data lies.
     config.log_dir = std::path::absolute(&config.log_dir).unwrap_or(config.log_dir);
     let loops = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let ran = RealEnv::start(loops, |env| async move {
+        let http = Http::begin(&env, &config, may_lack_http)?;
         let node = Node::start(env, config.clone()).await?;
-        eprint!("{}", banner(&config, &node.listeners(), started.elapsed()));
+        http.watch(node.watch());
+        let (listening, took) = (node.listeners(), started.elapsed());
+        let told = match format {
+            LogFormat::Text => banner(&config, &listening, &http, took),
+            LogFormat::Json => ready(&config, &listening, &http, took),
+        };
+        eprint!("{told}");
         stop_requested().await.map_err(StartError::Signals)?;
         node.stop().await;
         Ok::<(), StartError>(())
@@ -57,14 +69,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), ServerError> {
 
 /// From here on what is unexpected is told on standard error.
 pub(crate) fn say_warnings() {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::WARN)
-        .with_target(false)
-        .init();
+    events::tell(LogFormat::Text, LogLevel::Warn);
 }
 
-fn banner(config: &NodeConfig, listening: &[Listener], took: Duration) -> String {
+fn banner(config: &NodeConfig, listening: &[Listener], http: &Http, took: Duration) -> String {
     let addresses: Vec<String> = listening.iter().map(ToString::to_string).collect();
     let folder = fs::canonicalize(&config.log_dir).unwrap_or_else(|_| config.log_dir.clone());
     let durability = match config.durability {
@@ -76,6 +84,9 @@ fn banner(config: &NodeConfig, listening: &[Listener], took: Duration) -> String
         writeln!(text, "  {name:<11}{value}").expect("a String takes everything");
     };
     line("listening", &addresses.join(", "));
+    if let Some(metrics) = http.told() {
+        line("metrics", &metrics);
+    }
     line("data", &format!("{} ({durability})", show(&folder)));
     if let Some(client) = listening.first().map(|first| config.advertised(first)) {
         let address = client.authority();

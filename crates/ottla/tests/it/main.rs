@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 mod config;
+mod docs;
 mod examples;
 mod log;
 mod node;
+mod observed;
 mod operate;
 mod records;
 mod topic;
