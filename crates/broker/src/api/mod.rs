@@ -63,6 +63,7 @@ use ottla_types::limits::{ANSWER_BYTES_MAX, NAMES_PER_REQUEST_MAX};
 use ottla_wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Reader, RequestHeader, Writer};
 
 use crate::broker::{Broker, Listening, Role};
+use crate::clients::Known;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled};
 use crate::watch::ApiAt;
 
@@ -103,6 +104,8 @@ pub(crate) struct Call<'a> {
     pub(crate) client_id: Option<&'a str>,
     /// Where the client connects from.
     pub(crate) peer: IpAddr,
+    /// What the connection's client says that it is.
+    pub(crate) software: &'a mut Option<Known>,
     pub(crate) body: Reader<'a>,
 }
 
@@ -239,6 +242,7 @@ pub(crate) fn handle(
                 version,
                 client_id: client_id.as_deref(),
                 peer: channel.peer,
+                software: &mut channel.software,
                 body: reader,
             };
             Ok(match handler(call)? {

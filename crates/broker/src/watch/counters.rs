@@ -6,6 +6,7 @@ use ottla_env::LoopId;
 use ottla_types::Timestamp;
 
 use super::histogram::{Histogram, Times, add_alone};
+use super::report::ConnectionReport;
 use super::traffic::Traffic;
 
 /// Kafka's error codes begin at -1, and there are fewer than this.
@@ -56,20 +57,45 @@ struct LoopCounters {
 /// The connections of one listener on one loop.
 #[derive(Debug, Default)]
 struct Connections {
+    /// Opened here, and closed here.
     opened: AtomicU64,
     closed: AtomicU64,
+    /// Come from other loops, and gone to others.
+    came: AtomicU64,
+    went: AtomicU64,
+}
+
+impl Connections {
+    fn report(&self, listener: &str, on_loop: usize) -> ConnectionReport {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Acquire);
+        // In this order: none ends before it has begun.
+        let (closed, went) = (read(&self.closed), read(&self.went));
+        let (opened, came) = (read(&self.opened), read(&self.came));
+        let open = (opened + came).saturating_sub(closed + went);
+        ConnectionReport { listener: listener.to_owned(), on_loop, open, opened, closed }
+    }
 }
 
 #[derive(Debug)]
 struct Errors([AtomicU64; ERROR_CODES]);
 
-/// One connection, counted as open until it is dropped.
-pub(crate) struct Open<'a>(Option<&'a Connections>);
+/// One connection, counted as open on its loop until it is dropped.
+pub(crate) struct Open<'a> {
+    of: Option<&'a Connections>,
+    leaves: bool,
+}
+
+impl Open<'_> {
+    /// It goes on, on another loop.
+    pub(crate) const fn leaves(&mut self) {
+        self.leaves = true;
+    }
+}
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        if let Some(of) = self.0 {
-            add_alone(&of.closed, 1);
+        if let Some(of) = self.of {
+            add_alone(if self.leaves { &of.went } else { &of.closed }, 1);
         }
     }
 }
@@ -101,14 +127,14 @@ impl Counters {
         &self.loops[on.0].apis[api.0]
     }
 
-    /// Counts a connection in, on its loop.
-    pub(crate) fn connected(&self, listener: &str, on: LoopId) -> Open<'_> {
+    /// Counts a connection in, on its loop; one that is not new was on another one before.
+    pub(crate) fn connected(&self, listener: &str, on: LoopId, is_new: bool) -> Open<'_> {
         let found = self.listeners.iter().find(|(name, _)| name == listener);
-        let connections = found.map(|(_, loops)| &loops[on.0]);
-        if let Some(of) = connections {
-            add_alone(&of.opened, 1);
+        let of = found.map(|(_, loops)| &loops[on.0]);
+        if let Some(of) = of {
+            add_alone(if is_new { &of.opened } else { &of.came }, 1);
         }
-        Open(connections)
+        Open { of, leaves: false }
     }
 
     /// A connection was closed for what its client sent.
@@ -150,14 +176,10 @@ impl Counters {
         counted.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// Listener, loop, how many were opened and how many of those were closed.
-    pub(super) fn connections(&self) -> impl Iterator<Item = (&str, LoopId, u64, u64)> {
+    /// The connections of each listener on each loop.
+    pub(super) fn connections(&self) -> impl Iterator<Item = ConnectionReport> {
         self.listeners.iter().flat_map(|(name, loops)| {
-            loops.iter().enumerate().map(|(at, of)| {
-                // In this order: no more are closed than opened.
-                let closed = of.closed.load(Ordering::Acquire);
-                (name.as_str(), LoopId(at), of.opened.load(Ordering::Acquire), closed)
-            })
+            loops.iter().enumerate().map(|(on_loop, of)| of.report(name, on_loop))
         })
     }
 
@@ -185,15 +207,22 @@ mod tests {
     #[test]
     fn connections_are_counted_where_they_are() {
         let counters = Counters::new(NOW, 2, 1, vec!["A".to_owned(), "B".to_owned()]);
-        let open = counters.connected("B", LoopId(1));
-        drop(counters.connected("B", LoopId(1)));
-        drop(counters.connected("unheard of", LoopId(0)));
-        let seen: Vec<_> = counters.connections().collect();
-        let none = |name, at| (name, LoopId(at), 0, 0);
-        let expected = [none("A", 0), none("A", 1), none("B", 0), ("B", LoopId(1), 2, 1)];
-        assert_eq!(seen, expected);
+        let seen = || -> Vec<(usize, u64, u64, u64)> {
+            let of_b = counters.connections().filter(|it| it.listener == "B");
+            of_b.map(|it| (it.on_loop, it.open, it.opened, it.closed)).collect()
+        };
+        let mut open = counters.connected("B", LoopId(0), true);
+        drop(counters.connected("B", LoopId(1), true));
+        drop(counters.connected("unheard of", LoopId(0), true));
+        assert_eq!(seen(), [(0, 1, 1, 0), (1, 0, 1, 1)]);
+        // To another loop: it was opened once, and is closed there.
+        open.leaves();
         drop(open);
-        assert_eq!(counters.connections().last(), Some(("B", LoopId(1), 2, 2)));
+        let open = counters.connected("B", LoopId(1), false);
+        assert_eq!(seen(), [(0, 0, 1, 0), (1, 1, 1, 1)]);
+        drop(open);
+        assert_eq!(seen(), [(0, 0, 1, 0), (1, 0, 1, 2)]);
+        assert!(counters.connections().all(|it| it.listener == "B" || it.opened == 0));
     }
 
     #[test]

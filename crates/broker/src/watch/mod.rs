@@ -74,16 +74,14 @@ impl Watch {
         let broker = self.broker()?;
         let (counters, image) = (&broker.counters, broker.metadata.image());
         let directory = broker.partitions.directory();
-        let connections = counters.connections().map(|(listener, on, opened, closed)| {
-            ConnectionReport { listener: listener.to_owned(), on_loop: on.0, opened, closed }
-        });
         Some(NodeReport {
             node: broker.config.node_id,
             started: counters.started,
             process: broker.env.process.usage(),
             requests: requests(counters),
             errors: errors(counters),
-            connections: connections.collect(),
+            connections: counters.connections().collect(),
+            software: broker.clients.connected(),
             closed_for_frame_length: counters.refused(Refusal::FrameLength),
             closed_for_request: counters.refused(Refusal::Request),
             syncs: directory.sync_times().read(),

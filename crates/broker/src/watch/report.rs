@@ -5,6 +5,7 @@ use ottla_types::{BrokerId, LeaderEpoch, NodeId, Offset, PartitionId, Timestamp,
 
 use super::histogram::Times;
 use super::traffic::TrafficReport;
+use crate::clients::ClientSoftware;
 
 /// A node as a whole.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct NodeReport {
     pub errors: Vec<ErrorReport>,
     /// Its connections, by listener and loop.
     pub connections: Vec<ConnectionReport>,
+    /// What its clients say that they are, and how many connections of each there are.
+    pub software: Vec<(ClientSoftware, usize)>,
     /// Connections that were closed because a length was no frame's.
     pub closed_for_frame_length: u64,
     /// Connections that were closed because a request could not be read, or is not served.
@@ -68,9 +71,11 @@ pub struct ConnectionReport {
     pub listener: String,
     /// The loop's number.
     pub on_loop: usize,
-    /// How many there were.
+    /// How many there are. A connection may go from one loop to another.
+    pub open: u64,
+    /// How many began there.
     pub opened: u64,
-    /// How many of those have ended.
+    /// How many ended there.
     pub closed: u64,
 }
 

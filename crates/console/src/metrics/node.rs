@@ -1,5 +1,7 @@
 //! One node: its process, its requests, its connections, its disk.
 
+use ottla_broker::ConnectionReport;
+
 use super::{Scraped, Section};
 use crate::family::{Family, counter, gauge, histogram};
 use crate::page::Page;
@@ -47,17 +49,22 @@ static REQUEST_TIMES: Family = histogram(
 static CONNECTIONS: Family = gauge(
     "kafka_server_socket_server_metrics_connection_count",
     &["listener", "networkProcessor"],
-    "Open connections, by listener and event loop.",
+    "Open connections, by listener and by the event loop that they are on.",
 );
 static CONNECTIONS_OPENED: Family = counter(
     "kafka_server_socket_server_metrics_connection_creation_total",
     &["listener", "networkProcessor"],
-    "Connections that were opened, by listener and event loop.",
+    "Connections that were opened, by listener and the event loop that took them.",
 );
 static CONNECTIONS_CLOSED: Family = counter(
     "kafka_server_socket_server_metrics_connection_close_total",
     &["listener", "networkProcessor"],
-    "Connections that have ended, by listener and event loop.",
+    "Connections that have ended, by listener and the event loop that they were on.",
+);
+static SOFTWARE: Family = gauge(
+    "kafka_server_socket_server_metrics_connections_software",
+    &["clientSoftwareName", "clientSoftwareVersion"],
+    "Open connections of clients that say what they are (KIP-511).",
 );
 static CONNECTIONS_REFUSED: Family = counter(
     "ottla_connections_refused_total",
@@ -129,6 +136,7 @@ pub(super) static SECTION: Section = Section {
         &CONNECTIONS,
         &CONNECTIONS_OPENED,
         &CONNECTIONS_CLOSED,
+        &SOFTWARE,
         &CONNECTIONS_REFUSED,
         &SESSIONS,
         &SYNC_QUANTILES,
@@ -211,15 +219,19 @@ fn requests(page: &mut Page<'_, '_>, scraped: &Scraped) {
 
 fn connections(page: &mut Page<'_, '_>, scraped: &Scraped) {
     let node = &scraped.node;
-    let mut each = |family, value: fn(u64, u64) -> u64| {
+    let mut each = |family, value: fn(&ConnectionReport) -> u64| {
         page.family(family);
         for it in &node.connections {
-            page.sample(&[&it.listener, &it.on_loop], value(it.opened, it.closed));
+            page.sample(&[&it.listener, &it.on_loop], value(it));
         }
     };
-    each(&CONNECTIONS, u64::saturating_sub);
-    each(&CONNECTIONS_OPENED, |opened, _| opened);
-    each(&CONNECTIONS_CLOSED, |_, closed| closed);
+    each(&CONNECTIONS, |it| it.open);
+    each(&CONNECTIONS_OPENED, |it| it.opened);
+    each(&CONNECTIONS_CLOSED, |it| it.closed);
+    page.family(&SOFTWARE);
+    for (software, count) in &node.software {
+        page.sample(&[&software.name, &software.version], count);
+    }
     page.family(&CONNECTIONS_REFUSED);
     page.sample(&[&"frame length"], node.closed_for_frame_length);
     page.sample(&[&"request"], node.closed_for_request);

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::node::{Node, quiet_ottla, said};
@@ -42,13 +41,14 @@ fn a_node_is_scraped() {
 
 /// Where Prometheus is installed, its own parser has to agree.
 fn prometheus_reads(page: &str) {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        return;
+    }
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]);
-    if Path::new("/usr/bin/promtool").exists() {
-        let said = said(promtool, page);
-        // 3: it would have given some of Kafka's names otherwise.
-        assert!(said.code == 0 || said.code == 3, "{said:?}");
-    }
+    let said = said(promtool, page);
+    // 3: it has read all of it, and would have given other names than Kafka's.
+    assert!(said.code == 0 || said.code == 3, "{said:?}");
 }
 
 #[test]
