@@ -15,6 +15,7 @@ use crate::fetch_session::FetchSessions;
 use crate::groups::{GROUP_METADATA, Groups, make_group_metadata};
 use crate::partition::Partitions;
 use crate::producer_ids::ProducerIds;
+use crate::watch::Counters;
 
 /// Who a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,7 @@ pub(crate) struct Broker {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) counters: Counters,
     pub(crate) clients: Arc<Clients>,
     /// What all connections hold together.
     pub(crate) request_memory: Arc<RequestMemory>,

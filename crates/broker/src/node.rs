@@ -11,6 +11,7 @@ use std::time::Duration;
 use ottla_env::{Env, Listener as Accepting, Socket};
 
 use crate::admission::{Admission, Admitted};
+use crate::api::TABLE;
 use crate::broker::{Broker, Listening, Role};
 use crate::config::{Listener, LiveConfig, NodeConfig};
 use crate::connection::{Closed, Connection, Ended, Lane, Luggage, RequestMemory};
@@ -26,6 +27,7 @@ use crate::placement::{Place, Placement};
 use crate::producer_ids::ProducerIds;
 use crate::publisher::ConfigsFirst;
 use crate::stopping::{Running, Stopping};
+use crate::watch::{Counters, Refusal, Watch};
 
 /// How long to wait before accepting again when the system refused: it has run out of something
 /// that the end of other connections gives back.
@@ -127,6 +129,9 @@ impl Node {
         let (host, controller, metadata) = host.await?;
         let fetch_sessions = FetchSessions::new(config.fetch_session_slots);
         let request_memory = memory_of(&config);
+        let named = listeners.iter().map(|listener| listener.name.clone());
+        let counters =
+            Counters::new(env.clock.wall(), env.spawn.loops(), TABLE.len(), named.collect());
         let broker = Arc::new(Broker {
             env,
             config,
@@ -137,6 +142,7 @@ impl Node {
             producer_ids: ProducerIds::default(),
             fetch_sessions,
             groups,
+            counters,
             clients: Arc::default(),
             request_memory,
         });
@@ -154,6 +160,12 @@ impl Node {
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
         self.listeners.clone()
+    }
+
+    /// What the node tells whoever watches it.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch::new(&self.broker, &self.stopping)
     }
 
     /// Stops the node: connections end, and all that was appended is made durable.
@@ -354,6 +366,8 @@ impl Serving {
         };
         let (broker, listening) = (Arc::clone(&self.broker), Arc::clone(&self.listening));
         let lane = LANE.with(Rc::clone);
+        let counters = &self.broker.counters;
+        let mut open = counters.connected(&listening.name, place.on(), luggage.is_none());
         let mut connection = Connection::new(broker, listening, peer.ip(), lane, stream);
         if let Some(luggage) = luggage {
             connection = connection.with(luggage);
@@ -371,11 +385,18 @@ impl Serving {
             Some(Ended::Closed(
                 closed @ (Closed::FrameLength(_) | Closed::Refused(_) | Closed::Late(_)),
             )) => {
+                match closed {
+                    Closed::FrameLength(_) => counters.on_refused(Refusal::FrameLength),
+                    Closed::Refused(_) => counters.on_refused(Refusal::Request),
+                    Closed::ByPeer | Closed::Broken(_) | Closed::Late(_) => {}
+                }
                 // Whoever sends garbage must not fill the disk with our complaints.
                 tracing::debug!(%peer, why = %closed, "connection closed");
             }
             Some(Ended::Leaves(socket, luggage)) => {
                 let next = next.expect("it leaves for a place");
+                open.leaves();
+                drop(open);
                 drop(place);
                 self.hand_over(socket, Some(luggage), Seat { place: next, admitted });
             }

@@ -59,6 +59,7 @@ impl GroupShard {
                 GroupAnswer::Describe(all.map(|(result, id)| (id, result)).collect())
             }
             GroupRequest::List(list) => GroupAnswer::List(self.list(&list)),
+            GroupRequest::Survey { offsets_max } => GroupAnswer::Survey(self.survey(offsets_max)),
             GroupRequest::Delete(groups) => {
                 let deleted = groups.into_iter().map(|id| {
                     let result = self.delete_group(now, &id, effects);

@@ -31,8 +31,8 @@ cargo xtask COMMAND
 
   check [--no-tests]     format, tidy, gen, clippy, tests: yes or no; writes nothing
   fix                    what formatter and clippy can repair by themselves
-  gen [--check]          Rust from crates/wire/schema, the README's table of APIs, and
-                         docs/configuration.md: write them, or only compare
+  gen [--check]          Rust from crates/wire/schema, the README's table of APIs,
+                         docs/configuration.md, docs/operations/metrics.md: write them, or only compare
   tidy                   the rules of the house alone (also a test of this package)
   sim --seed N | --seeds A..B | --minutes M | --planted
                          the node in the simulator

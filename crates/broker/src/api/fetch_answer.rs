@@ -1,6 +1,5 @@
 //! The answer to a Fetch: headers in memory, records where they lie.
 
-use ottla_env::Part;
 use ottla_wire::ErrorCode;
 use ottla_wire::hot::{
     AbortedTransaction, FetchResponseHead, FetchResponsePartition, FetchResponseWriter, TopicRef,
@@ -11,6 +10,7 @@ use super::fetch_read::PartitionRead;
 use crate::connection::{AnswerHeader, Channel};
 use crate::fetch_session::SessionId;
 use crate::partition::Isolation;
+use crate::watch::Refuser;
 
 /// What an answer says of the whole request.
 #[derive(Clone, Copy, Debug)]
@@ -69,8 +69,12 @@ fn write<'a>(
             rest.next();
             let aborted = aborted_in(&read);
             let partition = describe(&read, head.isolation, &aborted);
+            let length = read.bytes();
+            match &read.found {
+                Ok(found) => found.partition.traffic().on_fetched(length),
+                Err(error) => channel.broker.counters.on_error(Refuser::Fetch, error.code()),
+            }
             let part = read.found.ok().and_then(|found| found.records).map(|found| found.part);
-            let length = part.as_ref().map_or(0, Part::len);
             let length = usize::try_from(length).expect("an answer has a size");
             let hole = writer.partition(&partition, Some(length))?;
             holes.extend(part.map(|part| (hole, part)));

@@ -36,6 +36,14 @@ pub(super) struct PartitionRead {
     pub(super) found: Result<Found, ErrorCode>,
 }
 
+impl PartitionRead {
+    /// How many bytes of batches it gives.
+    pub(super) fn bytes(&self) -> u64 {
+        let records = self.found.as_ref().ok().and_then(|found| found.records.as_ref());
+        records.map_or(0, |records| records.part.len())
+    }
+}
+
 /// Part of a partition's log.
 #[derive(Debug)]
 pub(super) struct Found {

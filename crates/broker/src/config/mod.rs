@@ -14,6 +14,7 @@ mod origin;
 mod property;
 mod reference;
 mod registry;
+mod watching;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -41,6 +42,7 @@ pub use property::{
 pub use reference::reference;
 pub use registry::registry;
 pub(crate) use registry::{Registry, find};
+pub use watching::{LogFormat, LogLevel, WatchingConfig};
 
 use crate::partition::Durability;
 use listener::{Protocols, parse_listeners, parse_protocols, parse_voters};
@@ -75,6 +77,8 @@ pub struct NodeConfig {
     pub fetch_session_slots: usize,
     /// What holds for connections.
     pub connections: ConnectionsConfig,
+    /// What others see of it.
+    pub watching: WatchingConfig,
     /// For an empty folder: the cluster's id, random where absent.
     pub cluster_id: Option<String>,
     /// Given, but not known or not supported: a warning names them.
@@ -87,7 +91,7 @@ pub struct NodeConfig {
 
 /// What holds without a configuration file, under everything that is given: a node for one's own
 /// machine.
-pub const PROFILE: [(&str, &str); 6] = [
+pub const PROFILE: [(&str, &str); 7] = [
     ("node.id", "1"),
     ("process.roles", "broker,controller"),
     ("listeners", "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093"),
@@ -95,6 +99,7 @@ pub const PROFILE: [(&str, &str); 6] = [
     ("log.dirs", "./ottla-data"),
     // Nobody waits for others to join whom there are not.
     ("group.initial.rebalance.delay.ms", "0"),
+    ("ottla.http.listener", "http://127.0.0.1:8080"),
 ];
 
 static NODE_ID: Property<i32> = Property {
@@ -377,6 +382,7 @@ impl NodeConfig {
         let groups = GroupsConfig::read(reader);
         let fetch_session_slots = reader.read(&FETCH_SESSION_SLOTS);
         let connections = connections::read(reader);
+        let watching = WatchingConfig::read(reader);
         let effective = reader.effective();
         let ((), listeners) = (roles?, listeners?);
         check_listeners(reader, &listeners, &protocols?, &advertised_listeners);
@@ -399,6 +405,7 @@ impl NodeConfig {
             groups: groups?,
             fetch_session_slots: fetch_session_slots?,
             connections: connections?,
+            watching: watching?,
             effective,
             cluster_id: None,
             ignored: Ignored::default(),

@@ -17,6 +17,7 @@ static FILES: &[&[&dyn Described]] = &[
     super::connections::PROPERTIES,
     super::groups::PROPERTIES,
     super::consumer_groups::PROPERTIES,
+    super::watching::PROPERTIES,
 ];
 
 /// Every property that a node reads, in no order.

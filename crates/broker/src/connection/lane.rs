@@ -5,6 +5,7 @@ use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
 use super::parked::Parking;
+use super::stopwatch::Run;
 use crate::api::produce::Progress;
 
 /// Reads into one buffer per loop go through this many bytes: about what fits a core's cache.
@@ -22,6 +23,10 @@ const PARKINGS_KEPT: usize = 256;
 /// The room that a kept parked answer may have, in bytes and in partitions.
 const PARKING_ROOM_KEPT: usize = 256;
 
+/// Runs of requests whose room is kept: a pass rarely has more than one. No pass has more of them
+/// than its buffer holds frames.
+const TIMES_KEPT: usize = 64;
+
 /// What the connections of one loop share.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -29,6 +34,7 @@ pub(crate) struct Lane {
     answers: RefCell<Vec<u8>>,
     progress: RefCell<Progress>,
     parkings: RefCell<Vec<Parking>>,
+    times: RefCell<Vec<Run>>,
 }
 
 impl Lane {
@@ -38,6 +44,7 @@ impl Lane {
             answers: RefCell::default(),
             progress: RefCell::default(),
             parkings: RefCell::default(),
+            times: RefCell::default(),
         })
     }
 
@@ -85,6 +92,29 @@ impl Lane {
         let room = parking.answer.capacity().max(parking.waits.capacity());
         if kept.len() < PARKINGS_KEPT && room <= PARKING_ROOM_KEPT {
             kept.push(parking);
+        }
+    }
+
+    /// Requests were answered whose time is not known before the clock is looked at again.
+    pub(super) fn keep_time(&self, run: Run) {
+        let mut times = self.times.borrow_mut();
+        let joined = times.last_mut().is_some_and(|last| last.takes(run));
+        if !joined {
+            times.push(run);
+        }
+    }
+
+    /// Whether there are such.
+    pub(super) fn has_times(&self) -> bool {
+        !self.times.borrow().is_empty()
+    }
+
+    /// Takes them, one after the other.
+    pub(super) fn take_times(&self, take: impl FnMut(Run)) {
+        let mut times = self.times.borrow_mut();
+        times.drain(..).for_each(take);
+        if times.capacity() > TIMES_KEPT {
+            times.shrink_to(TIMES_KEPT);
         }
     }
 }

@@ -10,6 +10,7 @@ mod lane;
 mod memory;
 mod outbox;
 mod parked;
+mod stopwatch;
 mod watch;
 
 use std::collections::VecDeque;
@@ -39,6 +40,7 @@ pub(crate) use lane::Lane;
 pub(crate) use memory::RequestMemory;
 pub(crate) use outbox::{AnswerHeader, Outbox};
 pub(crate) use parked::{ParkedProduce, Wait, WaitCodes};
+use stopwatch::{Run, Stopwatch};
 
 /// Answers that may wait for a slow peer before its next request is looked at.
 const OUTBOX_BYTES_PAUSE: u64 = 256 * 1024;
@@ -113,7 +115,7 @@ pub(crate) enum Handled {
 /// Answers in the order of their requests.
 enum Slot {
     Ready(Outbox),
-    Waiting(ParkedProduce),
+    Waiting(ParkedProduce, Run),
 }
 
 /// The state that handlers of the hot path work on.
@@ -129,6 +131,7 @@ pub(crate) struct Channel {
     /// What the client says that it is.
     pub(crate) software: Option<Known>,
     pub(crate) lane: Rc<Lane>,
+    pub(crate) stopwatch: Stopwatch,
     slots: VecDeque<Slot>,
 }
 
@@ -166,7 +169,20 @@ impl Channel {
     /// Sends an answer once its appends are committed.
     pub(crate) fn park(&mut self, parked: ParkedProduce) {
         assert!(self.slots.len() < PARKED_PRODUCE_MAX, "more parked than may be");
-        self.slots.push_back(Slot::Waiting(parked));
+        self.slots.push_back(Slot::Waiting(parked, self.stopwatch.put_off()));
+    }
+
+    /// The request at hand has its answer, or is done with without one.
+    fn on_done(&mut self) {
+        if let Some(run) = self.stopwatch.stop() {
+            self.lane.keep_time(run);
+        }
+    }
+
+    /// Counts the requests that were answered since the last look at the clock.
+    fn count_times(&self, now: Mono) {
+        let (counters, on) = (&self.broker.counters, self.stopwatch.on());
+        self.lane.take_times(|run| run.count(counters, on, now));
     }
 
     /// Moves answers that are ready to the outbox.
@@ -175,13 +191,14 @@ impl Channel {
         while let Some(slot) = self.slots.pop_front() {
             match slot {
                 Slot::Ready(answer) => self.outbox.append(answer),
-                Slot::Waiting(parked) => match parked.settle(now) {
+                Slot::Waiting(parked, run) => match parked.settle(now) {
                     Ok(parking) => {
                         self.outbox.copy(&parking.answer);
                         self.lane.keep_parking(parking);
+                        self.lane.keep_time(run);
                     }
                     Err(parked) => {
-                        self.slots.push_front(Slot::Waiting(parked));
+                        self.slots.push_front(Slot::Waiting(parked, run));
                         break;
                     }
                 },
@@ -193,7 +210,7 @@ impl Channel {
     /// When the oldest waiting answer is due, committed or not.
     fn deadline(&self) -> Option<Mono> {
         self.slots.iter().find_map(|slot| match slot {
-            Slot::Waiting(parked) => Some(parked.deadline()),
+            Slot::Waiting(parked, _) => Some(parked.deadline()),
             Slot::Ready(_) => None,
         })
     }
@@ -255,6 +272,7 @@ impl Connection {
         let limits = &broker.config.connections;
         let inbound = Inbound::new(limits.request_bytes_max);
         let watch = Watch::new(now, limits.idle_max);
+        let on = broker.env.spawn.current();
         let channel = Channel {
             broker,
             listening,
@@ -264,6 +282,7 @@ impl Connection {
             outbox: Outbox::default(),
             software: None,
             lane,
+            stopwatch: Stopwatch::new(on, now),
             slots: VecDeque::new(),
         };
         Self {
@@ -348,6 +367,9 @@ impl Connection {
         let advanced = self.advance_with_buffer(cx);
         let unwritten = self.channel.outbox.return_buffer(&self.channel.lane);
         self.holding.keep_answers(unwritten);
+        if self.channel.lane.has_times() {
+            self.channel.count_times(self.channel.broker.env.clock.mono());
+        }
         advanced
     }
 
@@ -361,6 +383,8 @@ impl Connection {
                 self.look(now, cx)?;
             }
             let mut moved = self.channel.settle(now);
+            // What the pass before has answered was read when that began.
+            self.channel.count_times(now);
             if self.ending.is_none() {
                 let resumed = self.resume(now, cx);
                 moved |= self.unless_refused(resumed, now)?;
@@ -482,6 +506,7 @@ impl Connection {
             Some(Blocked::Elsewhere { header, mut answer }) => match answer.as_mut().poll(cx) {
                 Poll::Ready(body) => {
                     self.channel.answer_body(header, &body?);
+                    self.channel.on_done();
                 }
                 Poll::Pending => {
                     self.blocked = Some(Blocked::Elsewhere { header, answer });
@@ -656,8 +681,14 @@ impl Connection {
                 break;
             }
             let blocked = self.blocked.take();
+            if blocked.is_none() {
+                self.channel.stopwatch.start(now);
+            }
             match api::handle(&mut self.channel, frame, blocked, now, cx)? {
-                Handled::Done => used += frame_end(frame.len()),
+                Handled::Done => {
+                    self.channel.on_done();
+                    used += frame_end(frame.len());
+                }
                 Handled::Kept(blocked) => {
                     self.blocked = Some(blocked);
                     // The first one has come, whatever it waits for.
