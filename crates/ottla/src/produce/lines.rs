@@ -29,6 +29,11 @@ pub(crate) struct Lines {
 }
 
 impl Chunk {
+    /// Bytes of its lines, with their ends.
+    pub(super) const fn len(&self) -> usize {
+        self.whole
+    }
+
     /// Each line, without its end.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &self.bytes[..self.whole];
