@@ -43,18 +43,24 @@ public final class Tools {
     private static final String PACKAGE = "org.apache.kafka.tools.";
     private static final Map<String, String> CLASSES = Map.ofEntries(
         Map.entry("kafka-acls", "AclCommand"),
+        Map.entry("kafka-broker-api-versions", "BrokerApiVersionsCommand"),
+        Map.entry("kafka-cluster", "ClusterTool"),
         Map.entry("kafka-configs", "org.apache.kafka.tools.ConfigCommand kafka.admin.ConfigCommand"),
         Map.entry("kafka-console-consumer", "consumer.ConsoleConsumer"),
         Map.entry("kafka-console-producer", "ConsoleProducer"),
+        Map.entry("kafka-consumer-perf-test", "ConsumerPerformance"),
         Map.entry("kafka-consumer-groups", "consumer.group.ConsumerGroupCommand"),
         Map.entry("kafka-delete-records", "DeleteRecordsCommand"),
+        Map.entry("kafka-dump-log", "DumpLogSegments"),
         Map.entry("kafka-features", "FeatureCommand"),
         Map.entry("kafka-get-offsets", "GetOffsetShell"),
         Map.entry("kafka-groups", "GroupsCommand"),
         Map.entry("kafka-leader-election", "LeaderElectionCommand"),
         Map.entry("kafka-log-dirs", "LogDirsCommand"),
         Map.entry("kafka-metadata-quorum", "MetadataQuorumCommand"),
+        Map.entry("kafka-producer-perf-test", "ProducerPerformance"),
         Map.entry("kafka-reassign-partitions", "reassign.ReassignPartitionsCommand"),
+        Map.entry("kafka-storage", "kafka.tools.StorageTool"),
         Map.entry("kafka-topics", "TopicCommand"),
         Map.entry("kafka-transactions", "TransactionsCommand"));
     private static final Pattern WORD = Pattern.compile("'([^']*)'|(\\S+)");

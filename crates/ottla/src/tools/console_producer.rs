@@ -20,7 +20,7 @@ pub(super) static TOOL: Tool = Tool {
     about: "writes each line of standard input as a record.",
     grammar: Grammar::Options(&FLAGS),
     run,
-    manner: Manner::Plain,
+    manner: Manner::Printed,
 };
 
 static FLAGS: [Flag; 23] = [

@@ -109,6 +109,12 @@ impl OptionError {
         Self { class: "joptsimple.OptionArgumentConversionException", message }
     }
 
+    /// Whether it is found when the option's word is used, and not when it is read.
+    pub(super) fn is_of_a_value(&self) -> bool {
+        self.class.ends_with("MultipleArgumentsForOptionException")
+            || self.class.ends_with("OptionArgumentConversionException")
+    }
+
     /// Grammars with commands have one exception for everything.
     pub(super) fn argument(message: impl Into<String>) -> Self {
         Self {

@@ -89,8 +89,12 @@ fn rules(given: &Given) -> Result<Vec<Rule>, ToolError> {
     }
     let rule = |text: &str| {
         let (topics, partitions) = text.split_once(':').unwrap_or((text, ""));
-        let partitions = Partitions::parse(partitions)
-            .ok_or_else(|| ToolError::terse(format!("Invalid rule specification: {text}")))?;
+        let wrong = || {
+            let told = format!("Invalid rule specification: {text}");
+            let cause = Thrown::new("org.apache.kafka.tools.TerseException", told);
+            Thrown::new("java.lang.RuntimeException", cause.to_string()).caused_by(&cause)
+        };
+        let partitions = Partitions::parse(partitions).ok_or_else(wrong)?;
         let topics = if topics.is_empty() { ".*" } else { topics };
         Ok(Rule { topics: Include::parse(topics)?, partitions })
     };

@@ -43,7 +43,7 @@ fn run(given: &Given) -> Result<(), ToolError> {
     let kind = given.word("group-type")?.map(str::to_ascii_lowercase);
     if kind.as_deref().is_some_and(|kind| !TYPES.contains(&kind)) {
         let told = "--group-type must be a valid group type.";
-        return Err(Thrown::illegal_argument(told).into());
+        return Err(ToolError::before(Thrown::illegal_argument(told).into()));
     }
     given.exclude("consumer", &["group-type", "protocol", "share", "streams"])?;
     given.exclude("share", &["consumer", "group-type", "protocol", "streams"])?;

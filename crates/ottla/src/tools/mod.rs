@@ -76,6 +76,8 @@ enum Manner {
     Plain,
     /// The exception alone, as a log has it.
     Logged(&'static str),
+    /// The exception alone.
+    Printed,
     /// Plain where the command line was wrong, else with the words that were typed.
     Configs,
 }
@@ -91,6 +93,8 @@ enum ToolError {
     Terse(String),
     /// Something that Apache's tool has an exception for.
     Thrown(Thrown),
+    /// The same, before the tool has begun with what it is to do.
+    Before(Thrown),
     /// Everything was said already; the exit code.
     Told(u8),
     /// The answer cannot be written.
@@ -108,6 +112,14 @@ impl ToolError {
 
     fn thrown(class: &str, message: impl Into<String>) -> Self {
         Self::Thrown(Thrown::new(class, message))
+    }
+
+    /// As what happens before the tool has begun.
+    fn before(self) -> Self {
+        match self {
+            Self::Thrown(thrown) => Self::Before(thrown),
+            other => other,
+        }
     }
 
     /// What was asked for is part of Kafka's tool and not of this one.
@@ -272,6 +284,7 @@ fn end(tool: &Tool, typed: &[String], error: &ToolError) -> ExitCode {
         },
         ToolError::Options(error) => tell_options(tool, error),
         ToolError::Thrown(thrown) => tell(tool, typed, thrown),
+        ToolError::Before(thrown) => complain(&format!("{}\n{}\n", thrown.message, thrown.trace())),
     }
     ExitCode::FAILURE
 }
@@ -288,12 +301,16 @@ fn tell_options(tool: &Tool, error: &OptionError) {
             complain(&format!("usage: {} [-h]{choice}", tool.name));
             complain(&format!("{}: error: {error}", tool.name));
         }
+        (_, Manner::Phrase { words, logger }) if error.is_of_a_value() => {
+            let _ = line(&format!("{words}{error}"));
+            log(&format!("{}: {error}", error.class), logger);
+        }
         (_, Manner::Traced | Manner::Phrase { .. }) => {
             complain(&format!("{error}\n{}: {error}\n", error.class));
         }
         (_, Manner::Behind(words)) => complain(&format!("{words}{error}")),
         (_, Manner::Configs) => complain(&error.message),
-        (_, Manner::Plain | Manner::Logged(_)) => {
+        (_, Manner::Plain | Manner::Printed | Manner::Logged(_)) => {
             complain(&error.message);
             complain(flags::help(tool.name, tool.about, tool.grammar).trim_end());
         }
@@ -302,13 +319,16 @@ fn tell_options(tool: &Tool, error: &OptionError) {
 
 fn tell(tool: &Tool, typed: &[String], thrown: &Thrown) {
     match tool.manner {
-        Manner::Traced => complain(&format!("{}\n{thrown}\n", thrown.message)),
+        Manner::Traced => complain(&format!("{}\n{}\n", thrown.message, thrown.trace())),
+        Manner::Printed => complain(&thrown.trace()),
         Manner::Phrase { words, logger } => {
             // Whoever reads the answer may be gone; the complaint is still worth a try.
             let _ = line(&format!("{words}{}", thrown.message));
             log(&thrown.to_string(), logger);
         }
-        Manner::Behind(words) => complain(&format!("{words}{}\n{thrown}\n", thrown.message)),
+        Manner::Behind(words) => {
+            complain(&format!("{words}{}\n{}\n", thrown.message, thrown.trace()));
+        }
         Manner::Plain => complain(&thrown.message),
         Manner::Logged(logger) => log(&thrown.to_string(), logger),
         Manner::Configs if thrown.is_of_the_command_line() => complain(&thrown.message),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::flags::Given;
+use super::thrown::Thrown;
 use super::{ToolError, complain};
 use crate::reach::properties::{ClientProperties, PROPERTIES};
 
@@ -168,7 +169,13 @@ impl Settings {
 
 /// The properties of a file.
 pub(super) fn properties_of(path: &str) -> Result<BTreeMap<String, String>, ToolError> {
-    let text = read_file(path)?;
+    let text = read_file(path).map_err(|error| match error {
+        // Java's two ways to read a file complain differently.
+        ToolError::Thrown(_) if !std::path::Path::new(path).exists() => {
+            ToolError::thrown("java.nio.file.NoSuchFileException", path)
+        }
+        error => error,
+    })?;
     let (properties, wrong) = ottla_broker::parse_properties(&text);
     match wrong.as_slice() {
         [] => Ok(properties.into_iter().collect()),
@@ -180,7 +187,9 @@ pub(super) fn properties_of(path: &str) -> Result<BTreeMap<String, String>, Tool
 pub(super) fn read_file(path: &str) -> Result<String, ToolError> {
     let failed = |why: std::io::Error| match why.kind() {
         std::io::ErrorKind::NotFound => {
-            ToolError::thrown("java.nio.file.NoSuchFileException", path.to_owned())
+            let cause = Thrown::new("java.nio.file.NoSuchFileException", path);
+            let told = format!("Unable to read file {path}");
+            Thrown::new("java.io.IOException", told).caused_by(&cause).into()
         }
         _ => ToolError::thrown("java.io.IOException", format!("{path}: {why}")),
     };

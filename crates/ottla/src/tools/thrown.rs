@@ -16,6 +16,8 @@ pub(super) struct Thrown {
     pub(super) message: String,
     /// Kafka's error behind it.
     pub(super) code: Option<ErrorCode>,
+    /// The exception that it came from, where Java's tool says so.
+    cause: Option<String>,
 }
 
 /// Where the exceptions of Kafka's errors live.
@@ -23,7 +25,7 @@ const ERRORS: &str = "org.apache.kafka.common.errors";
 
 impl Thrown {
     pub(super) fn new(class: &str, message: impl Into<String>) -> Self {
-        Self { class: class.to_owned(), message: message.into(), code: None }
+        Self { class: class.to_owned(), message: message.into(), code: None, cause: None }
     }
 
     pub(super) fn illegal_argument(message: impl Into<String>) -> Self {
@@ -33,11 +35,26 @@ impl Thrown {
     /// Kafka's exception of an error, with its own words or those that Kafka has for it.
     pub(super) fn of_code(code: ErrorCode, words: Option<&str>) -> Self {
         let message = words.unwrap_or_else(|| sentence(code)).to_owned();
-        Self { class: format!("{ERRORS}.{}", class_of(code)), message, code: Some(code) }
+        let class = format!("{ERRORS}.{}", class_of(code));
+        Self { class, message, code: Some(code), cause: None }
     }
 
     pub(super) fn timeout(message: impl Into<String>) -> Self {
         Self::new(&format!("{ERRORS}.TimeoutException"), message)
+    }
+
+    /// With the exception that it came from.
+    pub(super) fn caused_by(mut self, cause: &Self) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// As Java prints it, without the places in its code.
+    pub(super) fn trace(&self) -> String {
+        match &self.cause {
+            None => self.to_string(),
+            Some(cause) => format!("{self}\nCaused by: {cause}"),
+        }
     }
 
     /// Whether it is about what was typed, and not about what the cluster did.

@@ -122,7 +122,7 @@ fn check(given: &Given) -> Result<(), ToolError> {
 }
 
 fn run(given: &Given) -> Result<(), ToolError> {
-    check(given)?;
+    check(given).map_err(ToolError::before)?;
     talk(&Settings::of_admin(given)?, async |session, _| {
         let admin = session.admin();
         if given.has("create") {

@@ -185,7 +185,7 @@ fn run(given: &Given) -> Result<(), ToolError> {
         Err(ToolError::Thrown(thrown)) if thrown.class == "java.lang.IllegalArgumentException" => {
             Err(ToolError::Usage(thrown.message))
         }
-        Err(ToolError::Thrown(thrown)) => failed(&thrown.message, &thrown.to_string()),
+        Err(ToolError::Thrown(thrown)) => failed(&thrown.message, &thrown.trace()),
         ended => ended,
     }
 }
@@ -272,11 +272,8 @@ fn known(
         .split(',')
         .map(|word| all.iter().find(|known| known.to_ascii_lowercase() == spelled(word)).copied());
     found.collect::<Option<_>>().ok_or_else(|| {
-        let all = all.join(", ");
-        ToolError::usage(format!(
-            "Invalid {what} list '{list}'. Valid {what} are: {all}",
-            what = what
-        ))
+        let (all, several) = (all.join(", "), what.trim_end_matches('s'));
+        ToolError::usage(format!("Invalid {what} list '{list}'. Valid {several}s are: {all}"))
     })
 }
 

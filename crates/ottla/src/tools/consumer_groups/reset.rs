@@ -294,7 +294,7 @@ async fn within_logs(
 fn date_time(text: &str) -> Result<Timestamp, ToolError> {
     let wrong = |told: &str| {
         let thrown = Thrown::new("java.text.ParseException", told);
-        Thrown::new("java.lang.RuntimeException", thrown.to_string())
+        Thrown::new("java.lang.RuntimeException", thrown.to_string()).caused_by(&thrown)
     };
     let Some((date, time)) = text.split_once('T') else {
         let told = "Error parsing timestamp. It does not contain a 'T' according to ISO8601 format";
