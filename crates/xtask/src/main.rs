@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod command;
 mod configuration;
+mod fuzz;
 mod gates;
 mod generate;
 mod hostile;
@@ -50,7 +51,9 @@ cargo xtask COMMAND
   vectors encode | ask | record
                          golden vectors and answers, made anew from Apache Kafka
   hostile --broker HOST:PORT
-                         spoilt frames at a running node";
+                         spoilt frames at a running node
+  fuzz [TARGET...] [--seconds N] [--seed N] | TARGET --input FILE | --list
+                         hostile bytes at every decoder, guided by what they reach (see fuzz/)";
 
 /// What a command ends with: a sentence for the person who called it.
 type Outcome = Result<(), String>;
@@ -91,6 +94,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "gates" => gates::run(rest),
         "vectors" => vectors::run(rest),
         "hostile" => hostile::run(rest),
+        "fuzz" => fuzz::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())

@@ -78,7 +78,11 @@ fn a_folder_of_another_node_or_of_nobody_is_left_alone() {
     assert!(!nobody.join("meta.properties").exists());
 
     fs::write(odd.join("meta.properties"), meta("")).unwrap();
-    refused(&[ANY_PORT, &data(&odd)], &[], &["meta.properties has no node.id: bring the file back"]);
+    refused(
+        &[ANY_PORT, &data(&odd)],
+        &[],
+        &["meta.properties has no node.id: bring the file back"],
+    );
 }
 
 /// Whose cluster it is says the folder: who meant another one has to hear it, and who only starts
