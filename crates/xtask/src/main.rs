@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod command;
 mod configuration;
+mod differential;
 mod fuzz;
 mod gates;
 mod generate;
@@ -18,6 +19,7 @@ mod json;
 mod node;
 mod options;
 mod readme;
+mod session;
 mod sim;
 mod tidy;
 mod vectors;
@@ -40,7 +42,7 @@ cargo xtask COMMAND
                          unless one is named (see tests/acceptance/run); --short alone also
                          kills nodes, cuts their power, compares what Kafka's tools print
                          with what they print of Kafka, and runs groups of all clients
-  interop kills | power-cut | tools | groups [ARGUMENT...]
+  interop kills | power-cut | tools | groups | first-minutes | lines [ARGUMENT...]
                          one of these alone (see tests/acceptance)
   bench [CASE...] [--peer kafka] [--pairs N] [--short] [--warm-ups N] [--kafka NETWORK/IO/HEAP]
         [--seed N] [--to FOLDER] [--budget] | --draw
@@ -48,12 +50,18 @@ cargo xtask COMMAND
                          bench/results.jsonl, and draws docs/performance.md anew (see there)
   gates [instructions | syscalls | locks | idle | start]...
                          what a request, a start and an idle node may cost, against budgets
+  session [--ottla BINARY]
+                         docs/session.svg: a terminal session, recorded from a real run
   vectors encode | ask | record
                          golden vectors and answers, made anew from Apache Kafka
   hostile --broker HOST:PORT
                          spoilt frames at a running node
   fuzz [TARGET...] [--seconds N] [--seed N] | TARGET --input FILE | --list
-                         hostile bytes at every decoder, guided by what they reach (see fuzz/)";
+                         hostile bytes at every decoder, guided by what they reach (see fuzz/)
+  differential [--peer | --record] [--seeds A..B] [--only PREFIX]
+                         the same requests to a node and to Apache Kafka, or to a node alone beside
+                         what Apache Kafka answered when that was recorded; whatever is answered
+                         otherwise must have its reason in docs/differences.md";
 
 /// What a command ends with: a sentence for the person who called it.
 type Outcome = Result<(), String>;
@@ -92,9 +100,11 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "interop" => interop::run(rest),
         "bench" => bench::run(rest),
         "gates" => gates::run(rest),
+        "session" => session::run(rest),
         "vectors" => vectors::run(rest),
         "hostile" => hostile::run(rest),
         "fuzz" => fuzz::run(rest),
+        "differential" => differential::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())

@@ -23,11 +23,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ottla_env::{Mono, Part, Stream, Timer};
+use ottla_env::{Mono, Part, Socket, Stream, Timer};
 use ottla_types::limits::PARKED_PRODUCE_MAX;
 
 use crate::api::{self, Refused};
 use crate::broker::{Broker, Listening};
+use crate::clients::Known;
 use crate::fetch_session::FetchSession;
 use crate::partition::{Cold, ColdRecords, FetchWaiter};
 use inbound::{FrameLength, Front, Inbound, frame_end};
@@ -65,6 +66,26 @@ pub(crate) enum Closed {
     Refused(#[from] Refused),
     #[error(transparent)]
     Late(#[from] Late),
+}
+
+/// What a connection takes along when it goes to another loop.
+#[derive(Debug)]
+pub(crate) struct Luggage {
+    inbound: Inbound,
+    fetch_session: Option<Arc<FetchSession>>,
+    software: Option<Known>,
+    holding: Holding,
+    watch: Watch,
+    requests: u64,
+    moved_at: Mono,
+    wrote_at: Mono,
+}
+
+/// How a connection's time on a loop ends.
+pub(crate) enum Ended {
+    Closed(Closed),
+    /// Between two requests, with nothing to answer.
+    Leaves(Box<dyn Socket>, Luggage),
 }
 
 /// An answer that is not there yet, while nothing else may start.
@@ -105,6 +126,8 @@ pub(crate) struct Channel {
     /// The fetch session that was used last.
     pub(crate) fetch_session: Option<Arc<FetchSession>>,
     pub(crate) outbox: Outbox,
+    /// What the client says that it is.
+    pub(crate) software: Option<Known>,
     pub(crate) lane: Rc<Lane>,
     slots: VecDeque<Slot>,
 }
@@ -183,6 +206,8 @@ pub(crate) struct Connection {
     inbound: Inbound,
     blocked: Option<Blocked>,
     ending: Option<Ending>,
+    /// It should go to another loop, and takes no more requests here.
+    leaving: bool,
     /// When all file ranges that wait to be sent were in the page cache.
     cached_at: Mono,
     /// The one that was looked at since.
@@ -237,6 +262,7 @@ impl Connection {
             fetch_waiter: Arc::default(),
             fetch_session: None,
             outbox: Outbox::default(),
+            software: None,
             lane,
             slots: VecDeque::new(),
         };
@@ -246,6 +272,7 @@ impl Connection {
             inbound,
             blocked: None,
             ending: None,
+            leaving: false,
             cached_at: now,
             looked: None,
             rereading: None,
@@ -259,16 +286,64 @@ impl Connection {
         }
     }
 
-    /// Serves the connection until it ends.
-    pub(crate) async fn run(mut self) -> Closed {
-        std::future::poll_fn(|cx| match self.advance(cx) {
-            Ok(()) => Poll::Pending,
-            Err(closed) => Poll::Ready(closed),
-        })
-        .await
+    /// Goes on with what the connection was about on another loop.
+    pub(crate) fn with(mut self, luggage: Luggage) -> Self {
+        let Luggage { inbound, fetch_session, software, .. } = luggage;
+        let Luggage { holding, watch, requests, moved_at, wrote_at, .. } = luggage;
+        // It is looked at anew at once: its timer is another loop's.
+        let look_at = self.watch.at;
+        (self.inbound, self.holding, self.watch) = (inbound, holding, watch);
+        self.watch.at = look_at;
+        (self.requests, self.moved_at, self.wrote_at) = (requests, moved_at, wrote_at);
+        (self.channel.fetch_session, self.channel.software) = (fetch_session, software);
+        self
     }
 
-    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+    /// Serves the connection until it ends, or until `leaves` has said that it should go to another
+    /// loop and what it has begun is answered.
+    pub(crate) async fn run(mut self, mut leaves: impl FnMut(Mono) -> bool) -> Ended {
+        let closed = std::future::poll_fn(|cx| match self.advance(cx) {
+            Ok(now) => {
+                let may_leave = self.blocked.is_none() && self.ending.is_none();
+                self.leaving = self.leaving || (may_leave && leaves(now));
+                if self.leaving && self.rests() { Poll::Ready(None) } else { Poll::Pending }
+            }
+            Err(closed) => Poll::Ready(Some(closed)),
+        });
+        if let Some(closed) = closed.await {
+            return Ended::Closed(closed);
+        }
+        let Self { stream, channel, inbound, holding, watch, .. } = self;
+        let Self { requests, moved_at, wrote_at, .. } = self;
+        let Channel { fetch_session, software, .. } = channel;
+        match stream.into_socket() {
+            Ok(socket) => {
+                let luggage = Luggage {
+                    inbound,
+                    fetch_session,
+                    software,
+                    holding,
+                    watch,
+                    requests,
+                    moved_at,
+                    wrote_at,
+                };
+                Ended::Leaves(socket, luggage)
+            }
+            Err(error) => Ended::Closed(error.into()),
+        }
+    }
+
+    /// Whether nothing is under way: all that there is of the connection is in its socket, and the
+    /// beginning of a frame.
+    fn rests(&self) -> bool {
+        let answered = self.channel.slots.is_empty() && self.channel.outbox.len() == 0;
+        let goes_on = self.blocked.is_some() || self.ending.is_some() || self.rereading.is_some();
+        answered && !goes_on && !self.holding.waits()
+    }
+
+    /// As far as it goes; when that was.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<Mono, Closed> {
         self.channel.outbox.borrow_buffer(&self.channel.lane);
         let advanced = self.advance_with_buffer(cx);
         let unwritten = self.channel.outbox.return_buffer(&self.channel.lane);
@@ -276,9 +351,12 @@ impl Connection {
         advanced
     }
 
-    fn advance_with_buffer(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
-        for _ in 0..PASSES_MAX {
-            let now = self.channel.broker.env.clock.mono();
+    fn advance_with_buffer(&mut self, cx: &mut Context<'_>) -> Result<Mono, Closed> {
+        let mut now = self.channel.broker.env.clock.mono();
+        for pass in 0..PASSES_MAX {
+            if pass > 0 {
+                now = self.channel.broker.env.clock.mono();
+            }
             if now >= self.watch.at {
                 self.look(now, cx)?;
             }
@@ -291,7 +369,7 @@ impl Connection {
                 (self.wrote_at, self.moved_at) = (now, now);
                 moved = true;
             }
-            if self.ending.is_none() {
+            if self.ending.is_none() && !self.leaving {
                 let read = self.read(cx);
                 if self.unless_refused(read, now)? {
                     self.moved_at = now;
@@ -301,11 +379,11 @@ impl Connection {
             self.end_if_due(now)?;
             if !moved && !self.timer_expired(cx) {
                 self.look_soon(now, cx);
-                return Ok(());
+                return Ok(now);
             }
         }
         cx.waker().wake_by_ref();
-        Ok(())
+        Ok(now)
     }
 
     /// Judges whether the peer keeps the connection for nothing.

@@ -2,8 +2,11 @@
 //! sentence for each mistake, on stderr, with its cause and its cure.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod conduct;
 mod config;
+mod dev;
 mod examples;
+mod help;
 mod log;
 mod node;
 mod operate;

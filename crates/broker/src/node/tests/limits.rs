@@ -32,7 +32,7 @@ impl Client {
     }
 
     /// The first request, which every client sends at once.
-    async fn introduce(&mut self) {
+    async fn greet(&mut self) {
         let request = ottla_wire::messages::ApiVersionsRequest::default();
         self.send(ApiKey::ApiVersions, 0, |writer| request.encode(writer, 0)).await;
         self.answer(ApiKey::ApiVersions, 0).await;
@@ -42,7 +42,7 @@ impl Client {
 impl Life {
     async fn introduced(&self) -> Client {
         let mut client = self.client().await;
-        client.introduce().await;
+        client.greet().await;
         client
     }
 }
@@ -123,7 +123,7 @@ fn a_connection_is_closed_once_nothing_has_come_or_gone_for_long() {
         let mut client = life.introduced().await;
         for _ in 0..3 {
             assert!(!client.is_closed_within(59).await);
-            client.introduce().await;
+            client.greet().await;
         }
         assert!(client.is_closed_within(61).await);
     });
@@ -243,18 +243,20 @@ fn peers_that_take_no_answers_are_given_up_where_memory_is_short() {
             let listening = Listening { name: "PLAINTEXT".to_owned(), role: Role::Broker };
             let (broker, listening) = (Arc::clone(&node.broker), Arc::new(listening));
             let connection = Connection::new(broker, listening, PEER, Lane::new(), deaf);
-            life.env.spawn.spawn("deaf", Box::pin(async move { drop(connection.run().await) }));
+            life.env
+                .spawn
+                .spawn("deaf", Box::pin(async move { drop(connection.run(|_| false).await) }));
         }
         life.pause(100).await;
         let held = || usize::try_from(node.broker.request_memory.held()).unwrap();
         // The first four take all of it, and the others one answer each.
         assert!((1024 * KIB..1536 * KIB).contains(&held()), "{}", held());
         let begun = life.env.clock.mono();
-        healthy.introduce().await;
+        healthy.greet().await;
         assert!(life.env.clock.mono().since(begun) < Duration::from_secs(1));
         life.pause(30_000).await;
         assert!(held() <= 1024 * KIB, "whoever remains is within bounds: {}", held());
-        healthy.introduce().await;
+        healthy.greet().await;
     });
 }
 
@@ -296,7 +298,7 @@ fn beyond_the_limit_of_all_a_connection_waits_for_another_to_leave() {
         let address = life.machine.address(9093);
         let stream = life.env.net.connect(address).await.unwrap();
         let env = life.env.clone();
-        Client { env, stream, incoming: Vec::new(), correlation: 0 }.introduce().await;
+        Client { env, stream, incoming: Vec::new(), correlation: 0 }.greet().await;
     });
 }
 
