@@ -93,8 +93,8 @@ impl RequestMemory {
         self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, taken).is_ok()
     }
 
-    /// Where all is held by requests that lack some of their bytes, one of them gets all its room all
-    /// the same: else none would ever be whole.
+    /// Where all is held by requests that lack some of their bytes, one of them gets all its room
+    /// all the same: else none would ever be whole.
     fn is_stuck(&self) -> bool {
         self.let_in.load(Ordering::SeqCst) == 0
     }
