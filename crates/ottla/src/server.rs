@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::future::{Future as _, poll_fn};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::pin::pin;
+use std::task::Poll;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
@@ -95,9 +98,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), ServerError> {
     let loops = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let ran = RealEnv::start(loops, |env| async move {
         let node = Node::start(env, config.clone()).await?;
+        let mut stop = pin!(stop_requested());
+        // Signals are ours from the first look on: who reads the banner may press Ctrl-C at once.
+        let early = poll_fn(|cx| Poll::Ready(stop.as_mut().poll(cx))).await;
         let is_kept = throwaway.is_none();
         eprint!("{}", banner(&config, &node.listeners(), (is_kept, started.elapsed())));
-        stop_requested().await.map_err(StartError::Signals)?;
+        match early {
+            Poll::Ready(signal) => signal,
+            Poll::Pending => stop.await,
+        }
+        .map_err(StartError::Signals)?;
         node.stop().await;
         drop(throwaway);
         Ok::<(), StartError>(())
