@@ -7,6 +7,7 @@ use ottla_env::Env;
 use ottla_metadata::{CreateTopics, NewTopic};
 use ottla_types::TopicName;
 
+use crate::clients::Clients;
 use crate::config::{LiveConfig, NodeConfig};
 use crate::controller::{ControllerHandle, Metadata};
 use crate::fetch_session::FetchSessions;
@@ -44,6 +45,7 @@ pub(crate) struct Broker {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) clients: Arc<Clients>,
 }
 
 impl Broker {

@@ -2,6 +2,7 @@
 
 mod api;
 mod broker;
+mod clients;
 mod config;
 mod connection;
 mod controller;
@@ -10,10 +11,12 @@ mod groups;
 mod identity;
 mod node;
 mod partition;
+mod placement;
 mod producer_ids;
 mod publisher;
 mod stopping;
 
+pub use clients::ClientSoftware;
 pub use config::{
     ConfigError, ConfigErrors, Described, Effective, GroupsConfig, Ignored, Listener, LogSettings,
     NodeConfig, PROFILE, Properties, Property, Update, escape_value, from_environment,

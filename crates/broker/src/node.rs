@@ -6,14 +6,13 @@ mod tests;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ottla_env::{Env, Listener as Accepting, LoopId, Socket};
+use ottla_env::{Env, Listener as Accepting, Socket};
 
 use crate::broker::{Broker, Listening, Role};
 use crate::config::{Listener, LiveConfig, NodeConfig};
-use crate::connection::{Closed, Connection, Lane};
+use crate::connection::{Closed, Connection, Ended, Lane, Luggage};
 use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
 use crate::groups::{Groups, ShardKeeper};
@@ -22,6 +21,7 @@ use crate::partition::{
     Cleaner, LogDirectory, LogsClosed, PartitionHost, Partitions, SpaceWatch, enforce_retention,
     run_checkpoints, run_space_watch, run_syncer,
 };
+use crate::placement::{Place, Placement};
 use crate::producer_ids::ProducerIds;
 use crate::publisher::ConfigsFirst;
 use crate::stopping::{Running, Stopping};
@@ -135,6 +135,7 @@ impl Node {
             producer_ids: ProducerIds::default(),
             fetch_sessions,
             groups,
+            clients: Arc::default(),
         });
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("producers", Box::pin(expire));
@@ -142,13 +143,16 @@ impl Node {
         broker.env.spawn.spawn("retention", Box::pin(retain));
         let compact = compact(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("compaction", Box::pin(compact));
-        let loads = Arc::new(Loads::new(broker.env.spawn.loops()));
+        let loops = broker.env.spawn.loops();
+        let placement = Arc::new(Placement::new(loops, broker.env.clock.mono()));
         for Bound { accepting, listening, .. } in bound {
             let accept = Accept {
-                broker: Arc::clone(&broker),
-                listening,
-                running: stopping.enter(),
-                loads: Arc::clone(&loads),
+                serving: Serving {
+                    broker: Arc::clone(&broker),
+                    listening,
+                    running: stopping.enter(),
+                },
+                placement: Arc::clone(&placement),
             };
             broker.env.spawn.spawn("accept", Box::pin(accept.run(accepting)));
         }
@@ -246,67 +250,35 @@ fn bind(env: &Env, listener: &Listener, role: Role) -> Result<Bound, StartError>
     Ok(Bound { listener, listening, accepting })
 }
 
-/// Connections of each loop.
-#[derive(Debug)]
-struct Loads(Vec<AtomicUsize>);
-
-impl Loads {
-    fn new(loops: usize) -> Self {
-        Self((0..loops).map(|_| AtomicUsize::new(0)).collect())
-    }
-
-    /// Counts a connection in, on the loop that has the fewest.
-    fn admit(self: &Arc<Self>) -> Load {
-        let fewest = (0..self.0.len()).min_by_key(|at| self.0[*at].load(Ordering::Relaxed));
-        let on = LoopId(fewest.expect("a node has a loop"));
-        self.0[on.0].fetch_add(1, Ordering::Relaxed);
-        Load { loads: Arc::clone(self), on }
-    }
-}
-
-/// One connection's count; given back when it ends.
-struct Load {
-    loads: Arc<Loads>,
-    on: LoopId,
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.loads.0[self.on.0].fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Takes the connections of one listener.
 struct Accept {
+    serving: Serving,
+    placement: Arc<Placement>,
+}
+
+/// What it takes to serve a connection, wherever that is.
+struct Serving {
     broker: Arc<Broker>,
     listening: Arc<Listening>,
     running: Running,
-    loads: Arc<Loads>,
 }
 
 impl Accept {
     async fn run(self, mut accepting: Box<dyn Accepting>) {
-        while let Some(accepted) = self.running.or(accepting.accept()).await {
+        let Serving { broker, listening, running } = &self.serving;
+        while let Some(accepted) = running.or(accepting.accept()).await {
             match accepted {
-                Ok(socket) => self.hand_over(socket),
+                Ok(socket) => {
+                    let place = self.placement.admit(&*broker.env.spawn, broker.env.clock.mono());
+                    self.serving.again().hand_over(socket, Luggage::default(), place);
+                }
                 Err(error) => {
-                    tracing::warn!(listener = %self.listening.name, %error, "accept failed");
-                    let pause = self.broker.env.clock.sleep(ACCEPT_RETRY);
-                    let _stopped = self.running.or(pause).await;
+                    tracing::warn!(listener = %listening.name, %error, "accept failed");
+                    let pause = broker.env.clock.sleep(ACCEPT_RETRY);
+                    let _stopped = running.or(pause).await;
                 }
             }
         }
-    }
-
-    fn hand_over(&self, socket: Box<dyn Socket>) {
-        let load = self.loads.admit();
-        let on = load.on;
-        let (broker, listening) = (Arc::clone(&self.broker), Arc::clone(&self.listening));
-        let running = self.running.again();
-        let make = move || -> ottla_env::Task {
-            Box::pin(serve(broker, listening, running, socket, load))
-        };
-        self.broker.env.spawn.spawn_on(on, "connection", Box::new(make));
     }
 }
 
@@ -315,30 +287,52 @@ thread_local! {
     static LANE: Rc<Lane> = Lane::new();
 }
 
-async fn serve(
-    broker: Arc<Broker>,
-    listening: Arc<Listening>,
-    running: Running,
-    socket: Box<dyn Socket>,
-    load: Load,
-) {
-    let peer = socket.peer_address();
-    let stream = match socket.into_stream() {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::warn!(%peer, %error, "connection refused");
-            return;
-        }
-    };
-    let connection = Connection::new(broker, listening, peer.ip(), LANE.with(Rc::clone), stream);
-    match running.or(connection.run()).await {
-        None | Some(Closed::ByPeer) => {}
-        Some(Closed::Broken(error)) => tracing::debug!(%peer, %error, "connection broken"),
-        Some(closed @ (Closed::FrameLength(_) | Closed::Refused(_))) => {
-            // Whoever sends garbage must not fill the disk with our complaints.
-            tracing::debug!(%peer, why = %closed, "connection closed");
+impl Serving {
+    /// For another connection.
+    fn again(&self) -> Self {
+        let Self { broker, listening, running } = self;
+        let (broker, listening) = (Arc::clone(broker), Arc::clone(listening));
+        Self { broker, listening, running: running.again() }
+    }
+
+    /// Gives a connection to the loop of its place.
+    fn hand_over(self, socket: Box<dyn Socket>, luggage: Luggage, place: Place) {
+        let (spawn, on) = (Arc::clone(&self.broker.env.spawn), place.on());
+        let make = move || -> ottla_env::Task { Box::pin(self.serve(socket, luggage, place)) };
+        spawn.spawn_on(on, "connection", Box::new(make));
+    }
+
+    async fn serve(self, socket: Box<dyn Socket>, luggage: Luggage, place: Place) {
+        let peer = socket.peer_address();
+        let stream = match socket.into_stream() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%peer, %error, "connection refused");
+                return;
+            }
+        };
+        let (broker, listening) = (Arc::clone(&self.broker), Arc::clone(&self.listening));
+        let lane = LANE.with(Rc::clone);
+        let connection = Connection::new(broker, listening, peer.ip(), lane, stream).with(luggage);
+        let mut next = None;
+        let leaves = |now| {
+            next = place.next(&*self.broker.env.spawn, now);
+            next.is_some()
+        };
+        match self.running.or(connection.run(leaves)).await {
+            None | Some(Ended::Closed(Closed::ByPeer)) => {}
+            Some(Ended::Closed(Closed::Broken(error))) => {
+                tracing::debug!(%peer, %error, "connection broken");
+            }
+            Some(Ended::Closed(closed @ (Closed::FrameLength(_) | Closed::Refused(_)))) => {
+                // Whoever sends garbage must not fill the disk with our complaints.
+                tracing::debug!(%peer, why = %closed, "connection closed");
+            }
+            Some(Ended::Leaves(socket, luggage)) => {
+                let next = next.expect("it leaves for a place");
+                drop(place);
+                self.hand_over(socket, luggage, next);
+            }
         }
     }
-    drop(load);
-    drop(running);
 }

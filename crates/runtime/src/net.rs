@@ -59,7 +59,7 @@ impl Net for RealNet {
             // Writable means decided, one way or the other.
             drop(fd.writable().await?);
             rustix::net::sockopt::socket_error(&fd)??;
-            Ok(Box::new(RealStream { fd }) as Box<dyn Stream>)
+            Ok(Box::new(RealStream { fd, peer_address: address }) as Box<dyn Stream>)
         })
     }
 }
@@ -136,12 +136,14 @@ impl Socket for RealSocket {
     }
 
     fn into_stream(self: Box<Self>) -> io::Result<Box<dyn Stream>> {
-        Ok(Box::new(RealStream { fd: register(self.fd, BOTH)? }))
+        let Self { fd, peer_address } = *self;
+        Ok(Box::new(RealStream { fd: register(fd, BOTH)?, peer_address }))
     }
 }
 
 struct RealStream {
     fd: AsyncFd<OwnedFd>,
+    peer_address: SocketAddr,
 }
 
 impl Stream for RealStream {
@@ -204,6 +206,11 @@ impl Stream for RealStream {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
+    }
+
+    fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>> {
+        let Self { fd, peer_address } = *self;
+        Ok(Box::new(RealSocket { fd: fd.into_inner(), peer_address }))
     }
 }
 

@@ -196,7 +196,10 @@ fn measure(settings: &Settings, arguments: &[String]) -> Outcome {
 }
 
 /// Where Apache Kafka's classes are.
-fn kafka_classpath() -> Result<String, String> {
+///
+/// # Errors
+/// When neither `KAFKA_PEER` nor `KAFKA_HOME` tells.
+pub(crate) fn kafka_classpath() -> Result<String, String> {
     if let Some(peer) = std::env::var_os("KAFKA_PEER") {
         let classpath = command::output(command::program(peer).arg("classpath"))?;
         return Ok(classpath.trim().to_owned());

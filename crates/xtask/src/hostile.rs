@@ -6,6 +6,7 @@ mod process;
 use crate::Outcome;
 use crate::options::Options;
 use frames::Frames;
+pub(crate) use frames::{Random, crc32c};
 use process::Process;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

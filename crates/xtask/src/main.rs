@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod command;
 mod configuration;
+mod differential;
 mod gates;
 mod generate;
 mod hostile;
@@ -53,7 +54,11 @@ cargo xtask COMMAND
   vectors encode | ask | record
                          golden vectors and answers, made anew from Apache Kafka
   hostile --broker HOST:PORT
-                         spoilt frames at a running node";
+                         spoilt frames at a running node
+  differential [--peer | --record] [--seeds A..B] [--only PREFIX]
+                         the same requests to a node and to Apache Kafka, or to a node alone beside
+                         what Apache Kafka answered when that was recorded; whatever is answered
+                         otherwise must have its reason in docs/differences.md";
 
 /// What a command ends with: a sentence for the person who called it.
 type Outcome = Result<(), String>;
@@ -95,6 +100,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "session" => session::run(rest),
         "vectors" => vectors::run(rest),
         "hostile" => hostile::run(rest),
+        "differential" => differential::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");
             Ok(())

@@ -82,6 +82,13 @@ impl Launch {
         Ok(Self { line, address, folder, clean_exit: 128 + 15, at_end: AtEnd::Remove })
     }
 
+    /// With another program than the one that was built to be measured.
+    #[must_use]
+    pub(crate) fn with_binary(mut self, binary: PathBuf) -> Self {
+        self.line[0] = binary.into();
+        self
+    }
+
     /// Leaves the folder behind, its large files emptied: whoever made the folder around it removes
     /// it later. Thousands of files that are deleted now would slow down those that come next.
     #[must_use]
@@ -234,6 +241,16 @@ pub(crate) fn build(packages: &[&str]) -> Outcome {
         build.args(["-p", package]);
     }
     command::run(&mut build)
+}
+
+/// Builds a program without optimising it, for those who do not measure, and says where it is.
+///
+/// # Errors
+/// When it does not compile.
+pub(crate) fn build_debug(package: &str) -> Result<PathBuf, String> {
+    let mut build = command::cargo();
+    command::run(build.args(["build", "--locked", "--quiet", "-p", package]))?;
+    Ok(target().join("debug").join(package))
 }
 
 /// Where cargo puts what it builds.

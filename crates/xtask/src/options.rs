@@ -1,6 +1,6 @@
 //! The options of one command.
 
-/// Options, each followed by its value, and whatever else was given. `--update` has no value.
+/// Options, each followed by its value unless it is one of `FLAGS`, and whatever else was given.
 #[derive(Debug)]
 pub(crate) struct Options {
     given: Vec<(String, String)>,
@@ -9,7 +9,7 @@ pub(crate) struct Options {
 }
 
 /// Options that stand alone.
-const FLAGS: [&str; 1] = ["--update"];
+const FLAGS: [&str; 3] = ["--update", "--record", "--peer"];
 
 impl Options {
     /// Reads the arguments of a command that has the options `known`; everything behind `--` is

@@ -18,6 +18,10 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     {
         return answer(call.version, &refusal(ErrorCode::InvalidRequest));
     }
+    if call.version >= 3 {
+        let (name, version) = (&request.client_software_name, &request.client_software_version);
+        *call.software = Some(call.broker.clients.introduce(name, version));
+    }
     let image = call.broker.metadata.image();
     let other_cluster = request.cluster_id.as_ref().is_some_and(|id| *id != image.cluster_id());
     let own = call.broker.config.node_id.get();

@@ -63,6 +63,7 @@ use ottla_types::limits::{ANSWER_BYTES_MAX, NAMES_PER_REQUEST_MAX};
 use ottla_wire::{ApiKey, DecodeError, EncodeError, Reader, RequestHeader, Writer};
 
 use crate::broker::{Broker, Listening, Role};
+use crate::clients::Known;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled};
 
 /// Why a request ends its connection: Kafka has no answer for these either.
@@ -102,6 +103,8 @@ pub(crate) struct Call<'a> {
     pub(crate) client_id: Option<&'a str>,
     /// Where the client connects from.
     pub(crate) peer: IpAddr,
+    /// What the connection's client says that it is.
+    pub(crate) software: &'a mut Option<Known>,
     pub(crate) body: Reader<'a>,
 }
 
@@ -234,6 +237,7 @@ pub(crate) fn handle(
                 version,
                 client_id: client_id.as_deref(),
                 peer: channel.peer,
+                software: &mut channel.software,
                 body: reader,
             };
             Ok(match handler(call)? {

@@ -21,11 +21,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ottla_env::{Mono, Part, Stream, Timer};
+use ottla_env::{Mono, Part, Socket, Stream, Timer};
 use ottla_types::limits::PARKED_PRODUCE_MAX;
 
 use crate::api::{self, Refused};
 use crate::broker::{Broker, Listening};
+use crate::clients::Known;
 use crate::fetch_session::FetchSession;
 use crate::partition::{Cold, ColdRecords, FetchWaiter};
 use inbound::{FrameLength, Front, Inbound, frame_end, front};
@@ -58,6 +59,20 @@ pub(crate) enum Closed {
     FrameLength(#[from] FrameLength),
     #[error(transparent)]
     Refused(#[from] Refused),
+}
+
+/// What a connection takes along when it goes to another loop.
+#[derive(Debug, Default)]
+pub(crate) struct Luggage {
+    inbound: Inbound,
+    fetch_session: Option<Arc<FetchSession>>,
+}
+
+/// How a connection's time on a loop ends.
+pub(crate) enum Ended {
+    Closed(Closed),
+    /// Between two requests, with nothing to answer.
+    Leaves(Box<dyn Socket>, Luggage),
 }
 
 /// An answer that is not there yet, while nothing else may start.
@@ -98,6 +113,8 @@ pub(crate) struct Channel {
     /// The fetch session that was used last.
     pub(crate) fetch_session: Option<Arc<FetchSession>>,
     pub(crate) outbox: Outbox,
+    /// What the client says that it is.
+    pub(crate) software: Option<Known>,
     pub(crate) lane: Rc<Lane>,
     slots: VecDeque<Slot>,
 }
@@ -176,6 +193,8 @@ pub(crate) struct Connection {
     inbound: Inbound,
     blocked: Option<Blocked>,
     ending: Option<Ending>,
+    /// It should go to another loop, and takes no more requests here.
+    leaving: bool,
     /// When all file ranges that wait to be sent were in the page cache.
     cached_at: Mono,
     /// The one that was looked at since.
@@ -216,6 +235,7 @@ impl Connection {
             fetch_waiter: Arc::default(),
             fetch_session: None,
             outbox: Outbox::default(),
+            software: None,
             lane,
             slots: VecDeque::new(),
         };
@@ -225,6 +245,7 @@ impl Connection {
             inbound: Inbound::default(),
             blocked: None,
             ending: None,
+            leaving: false,
             cached_at,
             looked: None,
             rereading: None,
@@ -232,42 +253,72 @@ impl Connection {
         }
     }
 
-    /// Serves the connection until it ends.
-    pub(crate) async fn run(mut self) -> Closed {
-        std::future::poll_fn(|cx| match self.advance(cx) {
-            Ok(()) => Poll::Pending,
-            Err(closed) => Poll::Ready(closed),
-        })
-        .await
+    /// Goes on with what the connection was about on another loop.
+    pub(crate) fn with(mut self, luggage: Luggage) -> Self {
+        self.inbound = luggage.inbound;
+        self.channel.fetch_session = luggage.fetch_session;
+        self
     }
 
-    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+    /// Serves the connection until it ends, or until `leaves` has said that it should go to another
+    /// loop and what it has begun is answered.
+    pub(crate) async fn run(mut self, mut leaves: impl FnMut(Mono) -> bool) -> Ended {
+        let closed = std::future::poll_fn(|cx| match self.advance(cx) {
+            Ok(now) => {
+                let may_leave = self.blocked.is_none() && self.ending.is_none();
+                self.leaving = self.leaving || (may_leave && leaves(now));
+                if self.leaving && self.rests() { Poll::Ready(None) } else { Poll::Pending }
+            }
+            Err(closed) => Poll::Ready(Some(closed)),
+        });
+        if let Some(closed) = closed.await {
+            return Ended::Closed(closed);
+        }
+        let (inbound, fetch_session) = (self.inbound, self.channel.fetch_session);
+        match self.stream.into_socket() {
+            Ok(socket) => Ended::Leaves(socket, Luggage { inbound, fetch_session }),
+            Err(error) => Ended::Closed(error.into()),
+        }
+    }
+
+    /// Whether nothing is under way: all that there is of the connection is in its socket, and the
+    /// beginning of a frame.
+    fn rests(&self) -> bool {
+        let answered = self.channel.slots.is_empty() && self.channel.outbox.len() == 0;
+        answered && self.blocked.is_none() && self.ending.is_none() && self.rereading.is_none()
+    }
+
+    /// As far as it goes; when that was.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<Mono, Closed> {
         self.channel.outbox.borrow_buffer(&self.channel.lane);
         let advanced = self.advance_with_buffer(cx);
         self.channel.outbox.return_buffer(&self.channel.lane);
         advanced
     }
 
-    fn advance_with_buffer(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
-        for _ in 0..PASSES_MAX {
-            let now = self.channel.broker.env.clock.mono();
+    fn advance_with_buffer(&mut self, cx: &mut Context<'_>) -> Result<Mono, Closed> {
+        let mut now = self.channel.broker.env.clock.mono();
+        for pass in 0..PASSES_MAX {
+            if pass > 0 {
+                now = self.channel.broker.env.clock.mono();
+            }
             let mut moved = self.channel.settle(now);
             if self.ending.is_none() {
                 let resumed = self.resume(now, cx);
                 moved |= self.unless_refused(resumed, now)?;
             }
             moved |= self.write(now, cx)?;
-            if self.ending.is_none() {
+            if self.ending.is_none() && !self.leaving {
                 let read = self.read(cx);
                 moved |= self.unless_refused(read, now)?;
             }
             self.end_if_due(now)?;
             if !moved && !self.timer_expired(cx) {
-                return Ok(());
+                return Ok(now);
             }
         }
         cx.waker().wake_by_ref();
-        Ok(())
+        Ok(now)
     }
 
     /// A refused request ends the connection, but not before those in front of it are answered:

@@ -2,6 +2,7 @@
 
 mod alter_configs;
 mod bounds;
+mod clients;
 mod cold;
 mod compaction;
 mod configs;
@@ -9,6 +10,7 @@ mod descriptors;
 mod formatting;
 mod full_disk;
 mod groups;
+mod leaving;
 mod operations;
 mod repeated;
 mod replicas;
@@ -30,7 +32,7 @@ use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_env::{DiskExt, Env, Outbound, Stream, reply};
+use ottla_env::{DiskExt, Env, Outbound, Socket, Stream, reply};
 use ottla_records::{BatchBuilder, BatchOptions, NewRecord, ProducerStamp};
 use ottla_sim::{Death, DiskFault, Host as Machine, Sim};
 use ottla_types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
@@ -519,6 +521,10 @@ impl Stream for Deaf {
         self.waited_max.set(self.waited_max.get().max(out.len()));
         Poll::Pending
     }
+
+    fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>> {
+        unreachable!("it stays on its loop")
+    }
 }
 
 #[test]
@@ -541,7 +547,9 @@ fn a_peer_that_does_not_read_is_not_answered_without_bounds() {
         let listening = Listening { name: "PLAINTEXT".to_owned(), role: Role::Broker };
         let (broker, listening) = (Arc::clone(&node.broker), Arc::new(listening));
         let connection = Connection::new(broker, listening, PEER, Lane::new(), Box::new(deaf));
-        life.env.spawn.spawn("deaf", Box::pin(async move { drop(connection.run().await) }));
+        life.env
+            .spawn
+            .spawn("deaf", Box::pin(async move { drop(connection.run(|_| false).await) }));
         life.pause(1_000).await;
         let waited_max = waited_max.get();
         assert!((256 * 1024..256 * 1024 + 2 * answer).contains(&waited_max), "{waited_max}");
@@ -622,6 +630,10 @@ impl Stream for Gone {
     fn poll_write(&mut self, _: &mut Context<'_>, _: &mut Outbound) -> Poll<io::Result<()>> {
         Poll::Pending
     }
+
+    fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>> {
+        unreachable!("it stays on its loop")
+    }
 }
 
 #[test]
@@ -652,7 +664,7 @@ fn a_fetch_that_waits_does_not_keep_the_connection_of_a_peer_that_left() {
         let ended = Rc::new(Cell::new(false));
         let end = Rc::clone(&ended);
         let run = async move {
-            drop(connection.run().await);
+            drop(connection.run(|_| false).await);
             end.set(true);
         };
         life.env.spawn.spawn("gone", Box::pin(run));

@@ -5,7 +5,7 @@
 
 mod arbitrary;
 mod rust;
-mod schema;
+pub(crate) mod schema;
 mod tables;
 
 use schema::{Kind, Message, Schema, SchemaError};
@@ -79,7 +79,11 @@ fn drifted(fresh: &Files, committed: &Files) -> Vec<String> {
     changed.map(|(name, _)| name).chain(gone).cloned().collect()
 }
 
-fn load(folder: &Path) -> Result<Schema, GenerateError> {
+/// All that the files of a folder declare.
+///
+/// # Errors
+/// When one cannot be read, or is no schema.
+pub(crate) fn load(folder: &Path) -> Result<Schema, GenerateError> {
     let mut all = Schema::default();
     for path in walk(folder)? {
         let mut one = schema::parse(&read(&path)?)

@@ -129,7 +129,7 @@ fn seal(batch: &mut [u8]) {
 }
 
 /// Bit by bit: slow, and nobody's implementation but its own.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
             if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 }
@@ -168,10 +168,10 @@ fn overwrite(bytes: &mut [u8], at: usize, with: &[u8]) {
 
 /// Numbers that look like chance and are the same for the same seed (splitmix64).
 #[derive(Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -184,7 +184,7 @@ impl Random {
     }
 
     /// A number below `end`.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
@@ -197,7 +197,8 @@ impl Random {
         (0..self.below(most)).map(|_| self.byte()).collect()
     }
 
-    fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    /// One of some that are not none.
+    pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.place(all)]
     }
 

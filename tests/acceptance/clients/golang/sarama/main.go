@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -103,10 +104,13 @@ func produce(stopping context.Context, given program.Options) error {
 	config.Producer.Retry.Backoff = 100 * time.Millisecond
 	config.Producer.Partitioner = sarama.NewManualPartitioner
 	config.Producer.Flush.Frequency = 5 * time.Millisecond
+	// Closing drops batches that are between two attempts: it waits until everything that was sent is answered.
+	config.Producer.Return.Successes = true
 	producer, err := sarama.NewAsyncProducer([]string{given["bootstrap"]}, config)
 	if err != nil {
 		return err
 	}
+	var unanswered sync.WaitGroup
 	failed := make(chan error, 1)
 	go func() {
 		var first error
@@ -114,17 +118,25 @@ func produce(stopping context.Context, given program.Options) error {
 			if first == nil {
 				first = why
 			}
+			unanswered.Done()
 		}
 		failed <- first
 	}()
+	go func() {
+		for range producer.Successes() {
+			unanswered.Done()
+		}
+	}()
 	partitions, burst := given.Number("partitions"), given.Number("rate")/100
 	for sent := 0; stopping.Err() == nil; sent++ {
+		unanswered.Add(1)
 		producer.Input() <- &sarama.ProducerMessage{Topic: given["topic"], Partition: int32(sent % partitions),
 			Value: sarama.StringEncoder(strconv.Itoa(sent))}
 		if sent%burst == 0 {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
+	unanswered.Wait()
 	producer.AsyncClose()
 	return <-failed
 }

@@ -1,0 +1,209 @@
+//! What requests and answers say, as text: `{name:'orders',partitions:[0,1],offset:-1,error:NONE}`.
+
+use std::fmt;
+use std::iter::Peekable;
+use std::str::Chars;
+
+/// A value without its type: the schema knows that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// `null`.
+    Null,
+    /// A number, a boolean, a uuid in hexadecimal digits, or a name such as `$session`.
+    Word(String),
+    /// What stands between quotes; `\xNN` is a byte, `\n` and the like are not known.
+    Text(Vec<u8>),
+    List(Vec<Self>),
+    /// Named values in the order in which they were written.
+    Fields(Vec<(String, Self)>),
+}
+
+/// Where a text stops being a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NoValue {
+    /// What follows that place.
+    rest: String,
+}
+
+impl fmt::Display for NoValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no value at `{}`", self.rest)
+    }
+}
+
+impl Value {
+    /// Reads the whole text.
+    ///
+    /// # Errors
+    /// When it is not one value.
+    pub(super) fn parse(text: &str) -> Result<Self, NoValue> {
+        let mut reader = Reader { rest: text.chars().peekable() };
+        let value = reader.value();
+        reader.skip_space();
+        match value {
+            Some(value) if reader.rest.peek().is_none() => Ok(value),
+            Some(_) | None => Err(NoValue { rest: reader.rest.collect() }),
+        }
+    }
+
+    pub(super) fn word(word: impl ToString) -> Self {
+        Self::Word(word.to_string())
+    }
+
+    pub(super) fn text(text: &str) -> Self {
+        Self::Text(text.as_bytes().to_vec())
+    }
+
+    /// A field of named values.
+    pub(super) fn field(&self, name: &str) -> Option<&Self> {
+        let Self::Fields(fields) = self else { return None };
+        fields.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    /// The value as a number, where it is one.
+    pub(super) fn number(&self) -> Option<i64> {
+        if let Self::Word(word) = self { word.parse().ok() } else { None }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Word(word) => f.write_str(word),
+            Self::Text(bytes) => write_text(f, bytes),
+            Self::List(elements) => {
+                f.write_str("[")?;
+                for (at, element) in elements.iter().enumerate() {
+                    write!(f, "{}{element}", if at > 0 { "," } else { "" })?;
+                }
+                f.write_str("]")
+            }
+            Self::Fields(fields) => {
+                f.write_str("{")?;
+                for (at, (name, value)) in fields.iter().enumerate() {
+                    write!(f, "{}{name}:{value}", if at > 0 { "," } else { "" })?;
+                }
+                f.write_str("}")
+            }
+        }
+    }
+}
+
+fn write_text(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    f.write_str("'")?;
+    for byte in bytes {
+        match byte {
+            b'\'' | b'\\' => write!(f, "\\{}", char::from(*byte))?,
+            b' '..=b'~' => write!(f, "{}", char::from(*byte))?,
+            byte => write!(f, "\\x{byte:02x}")?,
+        }
+    }
+    f.write_str("'")
+}
+
+struct Reader<'a> {
+    rest: Peekable<Chars<'a>>,
+}
+
+impl Reader<'_> {
+    fn skip_space(&mut self) {
+        while self.rest.next_if(char::is_ascii_whitespace).is_some() {}
+    }
+
+    /// Takes `wanted` and the space before it.
+    fn take(&mut self, wanted: char) -> Option<()> {
+        self.skip_space();
+        self.rest.next_if_eq(&wanted).map(|_| ())
+    }
+
+    fn value(&mut self) -> Option<Value> {
+        self.skip_space();
+        match self.rest.peek()? {
+            '{' => self.fields(),
+            '[' => self.list(),
+            '\'' => self.text().map(Value::Text),
+            _ => self.word().map(|word| match word.as_str() {
+                "null" => Value::Null,
+                _ => Value::Word(word),
+            }),
+        }
+    }
+
+    fn word(&mut self) -> Option<String> {
+        let mut word = String::new();
+        while let Some(c) = self.rest.next_if(|c| !",:[]{}".contains(*c) && !c.is_whitespace()) {
+            word.push(c);
+        }
+        (!word.is_empty()).then_some(word)
+    }
+
+    fn list(&mut self) -> Option<Value> {
+        let mut elements = Vec::new();
+        self.take('[')?;
+        while self.take(']').is_none() {
+            if !elements.is_empty() {
+                self.take(',')?;
+            }
+            elements.push(self.value()?);
+        }
+        Some(Value::List(elements))
+    }
+
+    fn fields(&mut self) -> Option<Value> {
+        let mut fields = Vec::new();
+        self.take('{')?;
+        while self.take('}').is_none() {
+            if !fields.is_empty() {
+                self.take(',')?;
+            }
+            self.skip_space();
+            let name = self.word()?;
+            self.take(':')?;
+            fields.push((name, self.value()?));
+        }
+        Some(Value::Fields(fields))
+    }
+
+    fn text(&mut self) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        self.take('\'')?;
+        loop {
+            match self.rest.next()? {
+                '\'' => return Some(text),
+                '\\' => text.push(self.escaped()?),
+                c => text.extend(c.encode_utf8(&mut [0; 4]).bytes()),
+            }
+        }
+    }
+
+    fn escaped(&mut self) -> Option<u8> {
+        match self.rest.next()? {
+            'x' => {
+                let digits: String = self.rest.by_ref().take(2).collect();
+                u8::from_str_radix(&digits, 16).ok()
+            }
+            c => u8::try_from(c).ok().filter(|byte| b"\\'".contains(byte)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for text in ["null", "-1", "'it\\'s \\x00\\xff'", "[]", "{}", "{a:[1,'b'],c:{d:null}}"] {
+            assert_eq!(Value::parse(text).map(|value| value.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!(Value::parse(" { a : [ 1 , 2 ] } ").unwrap().to_string(), "{a:[1,2]}");
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        for broken in ["", "{", "[1", "[1 2]", "{a}", "'a", "'\\n'", "1 2"] {
+            assert!(Value::parse(broken).is_err(), "{broken}");
+        }
+    }
+}
