@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod controller;
 mod fetch_session;
+mod format;
 mod groups;
 mod identity;
 mod node;
@@ -22,5 +23,7 @@ pub use config::{
     NodeConfig, PROFILE, Properties, Property, Update, escape_value, from_environment,
     parse_properties, reference, registry,
 };
+pub use format::{Formatted, format_folder};
+pub use identity::{IdentityError, PropertiesError};
 pub use node::{Node, StartError};
 pub use partition::{Durability, partition_lock_waits_total};

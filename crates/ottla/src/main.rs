@@ -21,6 +21,7 @@ mod server;
 mod settings;
 mod show;
 mod template;
+mod tools;
 mod topic;
 mod trial;
 mod when;
@@ -79,6 +80,7 @@ enum Command {
     Test(trial::Arguments),
     Doctor(doctor::Arguments),
     Profile(reach::profile::Arguments),
+    InstallTools(tools::Install),
     /// Prints what a shell needs to complete commands, and names of topics and groups.
     ///
     /// For good: put `source <(ottla completion bash)` into ~/.bashrc, the same with zsh into
@@ -100,6 +102,9 @@ fn command_line() -> clap::Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(ended) = tools::called() {
+        return ended;
+    }
     complete::answer(command_line);
     let matches = command_line().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -128,6 +133,7 @@ fn main() -> ExitCode {
         | Command::Log(_)
         | Command::Profile(_)
         | Command::Test(_)
+        | Command::InstallTools(_)
         | Command::Completion { .. }
         | Command::Version
             if !before.is_empty() =>
@@ -137,6 +143,7 @@ fn main() -> ExitCode {
         }
         Command::Profile(arguments) => reach::profile::run(&arguments),
         Command::Test(arguments) => trial::run(&arguments),
+        Command::InstallTools(arguments) => tools::install(&arguments),
         Command::Completion { shell } => end(print(&complete::script(shell))),
         Command::Version => end(print(concat!("ottla ", env!("CARGO_PKG_VERSION"), "\n"))),
         Command::Server(arguments) => {

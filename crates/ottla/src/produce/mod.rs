@@ -1,6 +1,6 @@
 //! `ottla produce`: lines, files and single records into a topic.
 
-mod lines;
+pub(crate) mod lines;
 mod split;
 
 use std::fs::File;

@@ -170,7 +170,14 @@ fn perform(
     reach: &Reach,
     command: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let properties = reach.client_properties()?;
+    with(reach.client_properties()?, command)
+}
+
+/// As [`run`], for those who have the properties already and say themselves how it ended.
+pub(crate) fn with(
+    properties: ClientProperties,
+    command: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let ran = RealEnv::start(NonZeroUsize::MIN, |env| async move {
         let session = open(env, properties)?;
         greet(&session).await?;
