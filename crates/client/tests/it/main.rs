@@ -4,6 +4,7 @@
 
 mod admin;
 mod consumer;
+mod details;
 mod groups;
 mod node;
 mod producer;

@@ -8,7 +8,7 @@ use ottla_client::{
     ConfigResource, Consumer, ConsumerBuilder, ConsumerRecord, GroupProtocol, OffsetReset,
     OffsetSpec, partition,
 };
-use ottla_env::{Mono, Purpose};
+use ottla_env::{First, Mono, Purpose, first};
 use ottla_runtime::stop_requested;
 use ottla_types::{Offset, TopicName, TopicPartition};
 
@@ -17,7 +17,7 @@ use super::formatter::Formatter;
 use super::include;
 use super::settings::{Settings, properties_of};
 use super::{Manner, Tool, ToolError, complain, line, log, talk};
-use crate::reach::{First, Session, first};
+use crate::reach::Session;
 
 pub(super) static TOOL: Tool = Tool {
     name: "kafka-console-consumer",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ottla_client::{
     Assignor, CommittedOffset, Consumer, ConsumerRecord, GroupProtocol, OffsetReset, Rebalance,
 };
-use ottla_env::Mailbox;
+use ottla_env::{First, Mailbox, first};
 use ottla_runtime::stop_requested;
 use ottla_types::{Offset, TopicPartition};
 
@@ -16,7 +16,7 @@ use super::thrown::Thrown;
 use super::verifiable_producer::event;
 use super::{Manner, Tool, ToolError, line, log, talk};
 use crate::json::Json;
-use crate::reach::{First, Session, first};
+use crate::reach::Session;
 
 pub(super) static TOOL: Tool = Tool {
     name: "kafka-verifiable-consumer",

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ottla_client::{Delivered, Delivery, ProduceError, Producer, Record};
-use ottla_env::Mono;
+use ottla_env::{First, Mono, first};
 use ottla_runtime::stop_requested;
 use ottla_types::{Offset, Timestamp, TopicName};
 
@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::thrown::Thrown;
 use super::{Manner, Tool, ToolError, line, talk};
 use crate::json::Json;
-use crate::reach::{First, Session, first};
+use crate::reach::Session;
 
 pub(super) static TOOL: Tool = Tool {
     name: "kafka-verifiable-producer",
