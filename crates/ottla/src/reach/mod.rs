@@ -9,8 +9,7 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use ottla_client::{Admin, Client};
-use ottla_env::Env;
-pub(crate) use ottla_env::{First, first};
+use ottla_env::{Env, First, first};
 use ottla_runtime::RealEnv;
 
 use crate::failure::Failure;
