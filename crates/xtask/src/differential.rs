@@ -47,12 +47,13 @@ const RECORDED: Range<u64> = 0..1;
 const FULL: Range<u64> = 0..4;
 
 /// Settings that both are started with, beside those of any node.
-const PROPERTIES: [&str; 5] = [
+const PROPERTIES: [&str; 6] = [
     "auto.create.topics.enable=false",
     "group.initial.rebalance.delay.ms=0",
     "offsets.topic.num.partitions=3",
     "offsets.topic.replication.factor=1",
     "transaction.state.log.replication.factor=1",
+    "transaction.state.log.num.partitions=1",
 ];
 
 /// What is asked, and of whom.

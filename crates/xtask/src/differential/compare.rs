@@ -114,7 +114,8 @@ fn value(path: &str, kafka: &Value, ottla: &Value, found: Found<'_>) {
 }
 
 /// Fields that say which element of a list it is.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
+    "log_dir",
     "name",
     "topic",
     "topic_name",

@@ -214,7 +214,9 @@ impl<'c> Peer<'c> {
             Ok(value) => {
                 self.learn(&value);
                 let names = self.topics.iter().map(|(name, id)| (id.clone(), name.clone()));
-                let known = Known { topics: names.collect(), asked: text.to_owned() };
+                let of_quorum = api.name == "DescribeQuorum";
+                let known =
+                    Known { topics: names.collect(), asked: text.to_owned(), of_quorum };
                 Reply::Answer(normal::answer(&value, &known))
             }
         }
