@@ -176,6 +176,11 @@ impl Rule {
             .collect()
     }
 
+    /// Whether it is about requests that are drawn.
+    pub(super) fn is_of_seeds(&self) -> bool {
+        self.case.starts_with("seed ")
+    }
+
     pub(super) fn explains(&self, difference: &Difference) -> bool {
         let case = format!("{} v{} {}", difference.case, difference.version, difference.question);
         fits(&self.case, &case)
