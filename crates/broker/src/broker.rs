@@ -9,6 +9,7 @@ use ottla_types::TopicName;
 
 use crate::clients::Clients;
 use crate::config::{LiveConfig, NodeConfig};
+use crate::connection::RequestMemory;
 use crate::controller::{ControllerHandle, Metadata};
 use crate::fetch_session::FetchSessions;
 use crate::groups::{GROUP_METADATA, Groups, make_group_metadata};
@@ -46,6 +47,8 @@ pub(crate) struct Broker {
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) groups: Arc<Groups>,
     pub(crate) clients: Arc<Clients>,
+    /// What all connections hold together.
+    pub(crate) request_memory: Arc<RequestMemory>,
 }
 
 impl Broker {

@@ -1,5 +1,6 @@
 //! One node: everything above, hosted.
 
+mod admission;
 mod api;
 mod broker;
 mod clients;
@@ -7,19 +8,23 @@ mod config;
 mod connection;
 mod controller;
 mod fetch_session;
+mod format;
 mod groups;
 mod identity;
 mod node;
 mod partition;
+mod placement;
 mod producer_ids;
 mod publisher;
 mod stopping;
 
 pub use clients::ClientSoftware;
 pub use config::{
-    ConfigError, ConfigErrors, Described, Effective, GroupsConfig, Ignored, Listener, LogSettings,
-    NodeConfig, PROFILE, Properties, Property, Update, escape_value, from_environment,
-    parse_properties, reference, registry,
+    ConfigError, ConfigErrors, ConnectionsConfig, Described, Effective, GroupsConfig, Ignored,
+    Listener, LogSettings, NodeConfig, PROFILE, Properties, Property, Update, escape_value,
+    from_environment, parse_properties, reference, registry,
 };
+pub use format::{Formatted, format_folder};
+pub use identity::{IdentityError, PropertiesError};
 pub use node::{Node, StartError};
 pub use partition::{Durability, partition_lock_waits_total};

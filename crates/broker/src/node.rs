@@ -6,14 +6,14 @@ mod tests;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ottla_env::{Env, Listener as Accepting, LoopId, Socket};
+use ottla_env::{Env, Listener as Accepting, Socket};
 
+use crate::admission::{Admission, Admitted};
 use crate::broker::{Broker, Listening, Role};
 use crate::config::{Listener, LiveConfig, NodeConfig};
-use crate::connection::{Closed, Connection, Lane};
+use crate::connection::{Closed, Connection, Ended, Lane, Luggage, RequestMemory};
 use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
 use crate::groups::{Groups, ShardKeeper};
@@ -22,6 +22,7 @@ use crate::partition::{
     Cleaner, LogDirectory, LogsClosed, PartitionHost, Partitions, SpaceWatch, enforce_retention,
     run_checkpoints, run_space_watch, run_syncer,
 };
+use crate::placement::{Place, Placement};
 use crate::producer_ids::ProducerIds;
 use crate::publisher::ConfigsFirst;
 use crate::stopping::{Running, Stopping};
@@ -125,6 +126,7 @@ impl Node {
             ControllerHost::start(&env, &config, &identity, &listeners, sync_failed, publisher);
         let (host, controller, metadata) = host.await?;
         let fetch_sessions = FetchSessions::new(config.fetch_session_slots);
+        let request_memory = memory_of(&config);
         let broker = Arc::new(Broker {
             env,
             config,
@@ -136,6 +138,7 @@ impl Node {
             fetch_sessions,
             groups,
             clients: Arc::default(),
+            request_memory,
         });
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("producers", Box::pin(expire));
@@ -143,16 +146,7 @@ impl Node {
         broker.env.spawn.spawn("retention", Box::pin(retain));
         let compact = compact(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("compaction", Box::pin(compact));
-        let loads = Arc::new(Loads::new(broker.env.spawn.loops()));
-        for Bound { accepting, listening, .. } in bound {
-            let accept = Accept {
-                broker: Arc::clone(&broker),
-                listening,
-                running: stopping.enter(),
-                loads: Arc::clone(&loads),
-            };
-            broker.env.spawn.spawn("accept", Box::pin(accept.run(accepting)));
-        }
+        accept_all(&broker, &stopping, bound);
         Ok(Self { broker, directory, listeners, stopping, host, _identity: identity })
     }
 
@@ -226,6 +220,30 @@ async fn expire_producers(broker: Arc<Broker>, running: Running) {
     }
 }
 
+fn memory_of(config: &NodeConfig) -> Arc<RequestMemory> {
+    let limits = &config.connections;
+    RequestMemory::new(limits.memory_bytes_max, limits.request_bytes_max)
+}
+
+/// Begins to take connections on all listeners.
+fn accept_all(broker: &Arc<Broker>, stopping: &Arc<Stopping>, bound: Vec<Bound>) {
+    let placement = Placement::new(broker.env.spawn.loops(), broker.env.clock.mono());
+    let placement = Arc::new(placement);
+    let descriptors = broker.env.process.descriptors_max();
+    // A crowd of clients must not keep controllers out.
+    let [clients, controllers] = [(); 2].map(|()| Admission::new(descriptors));
+    for Bound { accepting, listening, .. } in bound {
+        let admission = match listening.role {
+            Role::Broker => Arc::clone(&clients),
+            Role::Controller => Arc::clone(&controllers),
+        };
+        let broker_too = Arc::clone(broker);
+        let serving = Serving { broker: broker_too, listening, running: stopping.enter() };
+        let accept = Accept { serving, admission, placement: Arc::clone(&placement) };
+        broker.env.spawn.spawn("accept", Box::pin(accept.run(accepting)));
+    }
+}
+
 struct Bound {
     listener: Listener,
     listening: Arc<Listening>,
@@ -247,67 +265,60 @@ fn bind(env: &Env, listener: &Listener, role: Role) -> Result<Bound, StartError>
     Ok(Bound { listener, listening, accepting })
 }
 
-/// Connections of each loop.
-#[derive(Debug)]
-struct Loads(Vec<AtomicUsize>);
-
-impl Loads {
-    fn new(loops: usize) -> Self {
-        Self((0..loops).map(|_| AtomicUsize::new(0)).collect())
-    }
-
-    /// Counts a connection in, on the loop that has the fewest.
-    fn admit(self: &Arc<Self>) -> Load {
-        let fewest = (0..self.0.len()).min_by_key(|at| self.0[*at].load(Ordering::Relaxed));
-        let on = LoopId(fewest.expect("a node has a loop"));
-        self.0[on.0].fetch_add(1, Ordering::Relaxed);
-        Load { loads: Arc::clone(self), on }
-    }
-}
-
-/// One connection's count; given back when it ends.
-struct Load {
-    loads: Arc<Loads>,
-    on: LoopId,
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.loads.0[self.on.0].fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Takes the connections of one listener.
 struct Accept {
+    serving: Serving,
+    admission: Arc<Admission>,
+    placement: Arc<Placement>,
+}
+
+/// What it takes to serve a connection, wherever that is.
+struct Serving {
     broker: Arc<Broker>,
     listening: Arc<Listening>,
     running: Running,
-    loads: Arc<Loads>,
+}
+
+/// What a connection has for as long as it lives: a loop, and a number among all.
+struct Seat {
+    place: Place,
+    admitted: Admitted,
 }
 
 impl Accept {
     async fn run(self, mut accepting: Box<dyn Accepting>) {
-        while let Some(accepted) = self.running.or(accepting.accept()).await {
+        let Serving { broker, listening, running } = &self.serving;
+        while let Some(accepted) = running.or(accepting.accept()).await {
             match accepted {
-                Ok(socket) => self.hand_over(socket),
+                Ok(socket) => {
+                    if !self.admission.wait(&broker.env.clock, &broker.live, running).await {
+                        return;
+                    }
+                    self.admit(socket);
+                }
                 Err(error) => {
-                    tracing::warn!(listener = %self.listening.name, %error, "accept failed");
-                    let pause = self.broker.env.clock.sleep(ACCEPT_RETRY);
-                    let _stopped = self.running.or(pause).await;
+                    tracing::warn!(listener = %listening.name, %error, "accept failed");
+                    let pause = broker.env.clock.sleep(ACCEPT_RETRY);
+                    let _stopped = running.or(pause).await;
                 }
             }
         }
     }
 
-    fn hand_over(&self, socket: Box<dyn Socket>) {
-        let load = self.loads.admit();
-        let on = load.on;
-        let (broker, listening) = (Arc::clone(&self.broker), Arc::clone(&self.listening));
-        let running = self.running.again();
-        let make = move || -> ottla_env::Task {
-            Box::pin(serve(broker, listening, running, socket, load))
-        };
-        self.broker.env.spawn.spawn_on(on, "connection", Box::new(make));
+    /// Takes the connection, or closes it.
+    fn admit(&self, socket: Box<dyn Socket>) {
+        let Broker { env, live, .. } = &*self.serving.broker;
+        let config = live.load();
+        match self.admission.admit(socket.peer_address().ip(), &config.connections) {
+            Ok(admitted) => {
+                let place = self.placement.admit(&*env.spawn, env.clock.mono());
+                self.serving.again().hand_over(socket, None, Seat { place, admitted });
+            }
+            // Once for each of them would fill the disk with complaints.
+            Err(why) => {
+                tracing::debug!(listener = %self.serving.listening.name, %why, "not admitted");
+            }
+        }
     }
 }
 
@@ -316,30 +327,58 @@ thread_local! {
     static LANE: Rc<Lane> = Lane::new();
 }
 
-async fn serve(
-    broker: Arc<Broker>,
-    listening: Arc<Listening>,
-    running: Running,
-    socket: Box<dyn Socket>,
-    load: Load,
-) {
-    let peer = socket.peer_address();
-    let stream = match socket.into_stream() {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::warn!(%peer, %error, "connection refused");
-            return;
+impl Serving {
+    /// For another connection.
+    fn again(&self) -> Self {
+        let Self { broker, listening, running } = self;
+        let (broker, listening) = (Arc::clone(broker), Arc::clone(listening));
+        Self { broker, listening, running: running.again() }
+    }
+
+    /// Gives a connection to the loop of its place.
+    fn hand_over(self, socket: Box<dyn Socket>, luggage: Option<Luggage>, seat: Seat) {
+        let (spawn, on) = (Arc::clone(&self.broker.env.spawn), seat.place.on());
+        let make = move || -> ottla_env::Task { Box::pin(self.serve(socket, luggage, seat)) };
+        spawn.spawn_on(on, "connection", Box::new(make));
+    }
+
+    async fn serve(self, socket: Box<dyn Socket>, luggage: Option<Luggage>, seat: Seat) {
+        let Seat { place, admitted } = seat;
+        let peer = socket.peer_address();
+        let stream = match socket.into_stream() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%peer, %error, "connection refused");
+                return;
+            }
+        };
+        let (broker, listening) = (Arc::clone(&self.broker), Arc::clone(&self.listening));
+        let lane = LANE.with(Rc::clone);
+        let mut connection = Connection::new(broker, listening, peer.ip(), lane, stream);
+        if let Some(luggage) = luggage {
+            connection = connection.with(luggage);
         }
-    };
-    let connection = Connection::new(broker, listening, peer.ip(), LANE.with(Rc::clone), stream);
-    match running.or(connection.run()).await {
-        None | Some(Closed::ByPeer) => {}
-        Some(Closed::Broken(error)) => tracing::debug!(%peer, %error, "connection broken"),
-        Some(closed @ (Closed::FrameLength(_) | Closed::Refused(_))) => {
-            // Whoever sends garbage must not fill the disk with our complaints.
-            tracing::debug!(%peer, why = %closed, "connection closed");
+        let mut next = None;
+        let leaves = |now| {
+            next = place.next(&*self.broker.env.spawn, now);
+            next.is_some()
+        };
+        match self.running.or(connection.run(leaves)).await {
+            None | Some(Ended::Closed(Closed::ByPeer)) => {}
+            Some(Ended::Closed(Closed::Broken(error))) => {
+                tracing::debug!(%peer, %error, "connection broken");
+            }
+            Some(Ended::Closed(
+                closed @ (Closed::FrameLength(_) | Closed::Refused(_) | Closed::Late(_)),
+            )) => {
+                // Whoever sends garbage must not fill the disk with our complaints.
+                tracing::debug!(%peer, why = %closed, "connection closed");
+            }
+            Some(Ended::Leaves(socket, luggage)) => {
+                let next = next.expect("it leaves for a place");
+                drop(place);
+                self.hand_over(socket, Some(luggage), Seat { place: next, admitted });
+            }
         }
     }
-    drop(load);
-    drop(running);
 }

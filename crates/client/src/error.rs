@@ -157,6 +157,12 @@ impl BrokerError {
         self.code
     }
 
+    /// The broker's own words, where it has sent any.
+    #[must_use]
+    pub fn words(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
     /// Whether it is this error.
     #[must_use]
     pub fn is(&self, code: ErrorCode) -> bool {

@@ -43,8 +43,9 @@ mod wait;
 
 pub use admin::{
     Admin, AdminError, ClusterDescription, CommittedOffset, ConfigChange, ConfigEntry,
-    ConfigResource, FeatureLevels, GroupDescription, GroupListing, GroupMember, ListedOffset,
-    LogDirDescription, NewTopic, OffsetSpec, QuorumDescription, QuorumReplica,
+    ConfigResource, ConfigSource, ConfigSynonym, EligibleReplicas, FeatureChange, FeatureLevels,
+    GroupDescription, GroupListing, GroupMember, ListedOffset, LogDirDescription, NewTopic,
+    OffsetSpec, QuorumDescription, QuorumListener, QuorumReplica, RegisteredBroker,
 };
 pub use client::{Client, ClientBuilder, ClientError, partition};
 pub use cluster::Resolver;

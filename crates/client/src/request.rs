@@ -66,6 +66,7 @@ requests! {
     DescribeGroupsRequest => DescribeGroupsResponse;
     DescribeLogDirsRequest => DescribeLogDirsResponse;
     DescribeQuorumRequest => DescribeQuorumResponse;
+    DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
     FetchRequest => FetchResponse up to 17;
     // Many keys at once, since Kafka 3.0.
     FindCoordinatorRequest => FindCoordinatorResponse from 4 up to 6;
@@ -86,4 +87,6 @@ requests! {
     OffsetFetchRequest => OffsetFetchResponse from 8 up to 9;
     ProduceRequest => ProduceResponse;
     SyncGroupRequest => SyncGroupResponse;
+    // The levels of upgrades and downgrades, since Kafka 3.3.
+    UpdateFeaturesRequest => UpdateFeaturesResponse from 1;
 }

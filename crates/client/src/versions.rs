@@ -13,6 +13,7 @@ pub(crate) struct Versions {
     apis: BTreeMap<i16, (i16, i16)>,
     features: BTreeMap<String, i16>,
     supported_features: BTreeMap<String, (i16, i16)>,
+    features_epoch: Option<i64>,
 }
 
 impl Versions {
@@ -22,6 +23,7 @@ impl Versions {
             apis: BTreeMap::new(),
             features: BTreeMap::new(),
             supported_features: BTreeMap::new(),
+            features_epoch: None,
         }
     }
 
@@ -43,6 +45,8 @@ impl Versions {
             supported_features: (answer.supported_features.iter())
                 .map(|known| (known.name.into_owned(), (known.min_version, known.max_version)))
                 .collect(),
+            features_epoch: (answer.finalized_features_epoch >= 0)
+                .then_some(answer.finalized_features_epoch),
         })
     }
 
@@ -53,6 +57,16 @@ impl Versions {
             (None, _) => return None,
         };
         ours.contains(&version).then_some(version)
+    }
+
+    /// The lowest and the highest version of each API, by its number.
+    pub(crate) const fn apis(&self) -> &BTreeMap<i16, (i16, i16)> {
+        &self.apis
+    }
+
+    /// The offset in the metadata that the finalized features are of.
+    pub(crate) const fn features_epoch(&self) -> Option<i64> {
+        self.features_epoch
     }
 
     /// The features that the cluster has finalized, with their levels.

@@ -2,30 +2,10 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::task::{Poll, Waker};
 
 use ottla_env::{Clock, Mono};
-
-/// The one of two that came first; the other is dropped.
-#[derive(Debug)]
-pub(crate) enum First<A, B> {
-    Left(A),
-    Right(B),
-}
-
-/// Waits for the first of two; the left one where both are there.
-pub(crate) async fn first<A, B>(
-    left: impl Future<Output = A>,
-    right: impl Future<Output = B>,
-) -> First<A, B> {
-    let (mut left, mut right) = (pin!(left), pin!(right));
-    poll_fn(|cx| match left.as_mut().poll(cx) {
-        Poll::Ready(left) => Poll::Ready(First::Left(left)),
-        Poll::Pending => right.as_mut().poll(cx).map(First::Right),
-    })
-    .await
-}
+pub(crate) use ottla_env::{First, first};
 
 /// Waits for something, but not beyond `deadline`.
 pub(crate) async fn until<T>(
@@ -37,6 +17,19 @@ pub(crate) async fn until<T>(
         First::Left(done) => Some(done),
         First::Right(()) => None,
     }
+}
+
+/// Lets the other tasks of the loop run once.
+pub(crate) async fn pause() {
+    let mut paused = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A bell for tasks of one loop: whoever waits is woken by every ring since it last looked.

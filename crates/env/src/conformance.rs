@@ -16,8 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    CachedRead, DiskExt as _, Env, File, Full, LoopId, Mono, Open, Outbound, Part, Stream, mailbox,
-    reply,
+    CachedRead, DiskExt as _, Env, File, Full, LoopId, Mono, Open, Outbound, Part, Stream, Task,
+    mailbox, reply,
 };
 
 const SHORT: Duration = Duration::from_millis(5);
@@ -341,7 +341,8 @@ pub async fn net(env: &Env, root: &Path, address: SocketAddr) {
     let file = env.disk.open_file(&path, Open::New).await.expect("a new file is made");
     write(&file, 0, &[&[b'f'; 100_000]]);
 
-    // The server sits on the last loop, so that sockets change loops where there are several.
+    // The server sits on the last loop, so that sockets change loops where there are several, and
+    // once more when there is something to read already.
     let last = LoopId(env.spawn.loops() - 1);
     for round in 0..3 {
         let connected = env.net.connect(address);
@@ -356,7 +357,18 @@ pub async fn net(env: &Env, root: &Path, address: SocketAddr) {
             Box::new(move || {
                 Box::pin(async move {
                     let stream = socket.into_stream().expect("the loop takes it");
-                    serve(&inside, stream, &file, round).await;
+                    inside.clock.sleep(SHORT).await;
+                    let socket = stream.into_socket().expect("the peer is there");
+                    assert_eq!(socket.peer_address().ip(), address.ip(), "it still is the same");
+                    let back_to = LoopId(0);
+                    let then = inside.clone();
+                    let serve = move || -> Task {
+                        Box::pin(async move {
+                            let stream = socket.into_stream().expect("the loop takes it");
+                            serve(&then, stream, &file, round).await;
+                        })
+                    };
+                    inside.spawn.spawn_on(back_to, "server", Box::new(serve));
                 })
             }),
         );

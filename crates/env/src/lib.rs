@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod conformance;
 pub mod disk;
+pub mod first;
 pub mod mailbox;
 pub mod net;
 pub mod process;
@@ -22,6 +23,7 @@ pub use clock::{Clock, Mono, Timer};
 pub use disk::{
     CachedRead, DirEntry, Disk, DiskExt, File, FileLock, Glance, GlanceAt, Open, Space,
 };
+pub use first::{First, first};
 pub use mailbox::{Full, Mailbox, Sender, mailbox};
 pub use net::{Listener, Net, Outbound, Part, Socket, Stream};
 pub use process::Process;

@@ -68,6 +68,13 @@ pub trait Stream {
         let left = usize::try_from(outbound.len()).expect("no more than there were");
         Poll::Ready(Ok(bytes.len() - left))
     }
+
+    /// Takes the connection from its loop, so that another one can have it. What has arrived and
+    /// was not read is read there.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>>;
 }
 
 /// Bytes, or a range of a file that nobody copies before the last moment.

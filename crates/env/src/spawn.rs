@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Waker;
+use std::time::Duration;
 
 /// A task: driven by its loop until it ends, or until its node does.
 pub type Task = Pin<Box<dyn Future<Output = ()>>>;
@@ -18,6 +19,10 @@ pub trait Spawn: Send + Sync {
 
     /// The loop of the calling task.
     fn current(&self) -> LoopId;
+
+    /// How long a loop was not waiting for events so far, whether it computed, waited for its
+    /// processor, or for a system call; none before its first task. It never goes back.
+    fn busy(&self, on: LoopId) -> Duration;
 
     /// Makes a task on a loop and starts it there.
     fn spawn_on(&self, on: LoopId, name: &'static str, make: Box<dyn FnOnce() -> Task + Send>);

@@ -8,7 +8,7 @@ use ottla_types::TopicName;
 
 use crate::failure::{Failure, say};
 use crate::reach::{self, Reach, Session};
-use crate::show::{Answer, Cell, Column, Format, Page, Show, Table, print};
+use crate::show::{Answer, Cell, Column, Format, Page, Show, Table, Watch, print};
 
 /// Shows a cluster: its brokers, its quorum, its features, its health
 #[derive(Debug, clap::Args)]
@@ -29,8 +29,12 @@ enum Command {
     #[command(after_help = "Examples:\n  ottla cluster info\n  ottla cluster info -o json")]
     Info,
     /// Lists the brokers, where they are and what they keep
-    #[command(after_help = "Examples:\n  ottla cluster nodes -o wide")]
-    Nodes,
+    #[command(after_help = "Examples:\n  ottla cluster nodes -o wide\n  \
+                            ottla cluster nodes --watch --times 2 --every 500ms")]
+    Nodes {
+        #[command(flatten)]
+        watch: Watch,
+    },
     /// Shows who leads the metadata, and how far the others are
     #[command(after_help = "Examples:\n  ottla cluster quorum")]
     Quorum,
@@ -54,7 +58,10 @@ pub(crate) fn run(arguments: &Arguments, before: &Reach) -> ExitCode {
             reach::run_patiently(&reach, async |session| health(*wait, format, session).await)
         }
         Command::Info => reach::run(&reach, async |session| info(format, session).await),
-        Command::Nodes => reach::run(&reach, async |session| nodes(format, session).await),
+        Command::Nodes { watch } => reach::run(&reach, async |session| {
+            let made = async || nodes(session).await;
+            watch.show(&*session.env.clock, ("nodes", format), made).await
+        }),
         Command::Quorum => reach::run(&reach, async |session| quorum(format, session).await),
         Command::Features => reach::run(&reach, async |session| features(format, session).await),
     }
@@ -85,7 +92,7 @@ const NODES: &[Column] = &[
     Column::text("FOLDERS", "log_dirs").wide(),
 ];
 
-async fn nodes(format: Format, session: &Session) -> Result<(), Failure> {
+async fn nodes(session: &Session) -> Result<Answer, Failure> {
     let admin = session.admin();
     let (nodes, topics, dirs) =
         (admin.nodes().await?, admin.list_topics().await?, admin.log_dirs().await?);
@@ -108,7 +115,7 @@ async fn nodes(format: Format, session: &Session) -> Result<(), Failure> {
             Cell::text(paths.join(",")),
         ]);
     }
-    Ok(print("nodes", &Answer::Table(table), format)?)
+    Ok(Answer::Table(table))
 }
 
 const QUORUM: &[Column] = &[

@@ -42,6 +42,11 @@ pub(crate) struct Layer {
 }
 
 impl Sources {
+    /// Whether nothing was said.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.config.is_none() && self.overrides.is_empty()
+    }
+
     /// Reads what a node is given; mistakes wait for [`Given::config`].
     pub(crate) fn read(&self) -> Given {
         let mut given = Given::default();
@@ -124,7 +129,8 @@ fn first_named(mut named: Properties) -> (Properties, Option<String>) {
 }
 
 impl Given {
-    fn add(&mut self, place: &str, properties: Properties) {
+    /// Takes what a place says over all places before it.
+    pub(crate) fn add(&mut self, place: &str, properties: Properties) {
         let (properties, mistake) = first_named(properties);
         self.mistakes.extend(mistake.map(|why| format!("{place}: {why}")));
         self.layers.push(Layer { place: place.to_owned(), properties });

@@ -1,11 +1,13 @@
 //! Ottla: an Apache Kafka-compatible event-streaming system in one binary.
 
 mod cluster;
+mod complete;
 mod config;
 mod confirm;
 mod consume;
 mod doctor;
 mod failure;
+mod folder;
 mod given;
 mod group;
 mod json;
@@ -13,11 +15,13 @@ mod log;
 mod near;
 mod pattern;
 mod produce;
+mod progress;
 mod reach;
 mod server;
 mod settings;
 mod show;
 mod template;
+mod tools;
 mod topic;
 mod trial;
 mod when;
@@ -31,6 +35,13 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use failure::Failure;
 use reach::Reach;
 
+const EXAMPLES: &str = "\
+In five minutes:
+  ottla                                   starts a node; then, in another terminal:
+  ottla produce hello \"first message\"     writes a record
+  ottla consume hello -e                  reads it
+  ottla topic list                        shows what there is";
+
 /// Freed pages go back to the system, and a small heap stays small: it does without huge pages, of
 /// which the first bytes of a node would take 8 MiB.
 #[global_allocator]
@@ -40,10 +51,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// Without a command it starts a node on 127.0.0.1:9092, with its data in ./ottla-data.
 #[derive(Debug, Parser)]
-#[command(name = "ottla", version)]
+#[command(name = "ottla", version, after_help = EXAMPLES)]
 struct Arguments {
     #[command(flatten)]
     reach: Reach,
+
+    #[command(flatten)]
+    server: server::Arguments,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -66,7 +80,11 @@ enum Command {
     Test(trial::Arguments),
     Doctor(doctor::Arguments),
     Profile(reach::profile::Arguments),
-    /// Prints what a shell needs to complete commands.
+    InstallTools(tools::Install),
+    /// Prints what a shell needs to complete commands, and names of topics and groups.
+    ///
+    /// For good: put `source <(ottla completion bash)` into ~/.bashrc, the same with zsh into
+    /// ~/.zshrc, `ottla completion fish | source` into fish's configuration.
     #[command(after_help = "Examples:\n  ottla completion bash\n  ottla completion zsh")]
     Completion {
         /// The shell
@@ -84,10 +102,22 @@ fn command_line() -> clap::Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(ended) = tools::called() {
+        return ended;
+    }
+    complete::answer(command_line);
     let matches = command_line().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let before = arguments.reach;
-    let command = arguments.command.unwrap_or_else(|| Command::Server(Default::default()));
+    let command = match arguments.command {
+        None => Command::Server(arguments.server),
+        Some(command) if arguments.server.is_empty() => command,
+        Some(_) => {
+            let none = "--config, --override, --memory and --port in front of a command are for a \
+                        node, which is started without one";
+            return Failure::usage(none).end();
+        }
+    };
     match command {
         Command::Topic(arguments) => topic::run(arguments, &before),
         Command::Produce(arguments) => produce::run(&arguments, &before),
@@ -103,6 +133,7 @@ fn main() -> ExitCode {
         | Command::Log(_)
         | Command::Profile(_)
         | Command::Test(_)
+        | Command::InstallTools(_)
         | Command::Completion { .. }
         | Command::Version
             if !before.is_empty() =>
@@ -112,7 +143,8 @@ fn main() -> ExitCode {
         }
         Command::Profile(arguments) => reach::profile::run(&arguments),
         Command::Test(arguments) => trial::run(&arguments),
-        Command::Completion { shell } => end(print(&completion(shell))),
+        Command::InstallTools(arguments) => tools::install(&arguments),
+        Command::Completion { shell } => end(print(&complete::script(shell))),
         Command::Version => end(print(concat!("ottla ", env!("CARGO_PKG_VERSION"), "\n"))),
         Command::Server(arguments) => {
             end(server::run(&arguments).map_err(|error| error.to_string()))
@@ -125,13 +157,6 @@ fn main() -> ExitCode {
             log::run(&arguments).unwrap_or_else(|error| fail(&error.to_string()))
         }
     }
-}
-
-/// A script for a shell.
-fn completion(shell: clap_complete::Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command_line(), "ottla", &mut script);
-    String::from_utf8(script).expect("shells read text")
 }
 
 fn end(ran: Result<(), String>) -> ExitCode {

@@ -1,23 +1,21 @@
 //! `ottla test -- COMMAND`: a node that lives as long as a command does.
 
-use std::fs;
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::task::Poll;
 use std::time::Duration;
 
 use ottla_broker::{Node, NodeConfig, Properties};
-use ottla_env::{Env, reply};
+use ottla_env::{Env, First, first, reply};
 use ottla_runtime::{RealEnv, stop_requested, terminate};
 
 use crate::confirm;
 use crate::failure::Failure;
-use crate::reach::{First, first};
+use crate::folder::Throwaway;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,39 +55,15 @@ pub(crate) struct Arguments {
     command: Vec<String>,
 }
 
-/// A folder that is removed when the test is over, however it ends.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> io::Result<Self> {
-        let base = std::env::temp_dir();
-        for number in 0_u32.. {
-            let path = base.join(format!("ottla-test-{}-{number}", std::process::id()));
-            match fs::create_dir(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made.map(|()| Self(path)),
-            }
-        }
-        unreachable!("there are not so many folders")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     perform(arguments).unwrap_or_else(|failure| failure.end())
 }
 
 fn perform(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let folder = Folder::make()
-        .map_err(|error| Failure::told(format!("there is no room for a folder: {error}")))?;
+    let folder = Throwaway::temporary("ottla-test").map_err(Failure::Told)?;
     let mut properties: Properties =
         PROPERTIES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    properties.insert("log.dirs".to_owned(), folder.0.display().to_string());
+    properties.insert("log.dirs".to_owned(), folder.path().display().to_string());
     properties.extend(arguments.set.iter().cloned());
     let config = NodeConfig::parse(&properties, None).map_err(|errors| {
         let told: Vec<String> = errors.mistakes.iter().map(ToString::to_string).collect();

@@ -9,11 +9,39 @@ const DAY_MS: i64 = 86_400_000;
 /// A time in UTC: `2023-11-14T22:13:20.000Z`; `-` for none.
 pub(crate) fn time(timestamp: Option<Timestamp>) -> String {
     let Some(timestamp) = timestamp else { return "-".to_owned() };
+    let date = strftime("%FT%T", timestamp).expect("these are known");
+    let ms = timestamp.millis().rem_euclid(1_000);
+    format!("{date}.{ms:03}Z")
+}
+
+/// A time in UTC as C's strftime has it, in its verbs of numbers: `%Y %m %d %H %M %S %F %T %s`
+/// and `%%`; the unknown verb where there is one.
+pub(crate) fn strftime(format: &str, timestamp: Timestamp) -> Result<String, char> {
     let (days, ms) = (timestamp.millis().div_euclid(DAY_MS), timestamp.millis().rem_euclid(DAY_MS));
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    let ms = ms % 1_000;
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    let (mut text, mut rest) = (String::new(), format.chars());
+    while let Some(c) = rest.next() {
+        let written = match if c == '%' { rest.next().unwrap_or('%') } else { '\0' } {
+            '\0' => {
+                text.push(c);
+                continue;
+            }
+            'Y' => write!(text, "{year:04}"),
+            'm' => write!(text, "{month:02}"),
+            'd' => write!(text, "{day:02}"),
+            'H' => write!(text, "{hour:02}"),
+            'M' => write!(text, "{minute:02}"),
+            'S' => write!(text, "{second:02}"),
+            'F' => write!(text, "{year:04}-{month:02}-{day:02}"),
+            'T' => write!(text, "{hour:02}:{minute:02}:{second:02}"),
+            's' => write!(text, "{}", timestamp.millis().div_euclid(1_000)),
+            '%' => write!(text, "%"),
+            other => return Err(other),
+        };
+        written.expect("a String takes all");
+    }
+    Ok(text)
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar: years are
@@ -83,6 +111,21 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Bytes as base64 has them (RFC 4648, with its padding).
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for (nth, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            let digit = DIGITS[(bits >> shift & 63) as usize];
+            text.push(if nth <= three.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
 /// A number of bytes, in the unit that fits.
 pub(crate) fn size(bytes: u64) -> String {
     let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
@@ -115,6 +158,30 @@ mod tests {
             assert_eq!(time(Some(Timestamp::from_millis(millis))), expected);
         }
         assert_eq!(time(None), "-");
+    }
+
+    #[test]
+    fn times_are_written_as_somebody_wants_them() {
+        let time = Timestamp::from_millis(1_700_000_000_123);
+        for (format, expected) in [
+            ("%F %T", Ok("2023-11-14 22:13:20")),
+            ("%d.%m.%Y %H:%M:%S", Ok("14.11.2023 22:13:20")),
+            ("%s 100%%", Ok("1700000000 100%")),
+            ("%", Ok("%")),
+            ("%q", Err('q')),
+        ] {
+            assert_eq!(strftime(format, time), expected.map(str::to_owned), "{format}");
+        }
+    }
+
+    #[test]
+    fn base64_has_its_padding() {
+        for (bytes, expected) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), expected, "{bytes}");
+        }
+        assert_eq!(base64(&[0xff, 0xfe, 0xfb]), "//77");
     }
 
     #[test]

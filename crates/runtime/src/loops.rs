@@ -7,12 +7,13 @@ use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ottla_env::{Env, LoopId, Spawn, Task};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Runtime, RuntimeMetrics};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
@@ -57,9 +58,11 @@ impl RealEnv {
         let runtime = new_runtime()?;
         let loops = Arc::new(Loops {
             inboxes: (0..loops.get()).map(|_| Arc::default()).collect(),
+            metrics: (0..loops.get()).map(|_| OnceLock::new()).collect(),
             threads: Mutex::default(),
             workers: Pool::background("work"),
         });
+        loops.metrics[0].get_or_init(|| runtime.metrics());
         let ending = EndLoops(Arc::clone(&loops));
         let env = Env {
             clock: Arc::new(RealClock::new()),
@@ -113,6 +116,8 @@ type MakeTask = Box<dyn FnOnce() -> Task + Send>;
 
 struct Loops {
     inboxes: Vec<Arc<Inbox>>,
+    /// Of the loops that have been started.
+    metrics: Vec<OnceLock<RuntimeMetrics>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// For what is in no hurry.
     workers: Pool,
@@ -123,10 +128,12 @@ impl Loops {
     fn start_thread(&self, on: LoopId) {
         let inbox = Arc::clone(&self.inboxes[on.0]);
         let runtime = new_runtime().expect("the system gives a poller for every loop");
+        self.metrics[on.0].get_or_init(|| runtime.metrics());
+        let start = move || run_loop(&runtime, on, async move { inbox.start_tasks().await });
         let thread = std::thread::Builder::new()
             .name(format!("loop-{}", on.0))
             .stack_size(STACK_BYTES)
-            .spawn(move || run_loop(&runtime, on, async move { inbox.start_tasks().await }))
+            .spawn(start)
             .expect("the system gives a thread for every loop");
         self.threads.lock().expect("nothing panics under the lock").push(thread);
     }
@@ -139,6 +146,12 @@ impl Spawn for Loops {
 
     fn current(&self) -> LoopId {
         CURRENT.get().expect("only a loop's tasks ask for their loop")
+    }
+
+    fn busy(&self, on: LoopId) -> Duration {
+        // A loop's runtime has one worker, its thread.
+        let started = self.metrics[on.0].get();
+        started.map_or(Duration::ZERO, |metrics| metrics.worker_total_busy_duration(0))
     }
 
     fn spawn_on(&self, on: LoopId, name: &'static str, make: MakeTask) {

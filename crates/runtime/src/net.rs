@@ -27,6 +27,11 @@ const GATHERED_MAX: usize = 64;
 /// What the kernel sends of one file at most in one call.
 const SENDFILE_BYTES_MAX: u64 = 0x7fff_f000;
 
+/// The congestion control of connections that never leave the machine: every Linux has it, and
+/// anybody may ask for it. What a system prefers for real networks may pace what it sends, as BBR
+/// does, and takes several times as long and as much CPU where there is no network.
+const LOOPBACK_CONGESTION: &str = "reno";
+
 /// The machine's network.
 #[derive(Debug)]
 pub(crate) struct RealNet;
@@ -54,7 +59,7 @@ impl Net for RealNet {
             // Writable means decided, one way or the other.
             drop(fd.writable().await?);
             rustix::net::sockopt::socket_error(&fd)??;
-            Ok(Box::new(RealStream { fd }) as Box<dyn Stream>)
+            Ok(Box::new(RealStream { fd, peer_address: address }) as Box<dyn Stream>)
         })
     }
 }
@@ -67,6 +72,10 @@ fn new_socket(address: SocketAddr) -> io::Result<socket2::Socket> {
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_keepalive(true)?;
+    if address.ip().is_loopback() {
+        // Where it is not to be had, what the system prefers is good enough.
+        _ = rustix::net::sockopt::set_tcp_congestion(&socket, LOOPBACK_CONGESTION);
+    }
     Ok(socket)
 }
 
@@ -98,7 +107,12 @@ impl Listener for RealListener {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             match acceptfrom_with(&self.fd, flags) {
                 Ok((fd, Some(peer))) => {
-                    let peer_address = peer.try_into().map_err(io::Error::from)?;
+                    let peer_address: SocketAddr = peer.try_into().map_err(io::Error::from)?;
+                    // A listener on the loopback has handed it on.
+                    let is_here = peer_address.ip().to_canonical().is_loopback();
+                    if is_here && !self.local_address.ip().is_loopback() {
+                        _ = rustix::net::sockopt::set_tcp_congestion(&fd, LOOPBACK_CONGESTION);
+                    }
                     return Poll::Ready(Ok(Box::new(RealSocket { fd, peer_address })));
                 }
                 // Gone again before it was accepted, which is the peer's business.
@@ -122,12 +136,14 @@ impl Socket for RealSocket {
     }
 
     fn into_stream(self: Box<Self>) -> io::Result<Box<dyn Stream>> {
-        Ok(Box::new(RealStream { fd: register(self.fd, BOTH)? }))
+        let Self { fd, peer_address } = *self;
+        Ok(Box::new(RealStream { fd: register(fd, BOTH)?, peer_address }))
     }
 }
 
 struct RealStream {
     fd: AsyncFd<OwnedFd>,
+    peer_address: SocketAddr,
 }
 
 impl Stream for RealStream {
@@ -190,6 +206,11 @@ impl Stream for RealStream {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
+    }
+
+    fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>> {
+        let Self { fd, peer_address } = *self;
+        Ok(Box::new(RealSocket { fd: fd.into_inner(), peer_address }))
     }
 }
 

@@ -29,6 +29,10 @@ impl Process for RealProcess {
         drop(std::io::stderr().flush());
         _exit(1)
     }
+
+    fn descriptors_max(&self) -> Option<usize> {
+        getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most).ok())
+    }
 }
 
 /// Takes every file descriptor that this process may have: a partition needs one for each of its

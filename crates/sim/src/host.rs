@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ottla_env::{Env, LoopId, Process, Purpose, Rng, Spawn, Task};
 
@@ -242,7 +243,7 @@ impl Host {
     }
 
     /// Adds to the time that every byte to and from this machine takes.
-    pub fn set_delay(&self, delay: std::time::Duration) {
+    pub fn set_delay(&self, delay: Duration) {
         self.machine.network.set_delay(self.id(), delay);
     }
 
@@ -253,7 +254,7 @@ impl Host {
             clock: Arc::new(SimClock { kernel: Arc::clone(kernel), machine: Arc::clone(machine) }),
             disk: Arc::new(SimDisk::new(Arc::clone(&machine.storage), Arc::clone(life))),
             net: Arc::new(SimNet::new(Arc::clone(&machine.network), Arc::clone(life))),
-            spawn: Arc::new(SimSpawn { life: Arc::clone(life), loops }),
+            spawn: Arc::new(SimSpawn::new(Arc::clone(life), kernel.seed, loops)),
             rng: Arc::new(SimRng { machine: Arc::clone(machine) }),
             process: Arc::new(SimProcess { life: Arc::clone(life), machine: Arc::clone(machine) }),
         }
@@ -269,6 +270,17 @@ impl fmt::Debug for Host {
 struct SimSpawn {
     life: Arc<Life>,
     loops: usize,
+    /// How long each loop was busy: drawn, a little more each time it is asked for.
+    busy_nanos: Vec<AtomicU64>,
+    draws: Draws,
+}
+
+impl SimSpawn {
+    fn new(life: Arc<Life>, seed: u64, loops: usize) -> Self {
+        let busy_nanos = (0..loops).map(|_| AtomicU64::new(0)).collect();
+        let draws = Draws::new(seed, u64::from(life.host().0), "busy");
+        Self { life, loops, busy_nanos, draws }
+    }
 }
 
 impl Spawn for SimSpawn {
@@ -278,6 +290,12 @@ impl Spawn for SimSpawn {
 
     fn current(&self) -> LoopId {
         current_loop()
+    }
+
+    fn busy(&self, on: LoopId) -> Duration {
+        let more = Duration::from_millis(*self.draws.pick(&[0, 0, 1, 5, 20, 100]));
+        let more = u64::try_from(more.as_nanos()).expect("milliseconds");
+        Duration::from_nanos(self.busy_nanos[on.0].fetch_add(more, Ordering::Relaxed) + more)
     }
 
     fn spawn_on(&self, on: LoopId, name: &'static str, make: Box<dyn FnOnce() -> Task + Send>) {

@@ -466,6 +466,14 @@ impl Stream for SimStream {
         self.send(now, bytes);
         Poll::Ready(Ok(()))
     }
+
+    fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>> {
+        let mut state = lock(&self.network.state);
+        state.checked(self.id)?;
+        let peer_address = SocketAddr::new(state.peer(self.id).life.host().ip(), 0);
+        drop(state);
+        Ok(Box::new(Arrived { stream: *self, peer_address }))
+    }
 }
 
 impl SimStream {

@@ -4,12 +4,14 @@ use crate::node::{Launch, Node, build, target};
 use crate::{Outcome, command};
 
 /// What starts and ends nodes of its own, and has a short form, in order.
-const LIVES: [&str; 4] = ["kills", "power-cut", "tools", "groups"];
+const LIVES: [&str; 7] =
+    ["first-minutes", "lines", "kills", "power-cut", "tools", "own-tools", "groups"];
 
 /// Every argument is the script's own. With `--bootstrap` nothing is started. With `--short` and no
-/// step named, nodes are killed and lose their power afterwards, a few times, Kafka's tools are
-/// asked what they were asked of Kafka, and groups of all clients come and go. The name of one of
-/// those scripts in front runs it alone.
+/// step named, a newcomer's first lines are typed, files go in and out, nodes are killed and lose
+/// their power, a few times, Kafka's tools and those of Ottla are asked what Kafka's were asked of
+/// Kafka, and groups of all clients come and go. The name of one of those scripts in front runs it
+/// alone.
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     if let Some((name, rest)) = arguments.split_first()
         && LIVES.contains(&name.as_str())

@@ -18,6 +18,7 @@ mod json;
 mod node;
 mod options;
 mod readme;
+mod session;
 mod sim;
 mod tidy;
 mod vectors;
@@ -40,7 +41,7 @@ cargo xtask COMMAND
                          unless one is named (see tests/acceptance/run); --short alone also
                          kills nodes, cuts their power, compares what Kafka's tools print
                          with what they print of Kafka, and runs groups of all clients
-  interop kills | power-cut | tools | groups [ARGUMENT...]
+  interop kills | power-cut | tools | groups | first-minutes | lines [ARGUMENT...]
                          one of these alone (see tests/acceptance)
   bench [CASE...] [--peer kafka] [--pairs N] [--short] [--warm-ups N] [--kafka NETWORK/IO/HEAP]
         [--seed N] [--to FOLDER] [--budget] | --draw
@@ -48,6 +49,8 @@ cargo xtask COMMAND
                          bench/results.jsonl, and draws docs/performance.md anew (see there)
   gates [instructions | syscalls | locks | idle | start]...
                          what a request, a start and an idle node may cost, against budgets
+  session [--ottla BINARY]
+                         docs/session.svg: a terminal session, recorded from a real run
   vectors encode | ask | record
                          golden vectors and answers, made anew from Apache Kafka
   hostile --broker HOST:PORT
@@ -94,6 +97,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "interop" => interop::run(rest),
         "bench" => bench::run(rest),
         "gates" => gates::run(rest),
+        "session" => session::run(rest),
         "vectors" => vectors::run(rest),
         "hostile" => hostile::run(rest),
         "differential" => differential::run(rest),

@@ -1,6 +1,7 @@
 //! A node's configuration: Kafka's properties, as far as this node enforces them.
 
 mod cleaner;
+mod connections;
 mod consumer_groups;
 mod environment;
 mod file;
@@ -23,6 +24,7 @@ use ottla_raft::VoterSet;
 use ottla_types::BrokerId;
 
 pub(crate) use cleaner::CleanerSettings;
+pub use connections::ConnectionsConfig;
 pub use environment::from_environment;
 pub(crate) use file::escape;
 pub use file::{escape_value, parse_properties};
@@ -71,6 +73,8 @@ pub struct NodeConfig {
     pub groups: GroupsConfig,
     /// How many fetch sessions there may be; 0: none.
     pub fetch_session_slots: usize,
+    /// What holds for connections.
+    pub connections: ConnectionsConfig,
     /// For an empty folder: the cluster's id, random where absent.
     pub cluster_id: Option<String>,
     /// Given, but not known or not supported: a warning names them.
@@ -372,6 +376,7 @@ impl NodeConfig {
         let producer_expiration = reader.read(&PRODUCER_ID_EXPIRATION);
         let groups = GroupsConfig::read(reader);
         let fetch_session_slots = reader.read(&FETCH_SESSION_SLOTS);
+        let connections = connections::read(reader);
         let effective = reader.effective();
         let ((), listeners) = (roles?, listeners?);
         check_listeners(reader, &listeners, &protocols?, &advertised_listeners);
@@ -393,6 +398,7 @@ impl NodeConfig {
             producer_expiration: producer_expiration?,
             groups: groups?,
             fetch_session_slots: fetch_session_slots?,
+            connections: connections?,
             effective,
             cluster_id: None,
             ignored: Ignored::default(),

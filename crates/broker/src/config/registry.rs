@@ -14,6 +14,7 @@ static FILES: &[&[&dyn Described]] = &[
     super::PROPERTIES,
     super::log::PROPERTIES,
     super::cleaner::PROPERTIES,
+    super::connections::PROPERTIES,
     super::groups::PROPERTIES,
     super::consumer_groups::PROPERTIES,
 ];

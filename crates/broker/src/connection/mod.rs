@@ -7,8 +7,10 @@
 
 mod inbound;
 mod lane;
+mod memory;
 mod outbox;
 mod parked;
+mod watch;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ottla_env::{Mono, Part, Stream, Timer};
+use ottla_env::{Mono, Part, Socket, Stream, Timer};
 use ottla_types::limits::PARKED_PRODUCE_MAX;
 
 use crate::api::{self, Refused};
@@ -29,9 +31,12 @@ use crate::broker::{Broker, Listening};
 use crate::clients::Known;
 use crate::fetch_session::FetchSession;
 use crate::partition::{Cold, ColdRecords, FetchWaiter};
-use inbound::{FrameLength, Front, Inbound, frame_end, front};
+use inbound::{FrameLength, Front, Inbound, frame_end};
+use memory::{FREE_BYTES, Holding};
+use watch::{LOOK_EVERY, Late, State, Watch};
 
 pub(crate) use lane::Lane;
+pub(crate) use memory::RequestMemory;
 pub(crate) use outbox::{AnswerHeader, Outbox};
 pub(crate) use parked::{ParkedProduce, Wait, WaitCodes};
 
@@ -59,6 +64,28 @@ pub(crate) enum Closed {
     FrameLength(#[from] FrameLength),
     #[error(transparent)]
     Refused(#[from] Refused),
+    #[error(transparent)]
+    Late(#[from] Late),
+}
+
+/// What a connection takes along when it goes to another loop.
+#[derive(Debug)]
+pub(crate) struct Luggage {
+    inbound: Inbound,
+    fetch_session: Option<Arc<FetchSession>>,
+    software: Option<Known>,
+    holding: Holding,
+    watch: Watch,
+    requests: u64,
+    moved_at: Mono,
+    wrote_at: Mono,
+}
+
+/// How a connection's time on a loop ends.
+pub(crate) enum Ended {
+    Closed(Closed),
+    /// Between two requests, with nothing to answer.
+    Leaves(Box<dyn Socket>, Luggage),
 }
 
 /// An answer that is not there yet, while nothing else may start.
@@ -179,12 +206,23 @@ pub(crate) struct Connection {
     inbound: Inbound,
     blocked: Option<Blocked>,
     ending: Option<Ending>,
+    /// It should go to another loop, and takes no more requests here.
+    leaving: bool,
     /// When all file ranges that wait to be sent were in the page cache.
     cached_at: Mono,
     /// The one that was looked at since.
     looked: Option<Looked>,
     /// They are not any more, and are read from the device again.
     rereading: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// What it holds of the memory that all connections share.
+    holding: Holding,
+    watch: Watch,
+    watch_timer: Box<dyn Timer>,
+    /// Passes that have handled a request.
+    requests: u64,
+    /// When the last bytes came or went, and when they went.
+    moved_at: Mono,
+    wrote_at: Mono,
     channel: Channel,
 }
 
@@ -211,7 +249,12 @@ impl Connection {
         stream: Box<dyn Stream>,
     ) -> Self {
         let timer = broker.env.clock.timer();
-        let cached_at = broker.env.clock.mono();
+        let watch_timer = broker.env.clock.timer();
+        let now = broker.env.clock.mono();
+        let holding = Holding::new(&broker.request_memory);
+        let limits = &broker.config.connections;
+        let inbound = Inbound::new(limits.request_bytes_max);
+        let watch = Watch::new(now, limits.idle_max);
         let channel = Channel {
             broker,
             listening,
@@ -226,52 +269,174 @@ impl Connection {
         Self {
             stream,
             timer,
-            inbound: Inbound::default(),
+            inbound,
             blocked: None,
             ending: None,
-            cached_at,
+            leaving: false,
+            cached_at: now,
             looked: None,
             rereading: None,
+            holding,
+            watch,
+            watch_timer,
+            requests: 0,
+            moved_at: now,
+            wrote_at: now,
             channel,
         }
     }
 
-    /// Serves the connection until it ends.
-    pub(crate) async fn run(mut self) -> Closed {
-        std::future::poll_fn(|cx| match self.advance(cx) {
-            Ok(()) => Poll::Pending,
-            Err(closed) => Poll::Ready(closed),
-        })
-        .await
+    /// Goes on with what the connection was about on another loop.
+    pub(crate) fn with(mut self, luggage: Luggage) -> Self {
+        let Luggage { inbound, fetch_session, software, .. } = luggage;
+        let Luggage { holding, watch, requests, moved_at, wrote_at, .. } = luggage;
+        // It is looked at anew at once: its timer is another loop's.
+        let look_at = self.watch.at;
+        (self.inbound, self.holding, self.watch) = (inbound, holding, watch);
+        self.watch.at = look_at;
+        (self.requests, self.moved_at, self.wrote_at) = (requests, moved_at, wrote_at);
+        (self.channel.fetch_session, self.channel.software) = (fetch_session, software);
+        self
     }
 
-    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+    /// Serves the connection until it ends, or until `leaves` has said that it should go to another
+    /// loop and what it has begun is answered.
+    pub(crate) async fn run(mut self, mut leaves: impl FnMut(Mono) -> bool) -> Ended {
+        let closed = std::future::poll_fn(|cx| match self.advance(cx) {
+            Ok(now) => {
+                let may_leave = self.blocked.is_none() && self.ending.is_none();
+                self.leaving = self.leaving || (may_leave && leaves(now));
+                if self.leaving && self.rests() { Poll::Ready(None) } else { Poll::Pending }
+            }
+            Err(closed) => Poll::Ready(Some(closed)),
+        });
+        if let Some(closed) = closed.await {
+            return Ended::Closed(closed);
+        }
+        let Self { stream, channel, inbound, holding, watch, .. } = self;
+        let Self { requests, moved_at, wrote_at, .. } = self;
+        let Channel { fetch_session, software, .. } = channel;
+        match stream.into_socket() {
+            Ok(socket) => {
+                let luggage = Luggage {
+                    inbound,
+                    fetch_session,
+                    software,
+                    holding,
+                    watch,
+                    requests,
+                    moved_at,
+                    wrote_at,
+                };
+                Ended::Leaves(socket, luggage)
+            }
+            Err(error) => Ended::Closed(error.into()),
+        }
+    }
+
+    /// Whether nothing is under way: all that there is of the connection is in its socket, and the
+    /// beginning of a frame.
+    fn rests(&self) -> bool {
+        let answered = self.channel.slots.is_empty() && self.channel.outbox.len() == 0;
+        let goes_on = self.blocked.is_some() || self.ending.is_some() || self.rereading.is_some();
+        answered && !goes_on && !self.holding.waits()
+    }
+
+    /// As far as it goes; when that was.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<Mono, Closed> {
         self.channel.outbox.borrow_buffer(&self.channel.lane);
         let advanced = self.advance_with_buffer(cx);
-        self.channel.outbox.return_buffer(&self.channel.lane);
+        let unwritten = self.channel.outbox.return_buffer(&self.channel.lane);
+        self.holding.keep_answers(unwritten);
         advanced
     }
 
-    fn advance_with_buffer(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
-        for _ in 0..PASSES_MAX {
-            let now = self.channel.broker.env.clock.mono();
+    fn advance_with_buffer(&mut self, cx: &mut Context<'_>) -> Result<Mono, Closed> {
+        let mut now = self.channel.broker.env.clock.mono();
+        for pass in 0..PASSES_MAX {
+            if pass > 0 {
+                now = self.channel.broker.env.clock.mono();
+            }
+            if now >= self.watch.at {
+                self.look(now, cx)?;
+            }
             let mut moved = self.channel.settle(now);
             if self.ending.is_none() {
                 let resumed = self.resume(now, cx);
                 moved |= self.unless_refused(resumed, now)?;
             }
-            moved |= self.write(now, cx)?;
-            if self.ending.is_none() {
+            if self.write(now, cx)? {
+                (self.wrote_at, self.moved_at) = (now, now);
+                moved = true;
+            }
+            if self.ending.is_none() && !self.leaving {
                 let read = self.read(cx);
-                moved |= self.unless_refused(read, now)?;
+                if self.unless_refused(read, now)? {
+                    self.moved_at = now;
+                    moved = true;
+                }
             }
             self.end_if_due(now)?;
             if !moved && !self.timer_expired(cx) {
-                return Ok(());
+                self.look_soon(now, cx);
+                return Ok(now);
             }
         }
         cx.waker().wake_by_ref();
+        Ok(now)
+    }
+
+    /// Judges whether the peer keeps the connection for nothing.
+    #[cold]
+    fn look(&mut self, now: Mono, cx: &mut Context<'_>) -> Result<(), Closed> {
+        if self.ending.is_none() {
+            let state = self.state();
+            self.watch.look(now, &state)?;
+        } else {
+            self.watch.at = now.after(LOOK_EVERY);
+        }
+        self.watch_timer.set(Some(self.watch.at));
+        self.poll_watch(cx);
         Ok(())
+    }
+
+    /// Once something is under way, the next look is not as far off as that at a quiet connection.
+    #[inline]
+    fn look_soon(&mut self, now: Mono, cx: &mut Context<'_>) {
+        if self.inbound.is_empty() && self.channel.outbox.len() == 0 {
+            return;
+        }
+        if self.watch.at > now.after(LOOK_EVERY) {
+            self.watch.at = now.after(LOOK_EVERY);
+            self.watch_timer.set(Some(self.watch.at));
+        }
+        // Again each time: a loop that has turned to others need not have listed the timer.
+        self.poll_watch(cx);
+    }
+
+    fn poll_watch(&mut self, cx: &mut Context<'_>) {
+        if self.watch_timer.poll_expired(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn state(&self) -> State {
+        let held_back = self.blocked.is_some() || self.must_write_first() || self.holding.waits();
+        let whole = self.inbound.holds_frame().unwrap_or(true);
+        let begun = !self.inbound.is_empty() && !whole;
+        let owed = matches!(self.blocked, Some(Blocked::Produce(_)));
+        let others = matches!(self.blocked, Some(Blocked::Fetch(_) | Blocked::Elsewhere { .. }));
+        State {
+            requests: self.requests,
+            done_its_part: whole || held_back,
+            moved_at: self.moved_at,
+            wrote_at: self.wrote_at,
+            arriving: (begun && !held_back).then_some(self.inbound.len()),
+            untaken: self.channel.outbox.len() > 0 && self.rereading.is_none(),
+            hoards: others && self.holding.has_requests(),
+            owed: owed || !self.channel.slots.is_empty(),
+            short: self.holding.memory().is_short(),
+        }
     }
 
     /// A refused request ends the connection, but not before those in front of it are answered:
@@ -340,6 +505,9 @@ impl Connection {
         let held = self.inbound.take();
         let used = self.handle_frames(&held, now, cx);
         self.inbound.put_back(held, *used.as_ref().unwrap_or(&0));
+        if *used.as_ref().unwrap_or(&0) > 0 {
+            self.holding.keep_requests(self.inbound.len());
+        }
         // A reading that nobody has polled yet wakes nobody: it needs another pass.
         let warming = matches!(self.blocked, Some(Blocked::Warming(_)));
         Ok(used? > 0 || warming)
@@ -440,7 +608,9 @@ impl Connection {
     fn read_fresh(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
         let lane = Rc::clone(&self.channel.lane);
         let mut buffer = lane.buffer();
-        let count = match self.stream.poll_read(cx, &mut buffer) {
+        // What cannot be handled has to be kept, room or not.
+        let room = if self.holding.memory().is_exhausted() { FREE_BYTES } else { buffer.len() };
+        let count = match self.stream.poll_read(cx, &mut buffer[..room]) {
             Poll::Ready(count) => count?,
             Poll::Pending => return Ok(false),
         };
@@ -450,11 +620,16 @@ impl Connection {
         let now = self.channel.broker.env.clock.mono();
         let used = self.handle_frames(&buffer[..count], now, cx)?;
         self.inbound.keep(&buffer[used..count]);
+        self.holding.keep_requests(count - used);
         Ok(true)
     }
 
-    /// Reads the rest of an incomplete frame.
+    /// Reads more of an incomplete frame, once there is room for it.
     fn read_rest(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let whole = self.inbound.len_when_whole()?;
+        if self.holding.poll_request(self.inbound.len(), whole, cx).is_pending() {
+            return Ok(false);
+        }
         let mut room = self.inbound.room()?;
         let count = match self.stream.poll_read(cx, room.space()) {
             Poll::Ready(count) => count?,
@@ -476,8 +651,8 @@ impl Connection {
         cx: &mut Context<'_>,
     ) -> Result<usize, Closed> {
         let mut used = 0;
-        while let Front::Frame(frame) = front(&bytes[used..])? {
-            if !self.may_start(frame) {
+        while let Front::Frame(frame) = self.inbound.front(&bytes[used..])? {
+            if !self.may_start(frame) || self.holding.is_held_off(cx) {
                 break;
             }
             let blocked = self.blocked.take();
@@ -485,6 +660,8 @@ impl Connection {
                 Handled::Done => used += frame_end(frame.len()),
                 Handled::Kept(blocked) => {
                     self.blocked = Some(blocked);
+                    // The first one has come, whatever it waits for.
+                    self.requests = self.requests.max(1);
                     break;
                 }
                 Handled::Blocked(blocked) => {
@@ -496,13 +673,15 @@ impl Connection {
                 }
             }
         }
+        self.requests += u64::from(used > 0);
         Ok(used)
     }
 
     /// A peer that asks and does not read must not fill our memory: thousands of requests fit into
     /// one read, and each may be answered with a list of all topics.
     fn must_write_first(&self) -> bool {
-        self.channel.outbox.len() > OUTBOX_BYTES_PAUSE
+        let waiting = self.channel.outbox.len();
+        waiting > OUTBOX_BYTES_PAUSE || waiting > 0 && self.holding.memory().is_exhausted()
     }
 
     fn may_start(&self, frame: &[u8]) -> bool {

@@ -17,6 +17,9 @@ pub(crate) struct Outbox {
     /// Answers encoded in this pass, in a buffer that is the loop's.
     buffer: Vec<u8>,
     outbound: Outbound,
+    /// Bytes of `outbound` that are memory, not files: as many as there were at the most, since
+    /// nothing waited last.
+    in_memory: u64,
 }
 
 impl Outbox {
@@ -26,10 +29,12 @@ impl Outbox {
         self.buffer = lane.answers();
     }
 
-    /// At the end of a pass: what was not written has to have memory of its own.
-    pub(super) fn return_buffer(&mut self, lane: &Lane) {
+    /// At the end of a pass: what was not written has to have memory of its own. How much that is.
+    pub(super) fn return_buffer(&mut self, lane: &Lane) -> u64 {
         self.flush_buffer();
         lane.keep_answers(std::mem::take(&mut self.buffer));
+        self.in_memory = self.in_memory.min(self.outbound.len());
+        self.in_memory
     }
 
     /// Writes some of what waits; there is something.
@@ -76,17 +81,22 @@ impl Outbox {
     pub(crate) fn append(&mut self, mut later: Self) {
         self.flush_buffer();
         later.flush_buffer();
+        self.in_memory += later.in_memory;
         self.outbound.append(later.outbound);
     }
 
     /// Adds a whole answer that lacks its records: `holes` tells where in its bytes they belong.
     pub(crate) fn push_with_holes(&mut self, answer: Vec<u8>, holes: Vec<(usize, Part)>) {
         self.flush_buffer();
+        self.in_memory += answer.len() as u64;
         let answer = Bytes::from(answer);
         let mut written = 0;
         for (at, part) in holes {
             assert!(at >= written, "holes are in order");
             self.outbound.push(Part::Bytes(answer.slice(written..at)));
+            if let Part::Bytes(records) = &part {
+                self.in_memory += records.len() as u64;
+            }
             self.outbound.push(part);
             written = at;
         }
@@ -105,6 +115,7 @@ impl Outbox {
     }
 
     fn flush_buffer(&mut self) {
+        self.in_memory += self.buffer.len() as u64;
         if self.buffer.len() > COPY_BYTES_MAX {
             self.outbound.push(Part::Bytes(std::mem::take(&mut self.buffer).into()));
         } else if !self.buffer.is_empty() {

@@ -1,6 +1,7 @@
 //! A node in the fake world, and clients that talk frames to it.
 
 mod alter_configs;
+mod bombs;
 mod bounds;
 mod clients;
 mod cold;
@@ -10,6 +11,8 @@ mod descriptors;
 mod formatting;
 mod full_disk;
 mod groups;
+mod leaving;
+mod limits;
 mod operations;
 mod repeated;
 mod replicas;
@@ -31,7 +34,7 @@ use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_env::{DiskExt, Env, Outbound, Stream, reply};
+use ottla_env::{DiskExt, Env, Outbound, Socket, Stream, reply};
 use ottla_records::{BatchBuilder, BatchOptions, NewRecord, ProducerStamp};
 use ottla_sim::{Death, DiskFault, Host as Machine, Sim};
 use ottla_types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
@@ -101,6 +104,8 @@ impl Life {
         let listeners = format!("PLAINTEXT://{ip}:9092,CONTROLLER://{ip}:9093");
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut all: Properties = properties.iter().map(own).collect();
+        // Clients here rest for days, and go on over the same connection.
+        all.entry("connections.max.idle.ms".to_owned()).or_insert_with(|| "-1".to_owned());
         all.insert("listeners".to_owned(), listeners);
         all.insert("log.dirs".to_owned(), "data".to_owned());
         NodeConfig::parse(&all, None).unwrap()
@@ -520,6 +525,10 @@ impl Stream for Deaf {
         self.waited_max.set(self.waited_max.get().max(out.len()));
         Poll::Pending
     }
+
+    fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>> {
+        unreachable!("it stays on its loop")
+    }
 }
 
 #[test]
@@ -542,7 +551,9 @@ fn a_peer_that_does_not_read_is_not_answered_without_bounds() {
         let listening = Listening { name: "PLAINTEXT".to_owned(), role: Role::Broker };
         let (broker, listening) = (Arc::clone(&node.broker), Arc::new(listening));
         let connection = Connection::new(broker, listening, PEER, Lane::new(), Box::new(deaf));
-        life.env.spawn.spawn("deaf", Box::pin(async move { drop(connection.run().await) }));
+        life.env
+            .spawn
+            .spawn("deaf", Box::pin(async move { drop(connection.run(|_| false).await) }));
         life.pause(1_000).await;
         let waited_max = waited_max.get();
         assert!((256 * 1024..256 * 1024 + 2 * answer).contains(&waited_max), "{waited_max}");
@@ -623,6 +634,10 @@ impl Stream for Gone {
     fn poll_write(&mut self, _: &mut Context<'_>, _: &mut Outbound) -> Poll<io::Result<()>> {
         Poll::Pending
     }
+
+    fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>> {
+        unreachable!("it stays on its loop")
+    }
 }
 
 #[test]
@@ -653,7 +668,7 @@ fn a_fetch_that_waits_does_not_keep_the_connection_of_a_peer_that_left() {
         let ended = Rc::new(Cell::new(false));
         let end = Rc::clone(&ended);
         let run = async move {
-            drop(connection.run().await);
+            drop(connection.run(|_| false).await);
             end.set(true);
         };
         life.env.spawn.spawn("gone", Box::pin(run));

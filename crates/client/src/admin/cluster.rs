@@ -1,10 +1,10 @@
 //! The cluster itself: its brokers, its metadata quorum, its features.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_types::{Offset, Timestamp};
+use ottla_types::{Offset, Timestamp, Uuid};
 use ottla_wire::messages::describe_quorum_request::{PartitionData, TopicData};
-use ottla_wire::messages::describe_quorum_response::ReplicaState;
+use ottla_wire::messages::describe_quorum_response::{Listener, Node, ReplicaState};
 use ottla_wire::messages::{DescribeClusterRequest, DescribeQuorumRequest};
 
 use super::{Admin, AdminError, Repeat, missing};
@@ -32,6 +32,19 @@ pub struct QuorumDescription {
     pub voters: Vec<QuorumReplica>,
     /// Those who follow.
     pub observers: Vec<QuorumReplica>,
+    /// Where its nodes listen for each other, as far as the leader knows.
+    pub listeners: BTreeMap<i32, Vec<QuorumListener>>,
+}
+
+/// Where a node of the metadata quorum listens for the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuorumListener {
+    /// The listener's name.
+    pub name: String,
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
 }
 
 /// A node of the metadata quorum, as its leader sees it.
@@ -39,10 +52,14 @@ pub struct QuorumDescription {
 pub struct QuorumReplica {
     /// Its node id.
     pub id: i32,
+    /// The directory of its metadata log; zero where it has said none.
+    pub directory: Uuid,
     /// Where its log ends, as far as is known.
     pub log_end: Option<Offset>,
     /// When it had all that the leader had.
     pub caught_up: Option<Timestamp>,
+    /// When it asked the leader for more.
+    pub fetched: Option<Timestamp>,
 }
 
 /// A feature's levels.
@@ -102,6 +119,7 @@ impl Admin {
                 high_watermark: Offset::from_wire(quorum.high_watermark),
                 voters: quorum.current_voters.iter().map(|each| replica_of(&each)).collect(),
                 observers: quorum.observers.iter().map(|each| replica_of(&each)).collect(),
+                listeners: answer.nodes.iter().map(|node| listeners_of(&node)).collect(),
             })
         })
         .await
@@ -127,10 +145,21 @@ impl Admin {
     }
 }
 
+fn listeners_of(node: &Node<'_>) -> (i32, Vec<QuorumListener>) {
+    let listener = |listener: Listener<'_>| QuorumListener {
+        name: listener.name.into_owned(),
+        host: listener.host.into_owned(),
+        port: listener.port,
+    };
+    (node.node_id, node.listeners.iter().map(listener).collect())
+}
+
 fn replica_of(replica: &ReplicaState) -> QuorumReplica {
     QuorumReplica {
         id: replica.replica_id,
+        directory: replica.replica_directory_id,
         log_end: Offset::from_wire(replica.log_end_offset),
         caught_up: Timestamp::from_wire(replica.last_caught_up_timestamp),
+        fetched: Timestamp::from_wire(replica.last_fetch_timestamp),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ottla_types::TopicName;
 use ottla_wire::messages::describe_configs_request::DescribeConfigsResource;
+use ottla_wire::messages::describe_configs_response::DescribeConfigsSynonym;
 use ottla_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
@@ -77,6 +78,60 @@ pub struct ConfigEntry {
     pub is_read_only: bool,
     /// Whether its value is never shown.
     pub is_sensitive: bool,
+    /// Where the value comes from.
+    pub source: ConfigSource,
+    /// Where it may come from, what counts most first.
+    pub synonyms: Vec<ConfigSynonym>,
+}
+
+/// A place that a property's value may come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigSynonym {
+    /// What the property is called there.
+    pub name: String,
+    /// Its value there; `None` for none, and for secrets.
+    pub value: Option<String>,
+    /// The place.
+    pub source: ConfigSource,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// It was set for the topic.
+    Topic,
+    /// It was set for the broker while it ran.
+    Broker,
+    /// It was set for all brokers.
+    AllBrokers,
+    /// The broker was started with it.
+    Static,
+    /// Nobody has set it.
+    Default,
+    /// It is the level of a logger.
+    BrokerLogger,
+    /// It was set for a subscription to metrics of clients.
+    ClientMetrics,
+    /// It was set for the group.
+    Group,
+    /// A place that this client does not know.
+    Unknown,
+}
+
+impl ConfigSource {
+    const fn from_wire(source: i8) -> Self {
+        match source {
+            1 => Self::Topic,
+            2 => Self::Broker,
+            3 => Self::AllBrokers,
+            4 => Self::Static,
+            5 => Self::Default,
+            6 => Self::BrokerLogger,
+            7 => Self::ClientMetrics,
+            8 => Self::Group,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// A change of a property.
@@ -159,11 +214,17 @@ impl Admin {
                 ..DescribeConfigsResource::default()
             }]
             .into(),
+            include_synonyms: true,
             ..DescribeConfigsRequest::default()
         };
         let of_all = *resource == ConfigResource::AllBrokers;
         let own =
             |source: i8| OWN_SOURCES.contains(&source) || (of_all && source == ALL_BROKERS_SOURCE);
+        let synonym = |synonym: DescribeConfigsSynonym<'_>| ConfigSynonym {
+            name: synonym.name.into_owned(),
+            value: synonym.value.map(std::borrow::Cow::into_owned),
+            source: ConfigSource::from_wire(synonym.source),
+        };
         let what = format_args!("describe the properties of {resource}");
         self.ask(what, Repeat::Always, &request, |answer| {
             let result = answer.get().results.first().ok_or_else(missing)?;
@@ -175,6 +236,8 @@ impl Admin {
                 is_default: config.config_source == DEFAULT_SOURCE,
                 is_read_only: config.read_only,
                 is_sensitive: config.is_sensitive,
+                source: ConfigSource::from_wire(config.config_source),
+                synonyms: config.synonyms.iter().map(synonym).collect(),
             });
             Ok(entries.collect())
         })

@@ -39,6 +39,10 @@ pub struct GroupDescription {
     pub assignor: String,
     /// Who takes part in it.
     pub members: Vec<GroupMember>,
+    /// The broker that coordinates it.
+    pub coordinator: i32,
+    /// The epochs of the group and of what it last assigned; `None` in classic groups.
+    pub epochs: Option<(i32, i32)>,
 }
 
 /// A member of a group.
@@ -56,6 +60,10 @@ pub struct GroupMember {
     pub assignment: BTreeSet<TopicPartition>,
     /// Its epoch; `None` in classic groups.
     pub epoch: Option<i32>,
+    /// What it is to read once the others have let go of it; `None` in classic groups.
+    pub target: Option<BTreeSet<TopicPartition>>,
+    /// Whether it speaks the protocol of consumer groups, in a group that has both kinds.
+    pub is_modern: Option<bool>,
 }
 
 impl Admin {
@@ -122,12 +130,20 @@ impl Admin {
             host: member.client_host.into_owned(),
             assignment: assignment_of(&member.assignment),
             epoch: Some(member.member_epoch),
+            target: Some(assignment_of(&member.target_assignment)),
+            is_modern: match member.member_type {
+                0 => Some(false),
+                1 => Some(true),
+                _ => None,
+            },
         };
         Ok(GroupDescription {
             id: id.to_owned(),
             state: group.group_state.into_owned(),
             assignor: group.assignor_name.into_owned(),
             members: group.members.iter().map(member).collect(),
+            coordinator: node,
+            epochs: Some((group.group_epoch, group.assignment_epoch)),
         })
     }
 
@@ -148,12 +164,16 @@ impl Admin {
             // Groups of other kinds, Connect's for example, put their own bytes there.
             assignment: protocol::assignment(&member.member_assignment).unwrap_or_default(),
             epoch: None,
+            target: None,
+            is_modern: None,
         });
         Ok(GroupDescription {
             id: id.to_owned(),
             state: group.group_state.into_owned(),
             assignor: group.protocol_data.into_owned(),
             members: members.collect(),
+            coordinator: node,
+            epochs: None,
         })
     }
 

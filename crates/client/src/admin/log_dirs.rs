@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ottla_types::{PartitionId, TopicName, TopicPartition};
 use ottla_wire::messages::DescribeLogDirsRequest;
+use ottla_wire::messages::describe_log_dirs_response::DescribeLogDirsResult;
 
 use super::{Admin, AdminError, Repeat};
 use crate::cluster::Lane;
@@ -22,6 +23,8 @@ pub struct LogDirDescription {
     pub bytes_usable: Option<u64>,
     /// The bytes of each replica in it.
     pub replicas: BTreeMap<TopicPartition, u64>,
+    /// How many records each of them is behind its leader.
+    pub lags: BTreeMap<TopicPartition, i64>,
     /// Why it is not served.
     pub error: Option<BrokerError>,
 }
@@ -41,30 +44,31 @@ impl Admin {
                 let answer = self.cluster.call(broker, Lane::COMMON, &request).await?;
                 let answer = answer.get();
                 BrokerError::check(answer.error_code)?;
-                dirs.extend(answer.results.iter().map(|dir| {
-                    LogDirDescription {
-                        broker,
-                        path: dir.log_dir.into_owned(),
-                        bytes_total: u64::try_from(dir.total_bytes).ok(),
-                        bytes_usable: u64::try_from(dir.usable_bytes).ok(),
-                        error: BrokerError::check(dir.error_code).err(),
-                        replicas: (dir.topics.iter())
-                            .flat_map(|topic| {
-                                let sizes =
-                                    topic.partitions.iter().filter(|each| !each.is_future_key);
-                                let sizes = sizes.filter_map(|each| {
-                                    let bytes = u64::try_from(each.partition_size).unwrap_or(0);
-                                    Some((of(&topic.name, each.partition_index)?, bytes))
-                                });
-                                sizes.collect::<Vec<_>>()
-                            })
-                            .collect(),
-                    }
-                }));
+                dirs.extend(answer.results.iter().map(|dir| described(broker, dir)));
             }
             Ok(dirs)
         })
         .await
+    }
+}
+
+fn described(broker: i32, dir: DescribeLogDirsResult<'_>) -> LogDirDescription {
+    let (mut replicas, mut lags) = (BTreeMap::new(), BTreeMap::new());
+    for topic in &dir.topics {
+        for each in topic.partitions.iter().filter(|each| !each.is_future_key) {
+            let Some(partition) = of(&topic.name, each.partition_index) else { continue };
+            replicas.insert(partition.clone(), u64::try_from(each.partition_size).unwrap_or(0));
+            lags.insert(partition, each.offset_lag);
+        }
+    }
+    LogDirDescription {
+        broker,
+        path: dir.log_dir.into_owned(),
+        bytes_total: u64::try_from(dir.total_bytes).ok(),
+        bytes_usable: u64::try_from(dir.usable_bytes).ok(),
+        replicas,
+        lags,
+        error: BrokerError::check(dir.error_code).err(),
     }
 }
 

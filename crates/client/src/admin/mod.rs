@@ -1,7 +1,10 @@
 //! What operators ask of a cluster.
 
+mod brokers;
 mod cluster;
 mod configs;
+mod eligible;
+mod features;
 mod groups;
 mod log_dirs;
 mod offsets;
@@ -14,8 +17,13 @@ use std::time::Duration;
 use ottla_types::TopicPartition;
 use ottla_wire::ErrorCode;
 
-pub use cluster::{ClusterDescription, FeatureLevels, QuorumDescription, QuorumReplica};
-pub use configs::{ConfigChange, ConfigEntry, ConfigResource};
+pub use brokers::RegisteredBroker;
+pub use cluster::{
+    ClusterDescription, FeatureLevels, QuorumDescription, QuorumListener, QuorumReplica,
+};
+pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym};
+pub use eligible::EligibleReplicas;
+pub use features::FeatureChange;
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use log_dirs::LogDirDescription;
 pub use offsets::{CommittedOffset, ListedOffset, OffsetSpec};

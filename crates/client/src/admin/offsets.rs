@@ -27,6 +27,12 @@ pub enum OffsetSpec {
     MaxTimestamp,
     /// The first record of that time or later.
     AtOrAfter(Timestamp),
+    /// The first one that is kept by the brokers themselves, with tiered storage.
+    EarliestLocal,
+    /// The last one that was moved elsewhere, with tiered storage.
+    LatestTiered,
+    /// The first one that is still to be moved elsewhere, with tiered storage.
+    EarliestPendingUpload,
 }
 
 impl OffsetSpec {
@@ -36,6 +42,9 @@ impl OffsetSpec {
             Self::Earliest => -2,
             Self::MaxTimestamp => -3,
             Self::AtOrAfter(time) => time.millis(),
+            Self::EarliestLocal => -4,
+            Self::LatestTiered => -5,
+            Self::EarliestPendingUpload => -6,
         }
     }
 }
@@ -178,6 +187,21 @@ impl Admin {
         group: &str,
         partitions: &[TopicPartition],
     ) -> Result<(), AdminError> {
+        let deleted = self.delete_each_group_offset(group, partitions).await?;
+        let refused = deleted.into_values().find_map(Result::err);
+        let what = format!("delete offsets of group {group}");
+        refused.map_or(Ok(()), |refused| Err(AdminError { what, source: refused.into() }))
+    }
+
+    /// As [`Self::delete_group_offsets`], and what became of each partition.
+    ///
+    /// # Errors
+    /// When the group does not exist, has members of a kind that commits, or nobody answers.
+    pub async fn delete_each_group_offset(
+        &self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Result<(), BrokerError>>, AdminError> {
         let partition = |(partition_index, ())| OffsetDeleteRequestPartition { partition_index };
         let topic = |(name, partitions): (&TopicName, Vec<(i32, ())>)| OffsetDeleteRequestTopic {
             name: name.to_string().into(),
@@ -192,10 +216,18 @@ impl Admin {
         self.ask_coordinator(what, (Repeat::Always, group), &request, |answer| {
             let answer = answer.get();
             BrokerError::check(answer.error_code)?;
-            let mut partitions = answer.topics.iter().flat_map(|topic| {
-                topic.partitions.iter().map(|each| each.error_code).collect::<Vec<_>>()
-            });
-            partitions.try_for_each(BrokerError::check)
+            let mut deleted = BTreeMap::new();
+            for topic in &answer.topics {
+                let Ok(name) = TopicName::parse(&topic.name) else { continue };
+                for each in &topic.partitions {
+                    let Some(partition) = PartitionId::from_wire(each.partition_index) else {
+                        continue;
+                    };
+                    let of = TopicPartition { topic: name.clone(), partition };
+                    deleted.insert(of, BrokerError::check(each.error_code));
+                }
+            }
+            Ok(deleted)
         })
         .await
     }

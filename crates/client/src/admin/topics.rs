@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use ottla_types::{Offset, TopicId, TopicName, TopicPartition};
 use ottla_wire::ErrorCode;
-use ottla_wire::messages::create_partitions_request::CreatePartitionsTopic;
-use ottla_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use ottla_wire::messages::create_partitions_request::{
+    CreatePartitionsAssignment, CreatePartitionsTopic,
+};
+use ottla_wire::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use ottla_wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use ottla_wire::messages::delete_topics_request::DeleteTopicState;
 use ottla_wire::messages::{
@@ -15,6 +19,9 @@ use ottla_wire::messages::{
 use super::{Admin, AdminError, Repeat, missing};
 use crate::error::BrokerError;
 use crate::metadata::TopicMetadata;
+
+/// Kafka's number for the end of what is committed.
+const ALL_RECORDS: i64 = -1;
 
 /// A topic to be made.
 ///
@@ -30,6 +37,7 @@ pub struct NewTopic {
     name: String,
     partitions: Option<i32>,
     replication_factor: Option<i16>,
+    assignments: Vec<Vec<i32>>,
     configs: Vec<(String, String)>,
     validate_only: bool,
 }
@@ -41,6 +49,7 @@ impl NewTopic {
             name: name.to_owned(),
             partitions: None,
             replication_factor: None,
+            assignments: Vec::new(),
             configs: Vec::new(),
             validate_only: false,
         }
@@ -55,6 +64,13 @@ impl NewTopic {
     /// How many copies of each there are. Default: `default.replication.factor` of the cluster.
     pub const fn replication_factor(mut self, copies: i16) -> Self {
         self.replication_factor = Some(copies);
+        self
+    }
+
+    /// The nodes that keep each partition, the preferred leader first: in place of a number of
+    /// partitions and of copies. Default: the cluster chooses.
+    pub fn assignments(mut self, nodes: Vec<Vec<i32>>) -> Self {
+        self.assignments = nodes;
         self
     }
 
@@ -82,11 +98,17 @@ impl Admin {
             value: Some(value.clone().into()),
             ..CreatableTopicConfig::default()
         };
+        let assignment = |(partition_index, nodes): (i32, &Vec<i32>)| CreatableReplicaAssignment {
+            partition_index,
+            broker_ids: nodes.iter().copied().collect(),
+            ..CreatableReplicaAssignment::default()
+        };
         let request = CreateTopicsRequest {
             topics: vec![CreatableTopic {
                 name: topic.name.as_str().into(),
                 num_partitions: topic.partitions.unwrap_or(-1),
                 replication_factor: topic.replication_factor.unwrap_or(-1),
+                assignments: (0..).zip(&topic.assignments).map(assignment).collect(),
                 configs: topic.configs.iter().map(config).collect(),
                 ..CreatableTopic::default()
             }]
@@ -131,11 +153,28 @@ impl Admin {
     /// # Errors
     /// When the cluster refuses, or does not answer in time.
     pub async fn create_partitions(&self, name: &TopicName, count: i32) -> Result<(), AdminError> {
+        self.create_partitions_at(name, count, None).await
+    }
+
+    /// Gives a topic more partitions, `count` in all, and says which nodes keep each new one.
+    ///
+    /// # Errors
+    /// When the cluster refuses, or does not answer in time.
+    pub async fn create_partitions_at(
+        &self,
+        name: &TopicName,
+        count: i32,
+        nodes: Option<&[Vec<i32>]>,
+    ) -> Result<(), AdminError> {
+        let assignment = |nodes: &Vec<i32>| CreatePartitionsAssignment {
+            broker_ids: nodes.iter().copied().collect(),
+            ..CreatePartitionsAssignment::default()
+        };
         let request = CreatePartitionsRequest {
             topics: vec![CreatePartitionsTopic {
                 name: name.as_str().into(),
                 count,
-                assignments: None,
+                assignments: nodes.map(|nodes| nodes.iter().map(assignment).collect()),
                 ..CreatePartitionsTopic::default()
             }]
             .into(),
@@ -200,12 +239,31 @@ impl Admin {
         partition: &TopicPartition,
         before: Offset,
     ) -> Result<Offset, AdminError> {
+        self.delete_records_to(partition, before.get()).await
+    }
+
+    /// Deletes all records of a partition that are committed; where its log starts now.
+    ///
+    /// # Errors
+    /// When the cluster refuses, or does not answer in time.
+    pub async fn delete_all_records(
+        &self,
+        partition: &TopicPartition,
+    ) -> Result<Offset, AdminError> {
+        self.delete_records_to(partition, ALL_RECORDS).await
+    }
+
+    async fn delete_records_to(
+        &self,
+        partition: &TopicPartition,
+        before: i64,
+    ) -> Result<Offset, AdminError> {
         let request = DeleteRecordsRequest {
             topics: vec![DeleteRecordsTopic {
                 name: partition.topic.as_str().into(),
                 partitions: vec![DeleteRecordsPartition {
                     partition_index: partition.partition.get(),
-                    offset: before.get(),
+                    offset: before,
                     ..DeleteRecordsPartition::default()
                 }]
                 .into(),
@@ -215,7 +273,7 @@ impl Admin {
             timeout_ms: self.timeout_ms(),
             ..DeleteRecordsRequest::default()
         };
-        let what = format_args!("delete the records of {partition} before {before}");
+        let what = format_args!("delete records of {partition}");
         self.ask_leader(what, (Repeat::Always, partition), &request, |answer| {
             let topic = answer.get().topics.first().ok_or_else(missing)?;
             let gone = topic.partitions.first().ok_or_else(missing)?;

@@ -1,5 +1,5 @@
-//! Fetching records: one request at a time to each leader, for every partition of which nothing
-//! waits to be handed out.
+//! Fetching records: one request at a time to each leader, for every partition of which no more
+//! than one answer waits to be handed out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ottla_env::Mono;
@@ -279,7 +279,8 @@ impl Consumer {
             self.commit_if_due().await;
             let records = self.positions.take(count);
             if !records.is_empty() {
-                self.begin_fetching();
+                // Nothing is awaited here: what was taken would be lost with this call.
+                _ = self.begin_fetching();
                 return Ok(records);
             }
             if let Some(error) = self.positions.take_error() {
@@ -293,8 +294,9 @@ impl Consumer {
                 Some(found) => found?,
                 None => return Ok(Vec::new()),
             }
-            self.begin_fetching();
+            _ = self.begin_fetching();
             self.wait(seen, deadline).await;
+            self.fetch_ahead().await;
         }
     }
 
@@ -308,22 +310,13 @@ impl Consumer {
             }
         };
         let flights = &mut self.flights;
-        let landed = poll_fn(|cx| {
-            for (node, flight) in flights.iter_mut() {
-                if let Poll::Ready(landed) = flight.as_mut().poll(cx) {
-                    let node = *node;
-                    drop(flights.remove(&node));
-                    return Poll::Ready(landed);
-                }
-            }
-            Poll::Pending
-        });
+        let landed = poll_fn(|cx| land(flights, cx).map_or(Poll::Pending, Poll::Ready));
         let rested = self.resting.values().copied().min();
         let until = [rested, self.commit_at].into_iter().flatten().fold(deadline, Mono::min);
         let clock = &self.cluster.env.clock;
         let landed = wait::until(&**clock, until, wait::first(landed, news)).await;
         if let Some(First::Left(landed)) = landed {
-            self.on_landed(landed).await;
+            self.on_landed(landed);
         }
     }
 
@@ -365,8 +358,22 @@ impl Consumer {
         }
     }
 
-    /// Asks each leader for records of every partition that has none left.
-    fn begin_fetching(&mut self) {
+    /// Sends for what comes behind what has just arrived, so that brokers work on it while the
+    /// application does on this: a flight that nobody has looked at has not begun.
+    async fn fetch_ahead(&mut self) {
+        if !self.begin_fetching() {
+            return;
+        }
+        let landed = poll_fn(|cx| Poll::Ready(land(&mut self.flights, cx))).await;
+        if let Some(landed) = landed {
+            self.on_landed(landed);
+        }
+        // The task of the connection writes the request.
+        wait::pause().await;
+    }
+
+    /// Asks each leader for records of every partition that wants some; whether there was any.
+    fn begin_fetching(&mut self) -> bool {
         let now = self.cluster.now();
         self.resting.retain(|_, until| *until > now);
         let mut nodes: BTreeMap<i32, Vec<Wanted>> = BTreeMap::new();
@@ -381,14 +388,16 @@ impl Consumer {
             let wanted = Wanted { partition, topic_id, from, leader_epoch, nonce };
             nodes.entry(leader).or_default().push(wanted);
         }
+        let begins = !nodes.is_empty();
         for (node, wanted) in nodes {
             let settings = self.settings.fetch;
             let flight = fetch::fetch(&self.cluster, (node, self.lane), settings, wanted);
             self.flights.insert(node, flight);
         }
+        begins
     }
 
-    async fn on_landed(&mut self, landed: Landed) {
+    fn on_landed(&mut self, landed: Landed) {
         let Landed { node, result } = landed;
         match result {
             Ok(fetched) => {
@@ -422,7 +431,10 @@ impl Consumer {
                 self.positions.set_error(ConsumeError::Corrupt { partition, offset, why });
             }
             Err(FetchFailure::Refused(error)) if error.is(ErrorCode::OffsetOutOfRange) => {
-                self.positions.reset(&wanted.partition);
+                // What was read ahead of is handed out first; then it is asked for again.
+                if self.positions.reset(&wanted.partition).is_err() {
+                    self.rest(node);
+                }
             }
             Err(FetchFailure::Refused(error)) => {
                 self.rest(node);
@@ -451,6 +463,18 @@ impl Consumer {
         }
         committed
     }
+}
+
+/// The first flight that has landed; all before it in the order of their nodes are looked at.
+fn land(flights: &mut BTreeMap<i32, Flight>, cx: &mut Context<'_>) -> Option<Landed> {
+    for (node, flight) in flights.iter_mut() {
+        if let Poll::Ready(landed) = flight.as_mut().poll(cx) {
+            let node = *node;
+            drop(flights.remove(&node));
+            return Some(landed);
+        }
+    }
+    None
 }
 
 impl Drop for Consumer {

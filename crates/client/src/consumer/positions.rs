@@ -23,11 +23,34 @@ struct State {
     position: Place,
     /// Fetched, and not handed out.
     records: VecDeque<ConsumerRecord>,
+    /// How many of them came with the newest answer: while there are others, too, no more are
+    /// fetched, so two answers wait at most.
+    newest: usize,
     /// Where to go on behind those records.
     next: Option<Offset>,
     last_epoch: Option<LeaderEpoch>,
     paused: bool,
     nonce: u64,
+}
+
+/// Records wait to be handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RecordsWait;
+
+impl State {
+    /// Where the next answer begins; `None` before the position is known.
+    fn fetches_from(&self) -> Option<Offset> {
+        match (self.position, self.next) {
+            (Place::At(_), Some(next)) if !self.records.is_empty() => Some(next),
+            (Place::At(at), _) => Some(at),
+            (Place::Unknown | Place::OutOfRange, _) => None,
+        }
+    }
+
+    /// Whether no more than the newest answer is left.
+    fn is_hungry(&self) -> bool {
+        !self.paused && self.records.len() <= self.newest
+    }
 }
 
 /// Where a partition is read.
@@ -59,6 +82,7 @@ impl Positions {
                 let state = State {
                     position: Place::Unknown,
                     records: VecDeque::new(),
+                    newest: 0,
                     next: None,
                     last_epoch: None,
                     paused: false,
@@ -100,11 +124,16 @@ impl Positions {
     }
 
     /// The position is out of range.
-    pub(super) fn reset(&mut self, partition: &TopicPartition) {
-        if let Some(state) = self.partitions.get_mut(partition) {
-            state.records.clear();
-            (state.position, state.next) = (Place::OutOfRange, None);
+    ///
+    /// # Errors
+    /// When records wait that were in range: the position is what follows them.
+    pub(super) fn reset(&mut self, partition: &TopicPartition) -> Result<(), RecordsWait> {
+        let Some(state) = self.partitions.get_mut(partition) else { return Ok(()) };
+        if !state.records.is_empty() {
+            return Err(RecordsWait);
         }
+        (state.position, state.next) = (Place::OutOfRange, None);
+        Ok(())
     }
 
     pub(super) fn set_paused(&mut self, partition: &TopicPartition, paused: bool) -> bool {
@@ -123,13 +152,12 @@ impl Positions {
         self.partitions.iter().filter_map(lost).collect()
     }
 
-    /// Partitions that have nothing left to hand out, where they go on, and their nonces.
+    /// Partitions that have at most one answer left to hand out, where they go on, and their
+    /// nonces.
     pub(super) fn hungry(&self) -> Vec<(TopicPartition, Offset, u64)> {
-        let hungry = |(partition, state): (&TopicPartition, &State)| match state.position {
-            Place::At(offset) if state.records.is_empty() && !state.paused => {
-                Some((partition.clone(), offset, state.nonce))
-            }
-            Place::At(_) | Place::Unknown | Place::OutOfRange => None,
+        let hungry = |(partition, state): (&TopicPartition, &State)| {
+            let from = state.fetches_from().filter(|_| state.is_hungry())?;
+            Some((partition.clone(), from, state.nonce))
         };
         self.partitions.iter().filter_map(hungry).collect()
     }
@@ -137,18 +165,23 @@ impl Positions {
     /// Whether an answer still fits what is wanted.
     pub(super) fn is_current(&self, wanted: &Wanted) -> bool {
         self.partitions.get(&wanted.partition).is_some_and(|state| {
-            state.nonce == wanted.nonce
-                && state.position == Place::At(wanted.from)
-                && state.records.is_empty()
+            state.nonce == wanted.nonce && state.fetches_from() == Some(wanted.from)
         })
     }
 
+    /// Takes an answer that [is current](Self::is_current).
     pub(super) fn on_chunk(&mut self, partition: &TopicPartition, chunk: Chunk) {
         let Some(state) = self.partitions.get_mut(partition) else { return };
-        if chunk.records.is_empty() {
+        if state.records.is_empty() && chunk.records.is_empty() {
             state.position = Place::At(chunk.next);
-        } else {
-            (state.records, state.next) = (chunk.records, Some(chunk.next));
+            return;
+        }
+        state.next = Some(chunk.next);
+        if state.records.is_empty() {
+            (state.newest, state.records) = (chunk.records.len(), chunk.records);
+        } else if !chunk.records.is_empty() {
+            state.newest = chunk.records.len();
+            state.records.extend(chunk.records);
         }
     }
 
@@ -224,6 +257,33 @@ mod tests {
         assert_eq!(positions.position(&one), Some(Offset::new(9)), "behind what is not shown");
         positions.on_chunk(&one, chunk(&one, &[], 12));
         assert_eq!(positions.position(&one), Some(Offset::new(12)), "nothing to show");
+    }
+
+    #[test]
+    fn one_answer_is_fetched_ahead_and_no_more() {
+        let one = crate::partition("t", 0).expect("legal");
+        let mut positions = Positions::default();
+        positions.keep_only(&BTreeSet::from([one.clone()]));
+        assert!(positions.seek(&one, Offset::ZERO));
+        let hungry = |positions: &Positions| positions.hungry().first().map(|each| each.1.get());
+        assert_eq!(hungry(&positions), Some(0));
+        positions.on_chunk(&one, chunk(&one, &[0, 1], 2));
+        assert_eq!(hungry(&positions), Some(2), "behind what waits");
+        assert_eq!(positions.reset(&one), Err(RecordsWait));
+        positions.on_chunk(&one, chunk(&one, &[2, 3, 4], 6));
+        assert_eq!(hungry(&positions), None, "two answers wait");
+        assert_eq!(positions.take(1).len(), 1);
+        assert_eq!(hungry(&positions), None);
+        assert_eq!(positions.take(1).len(), 1);
+        assert_eq!(positions.position(&one), Some(Offset::new(2)));
+        assert_eq!(hungry(&positions), Some(6));
+        // An answer with nothing to show: behind what waits, there is less to ask for.
+        positions.on_chunk(&one, chunk(&one, &[], 9));
+        assert_eq!(hungry(&positions), Some(9));
+        assert_eq!(positions.take(9).len(), 3);
+        assert_eq!(positions.position(&one), Some(Offset::new(9)));
+        assert_eq!(positions.reset(&one), Ok(()));
+        assert_eq!(positions.lost(), [(one, false)]);
     }
 
     #[test]

@@ -2,10 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 use ottla_env::Purpose;
 use ottla_records::{BatchBuilder, BatchOptions, NewRecord};
@@ -15,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::batch::Batch;
 use super::partitioner::by_key;
 use super::{Delivered, Partitioner, ProduceError, Producer, Record};
+use crate::wait;
 
 /// A record that is copied once, into its batch.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +138,7 @@ impl Pour<'_> {
         let full = |open: &Open| open.builder.uncompressed_size() + size > settings.batch_bytes;
         if self.open.get(&partition).is_some_and(full) {
             self.hand_over(partition);
-            pause().await;
+            wait::pause().await;
         }
         let timestamp =
             record.timestamp.unwrap_or_else(|| self.producer.shared.cluster.env.clock.wall());
@@ -161,7 +160,7 @@ impl Pour<'_> {
         while let Some((partition, _)) = self.open.first_key_value() {
             self.hand_over(*partition);
         }
-        pause().await;
+        wait::pause().await;
     }
 
     /// How many records were written so far, and the first failure.
@@ -239,19 +238,6 @@ impl Pour<'_> {
         let serial = shared.next_serial();
         shared.take_batch(to, Batch::full(serial, builder, tally, memory, (created, deadline)));
     }
-}
-
-/// Lets the other tasks of the loop run once.
-async fn pause() {
-    let mut paused = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut paused, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 impl std::fmt::Debug for Pour<'_> {

@@ -4,16 +4,19 @@ mod filter;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use ottla_client::{Consumer, ConsumerRecord, OffsetReset, TopicMetadata, partition};
+use ottla_env::{First, first};
 use ottla_runtime::stop_requested;
 use ottla_types::{Offset, TopicName, TopicPartition};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::pattern::Glob;
-use crate::reach::{self, First, Reach, Session, first};
+use crate::progress::{Done, Progress};
+use crate::reach::{self, Reach, Session};
 use crate::show::Format;
 use crate::template::Template;
 use crate::when::{self, Place, Span};
@@ -29,7 +32,9 @@ Examples:
   ottla consume orders -g readers -n 1
 
 Formats: %k key, %v or %s value, %t topic, %p partition, %o offset, %T or %d timestamp (ms),
-%h headers, %K and %S lengths of key and value, %% percent, %k{hex}, \\n \\t \\xHH as in C.
+%h headers, %H their number, %e leader epoch, %K and %V lengths of key and value, %R the latter in
+four bytes, %% percent, \\n \\t \\xHH as in C. Spelled otherwise: %k{hex}, %v{base64}, %o{big64},
+%h{%k=%v }, %d{strftime[%F %T]}.
 
 Places: start, end, an offset, +N behind the start, -N before the end, @TIME; FROM:TO for both.
 Times: @now, @-1h (also ms, s, m, d), @1700000000000, @2026-02-28, @2026-02-28T12:30 (UTC).";
@@ -106,13 +111,18 @@ async fn consume(arguments: &Arguments, session: &Session) -> Result<(), Failure
         None => of_partitions(arguments, session, &topics).await?,
     };
     let writer = Writer::new(Style::chosen(arguments.format.as_ref(), arguments.output));
-    let mut reading = Reading { arguments, plan, writer, shown: 0 };
+    // Where records are seen themselves, a line between them is in the way.
+    let quiet = std::io::stdout().is_terminal();
+    let progress = Progress::new(&session.env.clock, plan.total, quiet);
+    let (shown, read, said) = (0, 0, false);
+    let mut reading = Reading { arguments, plan, writer, shown, read, said, progress };
     // A group is left in order, and what was shown is committed.
     let ended = match first(reading.read(), stop_requested()).await {
         First::Left(ended) => ended,
         First::Right(signals) => Ok(signals?),
     };
-    let Reading { plan, mut writer, .. } = reading;
+    let Reading { plan, mut writer, mut progress, .. } = reading;
+    progress.clear();
     writer.flush()?;
     ended?;
     Ok(plan.consumer.close().await?)
@@ -147,6 +157,8 @@ struct Plan {
     consumer: Consumer,
     /// Partitions whose end is known: reading ends with the last of them.
     ends: Option<BTreeMap<TopicPartition, Offset>>,
+    /// Offsets between begin and end, where both are known.
+    total: Option<u64>,
     /// Everything is read already.
     nothing: bool,
 }
@@ -204,8 +216,13 @@ async fn of_partitions(
         consumer.seek(of, *at)?;
     }
     let nothing = left.is_empty();
-    let ends = ends.map(|ends| ends.into_iter().filter(|(of, _)| left.contains_key(of)).collect());
-    Ok(Plan { consumer, ends, nothing })
+    let ends: Option<BTreeMap<TopicPartition, Offset>> =
+        ends.map(|ends| ends.into_iter().filter(|(of, _)| left.contains_key(of)).collect());
+    let total = ends.as_ref().map(|ends| {
+        let lengths = ends.iter().map(|(of, end)| end.get() - left[of].get());
+        lengths.filter_map(|length| u64::try_from(length).ok()).sum()
+    });
+    Ok(Plan { consumer, ends, total, nothing })
 }
 
 async fn of_group(
@@ -228,7 +245,7 @@ async fn of_group(
     } else {
         None
     };
-    Ok(Plan { consumer, ends, nothing: false })
+    Ok(Plan { consumer, ends, total: None, nothing: false })
 }
 
 struct Reading<'a> {
@@ -236,6 +253,11 @@ struct Reading<'a> {
     plan: Plan,
     writer: Writer,
     shown: u64,
+    /// Shown or not.
+    read: u64,
+    /// That it waits was said.
+    said: bool,
+    progress: Progress,
 }
 
 impl Reading<'_> {
@@ -248,6 +270,9 @@ impl Reading<'_> {
             if records.is_empty() {
                 self.writer.flush()?;
                 records = self.plan.consumer.poll(Duration::from_millis(500)).await?;
+                if records.is_empty() {
+                    self.say_that_it_waits();
+                }
             }
             for (at, record) in records.iter().enumerate() {
                 if self.is_shown(record) {
@@ -258,9 +283,22 @@ impl Reading<'_> {
                     }
                 }
             }
+            self.read += records.len() as u64;
+            let (of_total, bytes) = (self.read, self.writer.written());
+            self.progress.at(Done { of_total, records: self.shown, bytes });
             if self.is_at_end() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Nothing moves on the terminal any more: somebody may take that for a fault.
+    fn say_that_it_waits(&mut self) {
+        let waits = self.plan.ends.is_none() && !std::mem::replace(&mut self.said, true);
+        if waits && std::io::stdout().is_terminal() {
+            say(
+                "that is all so far; more is shown as it comes, and Ctrl-C ends it (-e: at the end)",
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 use ottla_client::ConsumerRecord;
 use ottla_types::Timestamp;
 
-use crate::show::Format;
+use crate::show::{Format, escape, quote};
 use crate::template::Template;
 use crate::{json, words};
 
@@ -20,7 +20,14 @@ pub(super) enum Style {
     People,
     /// One JSON document a line.
     Json,
+    /// Values with tabs between them, titles first.
+    Tabs,
+    /// The same with commas, as RFC 4180 has it.
+    Commas,
 }
+
+/// The columns of values.
+const TITLES: [&str; 6] = ["TOPIC", "PARTITION", "OFFSET", "TIMESTAMP", "KEY", "VALUE"];
 
 impl Style {
     /// `template` and `format` as they were given: values in a pipe, more on a terminal.
@@ -29,16 +36,12 @@ impl Style {
             (Some(template), _) => Self::Template(template.clone()),
             (None, Some(Format::Json | Format::Jsonl)) => Self::Json,
             (None, Some(Format::Table | Format::Wide)) => Self::People,
-            (None, Some(Format::Tsv)) => tabs("%t\\t%p\\t%o\\t%T\\t%k\\t%v\\n"),
-            (None, Some(Format::Csv)) => tabs("%t,%p,%o,%T,%k,%v\\n"),
+            (None, Some(Format::Tsv)) => Self::Tabs,
+            (None, Some(Format::Csv)) => Self::Commas,
             (None, None) if io::stdout().is_terminal() => Self::People,
             (None, None) => Self::Template(Template::value_lines()),
         }
     }
-}
-
-fn tabs(format: &str) -> Style {
-    Style::Template(Template::parse(format).expect("it is one of ours"))
 }
 
 /// Standard output, written to in large pieces.
@@ -46,11 +49,18 @@ pub(super) struct Writer {
     style: Style,
     buffer: Vec<u8>,
     out: io::Stdout,
+    written: u64,
 }
 
 impl Writer {
     pub(super) fn new(style: Style) -> Self {
-        Self { style, buffer: Vec::with_capacity(BUFFER_BYTES * 2), out: io::stdout() }
+        let mut buffer = Vec::with_capacity(BUFFER_BYTES * 2);
+        match style {
+            Style::Tabs => buffer.extend_from_slice((TITLES.join("\t") + "\n").as_bytes()),
+            Style::Commas => buffer.extend_from_slice((TITLES.join(",") + "\n").as_bytes()),
+            Style::Template(_) | Style::People | Style::Json => {}
+        }
+        Self { style, buffer, out: io::stdout(), written: 0 }
     }
 
     pub(super) fn record(&mut self, record: &ConsumerRecord) -> io::Result<()> {
@@ -58,6 +68,8 @@ impl Writer {
             Style::Template(template) => template.write(&mut self.buffer, record),
             Style::People => for_people(&mut self.buffer, record),
             Style::Json => as_json(&mut self.buffer, record),
+            Style::Tabs => as_values(&mut self.buffer, record, b'\t'),
+            Style::Commas => as_values(&mut self.buffer, record, b','),
         }
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
@@ -69,9 +81,41 @@ impl Writer {
         }
         let mut out = self.out.lock();
         out.write_all(&self.buffer)?;
+        self.written += self.buffer.len() as u64;
         self.buffer.clear();
         out.flush()
     }
+
+    /// Bytes that are out.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+}
+
+/// One record, whatever its key and its value look like. None of these is told from an empty one:
+/// by `\N` among tabs; among commas by the quotes of what is empty.
+fn as_values(out: &mut Vec<u8>, record: &ConsumerRecord, between: u8) {
+    let is_csv = between == b',';
+    let spelled = if is_csv { quote } else { escape };
+    out.extend_from_slice(record.partition.topic.as_str().as_bytes());
+    let time = record.timestamp.map_or(-1, Timestamp::millis);
+    for number in [record.partition.partition.get().into(), record.offset.get(), time] {
+        out.push(between);
+        write!(out, "{number}").expect("a Vec takes everything");
+    }
+    for bytes in [&record.key, &record.value] {
+        out.push(between);
+        match bytes.as_deref() {
+            None if is_csv => {}
+            None => out.extend_from_slice(b"\\N"),
+            Some([]) if is_csv => out.extend_from_slice(b"\"\""),
+            Some(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => out.extend_from_slice(spelled(text).as_bytes()),
+                Err(_) => out.extend_from_slice(words::hex(bytes).as_bytes()),
+            },
+        }
+    }
+    out.push(b'\n');
 }
 
 fn for_people(out: &mut Vec<u8>, record: &ConsumerRecord) {
@@ -120,4 +164,42 @@ fn as_json(out: &mut Vec<u8>, record: &ConsumerRecord) {
         ("headers", Json::List(record.headers.iter().map(header).collect())),
     ]);
     writeln!(out, "{document}").expect("a Vec takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use ottla_types::Offset;
+
+    fn check(key: Option<&'static [u8]>, value: Option<&'static [u8]>, tabs: &str, commas: &str) {
+        let record = ConsumerRecord {
+            partition: ottla_client::partition("t", 1).unwrap(),
+            offset: Offset::new(7),
+            timestamp: Some(Timestamp::from_millis(9)),
+            key: key.map(Bytes::from_static),
+            value: value.map(Bytes::from_static),
+            headers: Vec::new(),
+            leader_epoch: None,
+        };
+        for (between, expected) in [(b'\t', tabs), (b',', commas)] {
+            let mut out = Vec::new();
+            as_values(&mut out, &record, between);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{expected}\n"));
+        }
+    }
+
+    #[test]
+    fn values_can_be_told_apart() {
+        check(Some(b"k"), Some(b"v"), "t\t1\t7\t9\tk\tv", "t,1,7,9,k,v");
+        check(None, None, "t\t1\t7\t9\t\\N\t\\N", "t,1,7,9,,");
+        check(Some(b""), Some(b""), "t\t1\t7\t9\t\t", "t,1,7,9,\"\",\"\"");
+        check(
+            Some(b"a\tb"),
+            Some(b"x,\"y\"\nz"),
+            "t\t1\t7\t9\ta\\tb\tx,\"y\"\\nz",
+            "t,1,7,9,a\tb,\"x,\"\"y\"\"\nz\"",
+        );
+        check(Some(b"\\N"), Some(b"\xff\0"), "t\t1\t7\t9\t\\\\N\t0xff00", "t,1,7,9,\\N,0xff00");
+    }
 }

@@ -1,7 +1,6 @@
 //! `ottla group list`, `describe` and `lag`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use ottla_client::{Admin, GroupDescription, GroupListing, OffsetSpec};
 use ottla_types::TopicPartition;
@@ -10,13 +9,14 @@ use crate::failure::Failure;
 use crate::near;
 use crate::pattern::Glob;
 use crate::reach::Session;
-use crate::show::{Answer, Cell, Column, Format, Page, Show, Table, print};
-use crate::topic::{Items, redraw};
+use crate::show::{Answer, Cell, Column, Format, Page, Show, Table, Watch, print};
+use crate::topic::Items;
 
 const LIST_EXAMPLES: &str = "\
 Examples:
   ottla group list
-  ottla group list 'read*' -o json";
+  ottla group list 'read*' -o json
+  ottla group list --watch --every 500ms --times 2";
 
 /// Lists groups, what they are at, and how much they have left to read
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,9 @@ pub(super) struct List {
     /// Names, where * stands for anything [default: all]
     #[arg(value_name = "GROUP")]
     names: Vec<Glob>,
+
+    #[command(flatten)]
+    watch: Watch,
 
     #[command(flatten)]
     show: Show,
@@ -61,17 +64,8 @@ pub(super) struct Lag {
     #[arg(value_name = "GROUP")]
     names: Vec<Glob>,
 
-    /// Show it again and again
-    #[arg(short, long)]
-    watch: bool,
-
-    /// How long to wait in between, as 2s or 500ms
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::when::duration)]
-    every: Duration,
-
-    /// How often to show it [default: until it is stopped]
-    #[arg(short = 'n', long, value_name = "COUNT")]
-    times: Option<u64>,
+    #[command(flatten)]
+    watch: Watch,
 
     #[command(flatten)]
     show: Show,
@@ -150,10 +144,16 @@ async fn chosen(admin: &Admin, names: &[Glob]) -> Result<Vec<GroupListing>, Fail
 }
 
 pub(super) async fn list(arguments: &List, session: &Session) -> Result<(), Failure> {
-    let (admin, mut table) = (session.admin(), Table::new(GROUPS));
-    for group in chosen(&admin, &arguments.names).await? {
+    let format = Format::or_default(arguments.show.output);
+    let made = async || listed(arguments, &session.admin()).await;
+    arguments.watch.show(&*session.env.clock, ("groups", format), made).await
+}
+
+async fn listed(arguments: &List, admin: &Admin) -> Result<Answer, Failure> {
+    let mut table = Table::new(GROUPS);
+    for group in chosen(admin, &arguments.names).await? {
         let described = admin.describe_group(&group.id).await?;
-        let progress = progress(&admin, &described).await?;
+        let progress = progress(admin, &described).await?;
         let topics: BTreeSet<_> = progress.keys().map(|each| &each.topic).collect();
         let lag = progress.values().filter_map(Progress::lag).sum();
         let kind = if group.kind.is_empty() { "classic".to_owned() } else { group.kind };
@@ -166,8 +166,7 @@ pub(super) async fn list(arguments: &List, session: &Session) -> Result<(), Fail
             Cell::text(group.protocol_type),
         ]);
     }
-    let format = Format::or_default(arguments.show.output);
-    Ok(print("groups", &Answer::Table(table), format)?)
+    Ok(Answer::Table(table))
 }
 
 /// A group that has to be there.
@@ -237,22 +236,13 @@ fn add_lags(table: &mut Table, group: &str, progress: BTreeMap<TopicPartition, P
 
 pub(super) async fn lag(arguments: &Lag, session: &Session) -> Result<(), Failure> {
     let (admin, format) = (session.admin(), Format::or_default(arguments.show.output));
-    let times = arguments.times.or_else(|| (!arguments.watch).then_some(1));
-    let mut shown = 0;
-    loop {
+    let made = async || {
         let mut table = Table::new(LAGS);
         for group in chosen(&admin, &arguments.names).await? {
             let described = admin.describe_group(&group.id).await?;
             add_lags(&mut table, &group.id, progress(&admin, &described).await?);
         }
-        if arguments.watch {
-            redraw(format)?;
-        }
-        print("group-lag", &Answer::Table(table), format)?;
-        shown += 1;
-        if times.is_some_and(|times| shown >= times) {
-            return Ok(());
-        }
-        session.env.clock.sleep(arguments.every).await;
-    }
+        Ok(Answer::Table(table))
+    };
+    arguments.watch.show(&*session.env.clock, ("group-lag", format), made).await
 }

@@ -4,7 +4,7 @@ mod dump;
 mod output;
 mod recover;
 mod rows;
-mod target;
+pub(crate) mod target;
 mod verify;
 
 use std::io::{self, BufWriter, ErrorKind};

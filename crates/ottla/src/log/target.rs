@@ -58,7 +58,7 @@ impl Target {
 }
 
 /// The last name of a path; of `.`, the name of the folder that it stands for.
-pub(super) fn name_of(path: &Path) -> String {
+pub(crate) fn name_of(path: &Path) -> String {
     let real = path.canonicalize();
     let real = real.as_deref().unwrap_or(path);
     real.file_name().unwrap_or_default().to_string_lossy().into_owned()

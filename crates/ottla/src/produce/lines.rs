@@ -16,21 +16,26 @@ const BUFFERS: usize = 4;
 const LINE_BYTES_MAX: usize = 100 << 20;
 
 /// Whole lines, and what ended them.
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     bytes: Vec<u8>,
     /// How much of it is whole lines.
     whole: usize,
 }
 
 /// Lines, chunk by chunk.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     chunks: Mailbox<io::Result<Chunk>>,
     spent: SyncSender<Vec<u8>>,
 }
 
 impl Chunk {
+    /// Bytes of its lines, with their ends.
+    pub(super) const fn len(&self) -> usize {
+        self.whole
+    }
+
     /// Each line, without its end.
-    pub(super) fn lines(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &self.bytes[..self.whole];
         std::iter::from_fn(move || {
             let line = rest;
@@ -44,7 +49,7 @@ impl Chunk {
 
 impl Lines {
     /// Begins to read.
-    pub(super) fn of(from: impl Read + Send + 'static) -> Self {
+    pub(crate) fn of(from: impl Read + Send + 'static) -> Self {
         let (spent, empty) = sync_channel(BUFFERS);
         for _ in 0..BUFFERS {
             spent.send(Vec::new()).expect("there is room for all");
@@ -56,17 +61,17 @@ impl Lines {
     }
 
     /// The next lines; `None` at the end.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Chunk>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Chunk>> {
         self.chunks.next().await.transpose()
     }
 
     /// The next lines, if they were read already: then nothing has to be sent in a hurry.
-    pub(super) fn ready(&mut self) -> io::Result<Option<Chunk>> {
+    pub(crate) fn ready(&mut self) -> io::Result<Option<Chunk>> {
         self.chunks.try_next().transpose()
     }
 
     /// Lets a chunk be read into again.
-    pub(super) fn give_back(&self, chunk: Chunk) {
+    pub(crate) fn give_back(&self, chunk: Chunk) {
         drop(self.spent.send(chunk.bytes));
     }
 }

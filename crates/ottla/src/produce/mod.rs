@@ -1,6 +1,6 @@
 //! `ottla produce`: lines, files and single records into a topic.
 
-mod lines;
+pub(crate) mod lines;
 mod split;
 
 use std::fs::File;
@@ -16,6 +16,7 @@ use ottla_types::{PartitionId, TopicName};
 
 use crate::confirm;
 use crate::failure::{Failure, say};
+use crate::progress::{Done, Progress};
 use crate::reach::{self, Reach, Session, properties};
 use crate::template::{self, Template};
 use lines::Lines;
@@ -135,7 +136,10 @@ async fn produce(arguments: &Arguments, session: &Session) -> Result<(), Failure
     }
     let value = arguments.value.as_ref().or(arguments.value_option.as_ref());
     match (lines, value) {
-        (Some(lines), _) => pour_lines(arguments, &split, lines, &mut pour).await?,
+        (Some(lines), _) => {
+            let progress = Progress::new(&session.env.clock, size(arguments), arguments.quiet);
+            pour_lines(arguments, &split, (lines, progress), &mut pour).await?;
+        }
         (None, value) => {
             let value = value.map_or("", String::as_str);
             let fields = Fields { value: Some(value.as_bytes()), ..Fields::default() };
@@ -160,6 +164,12 @@ fn source(arguments: &Arguments) -> Result<Option<Lines>, Failure> {
     let file = File::open(path)
         .map_err(|error| Failure::told(format!("cannot read {}: {error}", path.display())))?;
     Ok(Some(Lines::of(file)))
+}
+
+/// How much there is to read, where somebody knows.
+fn size(arguments: &Arguments) -> Option<u64> {
+    let file = std::fs::metadata(arguments.file.as_ref()?).ok()?;
+    file.is_file().then_some(file.len())
 }
 
 /// Whether the topic is there; where not, the cluster must be one that makes it.
@@ -218,11 +228,12 @@ async fn largest_batch(topic: &TopicName, session: &Session) -> Result<Option<us
 async fn pour_lines(
     arguments: &Arguments,
     split: &Split,
-    mut lines: Lines,
+    (mut lines, mut progress): (Lines, Progress),
     pour: &mut Pour<'_>,
 ) -> Result<(), Failure> {
-    let mut next = lines.next().await?;
+    let (mut next, mut bytes) = (lines.next().await?, 0);
     while let Some(chunk) = next {
+        bytes += chunk.len() as u64;
         for line in chunk.lines() {
             push(arguments, pour, split.fields(line).map_err(Failure::Told)?).await?;
         }
@@ -235,9 +246,11 @@ async fn pour_lines(
                 lines.next().await?
             }
         };
-        if let Some(error) = pour.so_far().error {
+        let Poured { delivered: records, error, .. } = pour.so_far();
+        if let Some(error) = error {
             return Err(error.into());
         }
+        progress.at(Done { of_total: bytes, records, bytes });
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use ottla_types::Timestamp;
 
-use crate::template::{Piece, Spelling, Template};
+use crate::template::{Digits, Piece, Spelling, Template, Time};
 
 /// What a line says of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,15 +54,19 @@ impl Split {
             Piece::Text(text) => !text.contains(&b'\n'),
             Piece::Key(Spelling::Raw)
             | Piece::Value(Spelling::Raw)
-            | Piece::Partition
-            | Piece::Timestamp => true,
-            Piece::Key(Spelling::Hex)
-            | Piece::Value(Spelling::Hex)
+            | Piece::Partition(Digits::Decimal)
+            | Piece::Timestamp(Time::Millis(Digits::Decimal)) => true,
+            Piece::Key(_)
+            | Piece::Value(_)
+            | Piece::Partition(_)
+            | Piece::Timestamp(_)
             | Piece::Topic
-            | Piece::Offset
-            | Piece::Headers
-            | Piece::KeyLength
-            | Piece::ValueLength => false,
+            | Piece::Offset(_)
+            | Piece::LeaderEpoch(_)
+            | Piece::Headers(_)
+            | Piece::HeaderCount(_)
+            | Piece::KeyLength(_)
+            | Piece::ValueLength(_) => false,
         };
         if !pieces.iter().all(reads) {
             return Err("a line is read by %k, %v, %p and %T, with text between them".to_owned());
@@ -108,20 +112,22 @@ fn by_format<'a>(pieces: &[Piece], line: &'a [u8]) -> Result<Fields<'a>, String>
         match piece {
             Piece::Key(_) => fields.key = Some(field),
             Piece::Value(_) => fields.value = Some(field),
-            Piece::Partition => {
+            Piece::Partition(_) => {
                 let partition = number().and_then(|number| i32::try_from(number).ok());
                 fields.partition = Some(partition.filter(|each| *each >= 0).ok_or_else(unfit)?);
             }
-            Piece::Timestamp => {
+            Piece::Timestamp(_) => {
                 let time = number().and_then(Timestamp::from_wire);
                 fields.timestamp = Some(time.ok_or_else(unfit)?);
             }
             Piece::Text(_)
             | Piece::Topic
-            | Piece::Offset
-            | Piece::Headers
-            | Piece::KeyLength
-            | Piece::ValueLength => unreachable!("refused by `new`"),
+            | Piece::Offset(_)
+            | Piece::LeaderEpoch(_)
+            | Piece::Headers(_)
+            | Piece::HeaderCount(_)
+            | Piece::KeyLength(_)
+            | Piece::ValueLength(_) => unreachable!("refused by `new`"),
         }
     }
     if rest.is_empty() { Ok(fields) } else { Err(unfit()) }

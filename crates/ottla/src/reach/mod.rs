@@ -5,14 +5,11 @@ pub(crate) mod explain;
 pub(crate) mod profile;
 pub(crate) mod properties;
 
-use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;
-use std::pin::pin;
 use std::process::ExitCode;
-use std::task::Poll;
 
 use ottla_client::{Admin, Client};
-use ottla_env::Env;
+use ottla_env::{Env, First, first};
 use ottla_runtime::RealEnv;
 
 use crate::failure::Failure;
@@ -66,6 +63,29 @@ impl Reach {
             pairs,
             profile: self.profile.or_else(|| before.profile.clone()),
         }
+    }
+
+    /// What the words of an unfinished command line say of a cluster.
+    pub(crate) fn typed(words: &[String]) -> Self {
+        let (mut reach, mut words) = (Self::default(), words.iter());
+        while let Some(word) = words.next() {
+            let of = |long: &str, short: &str| {
+                if word == long || word == short {
+                    return words.clone().next().cloned();
+                }
+                let joined = word.strip_prefix(long).and_then(|rest| rest.strip_prefix('='));
+                let short = || word.strip_prefix(short).filter(|_| !word.starts_with("--"));
+                joined.or_else(short).map(str::to_owned)
+            };
+            if let Some(list) = of("--bootstrap", "-b") {
+                reach.bootstrap = Some(list);
+            } else if let Some(pair) = of("--property", "-X") {
+                reach.pairs.push(pair);
+            } else if word == "--profile" {
+                reach.profile = words.next().cloned();
+            }
+        }
+        reach
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -150,7 +170,14 @@ fn perform(
     reach: &Reach,
     command: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let properties = reach.client_properties()?;
+    with(reach.client_properties()?, command)
+}
+
+/// As [`run`], for those who have the properties already and say themselves how it ended.
+pub(crate) fn with(
+    properties: ClientProperties,
+    command: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let ran = RealEnv::start(NonZeroUsize::MIN, |env| async move {
         let session = open(env, properties)?;
         greet(&session).await?;
@@ -190,21 +217,23 @@ async fn guarded(
     ended.map_err(|failure| explain::explained(session, failure))
 }
 
-/// The one of two that came first.
-pub(crate) enum First<A, B> {
-    Left(A),
-    Right(B),
-}
+#[cfg(test)]
+mod tests {
+    use super::Reach;
 
-/// Waits for the first of two, the left one where both are there; the other is dropped.
-pub(crate) async fn first<A, B>(
-    left: impl Future<Output = A>,
-    right: impl Future<Output = B>,
-) -> First<A, B> {
-    let (mut left, mut right) = (pin!(left), pin!(right));
-    poll_fn(|cx| match left.as_mut().poll(cx) {
-        Poll::Ready(left) => Poll::Ready(First::Left(left)),
-        Poll::Pending => right.as_mut().poll(cx).map(First::Right),
-    })
-    .await
+    #[test]
+    fn unfinished_command_lines_name_their_cluster() {
+        for (line, bootstrap, profile) in [
+            ("ottla topic describe o", None, None),
+            ("ottla -b a:1 topic describe o", Some("a:1"), None),
+            ("ottla topic describe -ba:1 o", Some("a:1"), None),
+            ("ottla topic describe --bootstrap=a:1 --profile p o", Some("a:1"), Some("p")),
+            ("ottla topic describe --bootstrap a:1 -b", Some("a:1"), None),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let reach = Reach::typed(&words);
+            assert_eq!(reach.bootstrap.as_deref(), bootstrap, "{line}");
+            assert_eq!(reach.profile.as_deref(), profile, "{line}");
+        }
+    }
 }

@@ -132,7 +132,7 @@ fn current() -> Option<String> {
 }
 
 /// All profiles there are, by their names.
-fn names() -> Vec<String> {
+pub(crate) fn names() -> Vec<String> {
     let Some(entries) = folder().and_then(|folder| fs::read_dir(folder).ok()) else {
         return Vec::new();
     };

@@ -161,6 +161,11 @@ impl ClientProperties {
         builder.connect_timeout(connect_timeout.unwrap_or(Duration::from_secs(5)))
     }
 
+    /// The protocol of groups, where one was named.
+    pub(crate) const fn group_protocol(&self) -> Option<GroupProtocol> {
+        self.group_protocol
+    }
+
     pub(crate) fn producer(&self, mut builder: ProducerBuilder) -> ProducerBuilder {
         if let Some(acks) = self.acks {
             builder = builder.acks(acks);

@@ -22,7 +22,7 @@ pub(super) fn write(
 }
 
 /// Without what would end a value or a line, or move a terminal's cursor.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(|c: char| c.is_control() || c == '\\') {
         return Cow::Borrowed(text);
     }
@@ -34,7 +34,7 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
 }
 
 /// As RFC 4180 has it.
-pub(super) fn quote(text: &str) -> Cow<'_, str> {
+pub(crate) fn quote(text: &str) -> Cow<'_, str> {
     if text.contains(['"', ',', '\n', '\r']) {
         Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
     } else {

@@ -2,10 +2,13 @@
 
 mod lines;
 mod table;
+mod watch;
 
 use std::io::{self, IsTerminal as _, Write};
 
 use crate::json::Json;
+pub(crate) use lines::{escape, quote};
+pub(crate) use watch::{Pace, Watch};
 
 /// The version of the JSON that is written; it changes when a field goes or means something else.
 const VERSION: i64 = 1;
@@ -264,8 +267,8 @@ fn write_table(out: &mut Vec<u8>, table: &Table, (format, bold): (Format, bool))
             let shown = |column: &Column| format == Format::Wide || !column.wide;
             table::write(out, table, shown, bold)
         }
-        Format::Tsv => lines::write(out, table, '\t', lines::escape),
-        Format::Csv => lines::write(out, table, ',', lines::quote),
+        Format::Tsv => lines::write(out, table, '\t', escape),
+        Format::Csv => lines::write(out, table, ',', quote),
         Format::Json | Format::Jsonl => unreachable!("written as objects"),
     }
 }
@@ -275,9 +278,9 @@ fn write_page(out: &mut Vec<u8>, page: &Page, (format, bold): (Format, bool)) ->
     for (column, cell) in &page.fields {
         match format {
             Format::Csv => {
-                writeln!(out, "{},{}", lines::quote(column.title), lines::quote(cell.plain()))?;
+                writeln!(out, "{},{}", quote(column.title), quote(cell.plain()))?;
             }
-            Format::Tsv => writeln!(out, "{}\t{}", column.title, lines::escape(cell.plain()))?,
+            Format::Tsv => writeln!(out, "{}\t{}", column.title, escape(cell.plain()))?,
             _ => writeln!(out, "{:<width$}  {}", column.title, cell.text)?,
         }
     }

@@ -1,8 +1,6 @@
 //! `ottla topic list` and `watch`.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
-use std::time::Duration;
 
 use ottla_client::{OffsetSpec, TopicMetadata};
 use ottla_types::{TopicName, TopicPartition};
@@ -10,13 +8,14 @@ use ottla_types::{TopicName, TopicPartition};
 use crate::failure::Failure;
 use crate::pattern::Glob;
 use crate::reach::Session;
-use crate::show::{Answer, Cell, Column, Format, Show, Table, print};
+use crate::show::{Answer, Cell, Column, Pace, Show, Table, Watch};
 
 const EXAMPLES: &str = "\
 Examples:
   ottla topic list
   ottla topic list 'orders*' -o json
-  ottla topic list --internal -o wide";
+  ottla topic list --internal -o wide
+  ottla topic list --watch --every 500ms --times 2";
 
 /// Lists topics, with what they hold
 #[derive(Debug, clap::Args)]
@@ -24,6 +23,9 @@ Examples:
 pub(super) struct List {
     #[command(flatten)]
     chosen: Chosen,
+
+    #[command(flatten)]
+    watch: Watch,
 
     #[command(flatten)]
     show: Show,
@@ -37,17 +39,12 @@ Examples:
 /// Lists topics again and again, with the records that come each second
 #[derive(Debug, clap::Args)]
 #[command(after_help = WATCH_EXAMPLES)]
-pub(super) struct Watch {
+pub(super) struct Rates {
     #[command(flatten)]
     chosen: Chosen,
 
-    /// How long to wait in between, as 2s or 500ms
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::when::duration)]
-    every: Duration,
-
-    /// How many lists to show [default: until it is stopped]
-    #[arg(short = 'n', long, value_name = "COUNT")]
-    times: Option<u64>,
+    #[command(flatten)]
+    pace: Pace,
 
     #[command(flatten)]
     show: Show,
@@ -82,7 +79,7 @@ const COLUMNS: &[Column] = &[
     Column::text("INTERNAL", "is_internal").wide(),
 ];
 
-const WATCH_COLUMNS: &[Column] = &[
+const RATES: &[Column] = &[
     Column::text("TOPIC", "topic"),
     Column::number("PARTITIONS", "partitions"),
     Column::number("RECORDS", "records"),
@@ -102,9 +99,17 @@ struct Holding {
 }
 
 pub(super) async fn list(arguments: &List, session: &Session) -> Result<(), Failure> {
-    let held = holdings(&arguments.chosen, session).await?;
+    let format = super::format(&arguments.show);
+    let made = async || {
+        let held = holdings(&arguments.chosen, session).await?;
+        Ok(Answer::Table(listed(&held)))
+    };
+    arguments.watch.show(&*session.env.clock, ("topics", format), made).await
+}
+
+fn listed(held: &BTreeMap<TopicName, Holding>) -> Table {
     let mut table = Table::new(COLUMNS);
-    for (name, held) in &held {
+    for (name, held) in held {
         let replicas = held.topic.partitions.iter().map(|each| each.replicas.len()).max();
         table.row([
             Cell::text(name.as_str()),
@@ -116,17 +121,16 @@ pub(super) async fn list(arguments: &List, session: &Session) -> Result<(), Fail
             Cell::yes(held.topic.is_internal),
         ]);
     }
-    Ok(print("topics", &Answer::Table(table), super::format(&arguments.show))?)
+    table
 }
 
-pub(super) async fn watch(arguments: &Watch, session: &Session) -> Result<(), Failure> {
+pub(super) async fn watch(arguments: &Rates, session: &Session) -> Result<(), Failure> {
     let format = super::format(&arguments.show);
     let mut before: Option<(BTreeMap<TopicName, Holding>, ottla_env::Mono)> = None;
-    let mut shown = 0;
-    loop {
+    let made = async || {
         let (held, now) = (holdings(&arguments.chosen, session).await?, session.env.clock.mono());
         let seconds = before.as_ref().map(|(_, then)| now.since(*then).as_secs_f64());
-        let mut table = Table::new(WATCH_COLUMNS);
+        let mut table = Table::new(RATES);
         for (name, held) in &held {
             let then = before.as_ref().and_then(|(before, _)| before.get(name));
             let rate = then.zip(seconds).map(|(then, seconds)| {
@@ -140,23 +144,10 @@ pub(super) async fn watch(arguments: &Watch, session: &Session) -> Result<(), Fa
                 Cell::maybe(rate, Cell::count),
             ]);
         }
-        redraw(format)?;
-        print("topics", &Answer::Table(table), format)?;
-        shown += 1;
-        if arguments.times.is_some_and(|times| shown >= times) {
-            return Ok(());
-        }
         before = Some((held, now));
-        session.env.clock.sleep(arguments.every).await;
-    }
-}
-
-/// Moves a terminal to where the last list began.
-pub(crate) fn redraw(format: Format) -> Result<(), Failure> {
-    if matches!(format, Format::Table | Format::Wide) && std::io::stdout().is_terminal() {
-        std::io::stdout().write_all(b"\x1b[H\x1b[2J")?;
-    }
-    Ok(())
+        Ok(Answer::Table(table))
+    };
+    arguments.pace.show(&*session.env.clock, ("topics", format), made).await
 }
 
 #[expect(

@@ -14,7 +14,6 @@ use crate::failure::Failure;
 use crate::near;
 use crate::reach::{self, Reach};
 use crate::show::{Format, Show};
-pub(crate) use list::redraw;
 
 /// Lists, makes, changes and deletes topics
 #[derive(Debug, clap::Args)]
@@ -29,7 +28,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     List(list::List),
-    Watch(list::Watch),
+    Watch(list::Rates),
     Describe(describe::Describe),
     Create(change::Create),
     Alter(change::Alter),

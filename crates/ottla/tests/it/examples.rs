@@ -11,14 +11,14 @@ use crate::node::{Node, quiet_ottla, said};
 /// of a node (`tests/it/log.rs` has those).
 const LEFT_OUT: [&str; 2] = ["server", "log"];
 
-fn help(path: &[String]) -> String {
+pub(crate) fn help(path: &[String]) -> String {
     let mut command = quiet_ottla();
     command.args(path).arg("--help");
     said(command, "").ok()
 }
 
 /// The commands below one, from its help.
-fn commands(help: &str) -> Vec<String> {
+pub(crate) fn commands(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let lines = lines.take_while(|line| line.starts_with("  "));
     let names = lines.filter(|line| !line.starts_with("   "));

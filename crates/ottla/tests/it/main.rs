@@ -2,12 +2,16 @@
 //! sentence for each mistake, on stderr, with its cause and its cure.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod conduct;
 mod config;
+mod dev;
 mod examples;
+mod help;
 mod log;
 mod node;
 mod operate;
 mod records;
+mod start;
 mod topic;
 
 use std::fs;

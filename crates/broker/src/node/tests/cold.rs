@@ -80,6 +80,10 @@ impl Stream for Late {
         out.advance(len);
         Poll::Ready(Ok(()))
     }
+
+    fn into_socket(self: Box<Self>) -> io::Result<Box<dyn Socket>> {
+        unreachable!("it stays on its loop")
+    }
 }
 
 #[test]
@@ -110,7 +114,9 @@ fn what_the_cache_drops_while_a_peer_is_slow_is_read_again() {
         let listening = Listening { name: "PLAINTEXT".to_owned(), role: Role::Broker };
         let (broker, listening) = (Arc::clone(&node.broker), Arc::new(listening));
         let connection = Connection::new(broker, listening, PEER, Lane::new(), Box::new(late));
-        life.env.spawn.spawn("late", Box::pin(async move { drop(connection.run().await) }));
+        life.env
+            .spawn
+            .spawn("late", Box::pin(async move { drop(connection.run(|_| false).await) }));
         life.pause(1_000).await;
         life.machine.disk_fault(DiskFault::ColdOneIn(1));
         life.pause(10_000).await;

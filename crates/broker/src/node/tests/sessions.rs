@@ -3,7 +3,7 @@
 use ottla_wire::messages::fetch_request::ForgottenTopic;
 
 use super::*;
-use crate::connection::Closed;
+use crate::connection::{Closed, Ended};
 
 const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 const INVALID_FETCH_SESSION_EPOCH: i16 = 71;
@@ -345,7 +345,10 @@ fn a_fetch_that_names_too_many_partitions_is_refused() {
             let connection = Connection::new(broker, listening, PEER, Lane::new(), Box::new(deaf));
             let ended = Rc::new(Cell::new(false));
             let end = Rc::clone(&ended);
-            let run = async move { end.set(matches!(connection.run().await, Closed::Refused(_))) };
+            let run = async move {
+                let closed = connection.run(|_| false).await;
+                end.set(matches!(closed, Ended::Closed(Closed::Refused(_))));
+            };
             life.env.spawn.spawn("greedy", Box::pin(run));
             life.pause(1_000).await;
             assert_eq!(ended.get(), refused, "{named} partitions");

@@ -1,13 +1,19 @@
 //! Format strings of kcat and rpk: how a record is written, and how one is read from a line.
 //!
-//! `%k` key, `%v` or `%s` value, `%t` topic, `%p` partition, `%o` offset, `%h` headers, `%T` or
-//! `%d` timestamp in ms, `%K` and `%S` the lengths of key and value (-1 for none), `%%` a percent
-//! sign; `\n`, `\t`, `\r`, `\0`, `\\` and `\xHH` as in C. `%k{hex}` and `%v{hex}` write
-//! hexadecimal.
+//! `%k` key, `%v` or `%s` value, `%t` topic, `%p` partition, `%o` offset, `%e` leader epoch, `%h`
+//! headers, `%H` their number, `%T` or `%d` timestamp in ms, `%K` and `%V` (or `%S`) the lengths
+//! of key and value (-1 for none), `%R` the latter as four bytes, `%%` a percent sign; `\n`, `\t`,
+//! `\r`, `\0`, `\\` and `\xHH` as in C. Behind a verb, in braces, is how it is spelled: see
+//! [`verbs`].
+
+mod verbs;
 
 use std::io::Write as _;
 
 use ottla_client::ConsumerRecord;
+use ottla_types::Timestamp;
+
+use crate::words;
 
 /// One piece of a format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +22,14 @@ pub(crate) enum Piece {
     Key(Spelling),
     Value(Spelling),
     Topic,
-    Partition,
-    Offset,
-    Timestamp,
-    Headers,
-    KeyLength,
-    ValueLength,
+    Partition(Digits),
+    Offset(Digits),
+    LeaderEpoch(Digits),
+    Timestamp(Time),
+    Headers(HeaderForm),
+    HeaderCount(Digits),
+    KeyLength(Digits),
+    ValueLength(Digits),
 }
 
 /// How bytes are written.
@@ -29,6 +37,36 @@ pub(crate) enum Piece {
 pub(crate) enum Spelling {
     Raw,
     Hex,
+    Base64,
+}
+
+/// How a number is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Digits {
+    Decimal,
+    Hex,
+    /// So many bytes, the highest first.
+    Big(usize),
+    /// So many bytes, the lowest first.
+    Little(usize),
+}
+
+/// How a time is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Time {
+    /// Milliseconds since 1970.
+    Millis(Digits),
+    /// As [`words::strftime`] has it.
+    Calendar(String),
+}
+
+/// How headers are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderForm {
+    /// `name=value,name=value`, as kcat does; a header without a value has NULL.
+    List,
+    /// Each by a format of its own, of text, key and value.
+    Each(Vec<Piece>),
 }
 
 /// A format, for clap.
@@ -53,7 +91,7 @@ impl Template {
             rest = &rest[c.len_utf8()..];
             match c {
                 '\\' => plain.extend(escape(&mut rest)?),
-                '%' => match verb(&mut rest)? {
+                '%' => match verbs::verb(&mut rest)? {
                     Piece::Text(percent) => plain.extend(percent),
                     piece => {
                         if !plain.is_empty() {
@@ -82,14 +120,22 @@ impl Template {
                 Piece::Key(spelling) => put(out, record.key.as_deref(), *spelling),
                 Piece::Value(spelling) => put(out, record.value.as_deref(), *spelling),
                 Piece::Topic => out.extend_from_slice(record.partition.topic.as_str().as_bytes()),
-                Piece::Partition => put_number(out, record.partition.partition.get().into()),
-                Piece::Offset => put_number(out, record.offset.get()),
-                Piece::Timestamp => {
-                    put_number(out, record.timestamp.map_or(-1, ottla_types::Timestamp::millis));
+                Piece::Partition(digits) => {
+                    put_number(out, record.partition.partition.get().into(), *digits);
                 }
-                Piece::KeyLength => put_number(out, length(&record.key)),
-                Piece::ValueLength => put_number(out, length(&record.value)),
-                Piece::Headers => put_headers(out, record),
+                Piece::Offset(digits) => put_number(out, record.offset.get(), *digits),
+                Piece::LeaderEpoch(digits) => {
+                    let epoch = record.leader_epoch.map_or(-1, |epoch| epoch.get().into());
+                    put_number(out, epoch, *digits);
+                }
+                Piece::Timestamp(time) => put_time(out, record.timestamp, time),
+                Piece::KeyLength(digits) => put_number(out, length(&record.key), *digits),
+                Piece::ValueLength(digits) => put_number(out, length(&record.value), *digits),
+                Piece::HeaderCount(digits) => {
+                    put_number(out, as_i64(record.headers.len()), *digits);
+                }
+                Piece::Headers(HeaderForm::List) => put_headers(out, record),
+                Piece::Headers(HeaderForm::Each(pieces)) => put_each_header(out, record, pieces),
             }
         }
     }
@@ -108,11 +154,30 @@ fn put(out: &mut Vec<u8>, bytes: Option<&[u8]>, spelling: Spelling) {
                 write!(out, "{byte:02x}").expect("a Vec takes everything");
             }
         }
+        (Some(bytes), Spelling::Base64) => out.extend_from_slice(words::base64(bytes).as_bytes()),
     }
 }
 
-fn put_number(out: &mut Vec<u8>, number: i64) {
-    write!(out, "{number}").expect("a Vec takes everything");
+fn put_number(out: &mut Vec<u8>, number: i64, digits: Digits) {
+    match digits {
+        Digits::Decimal => write!(out, "{number}").expect("a Vec takes everything"),
+        Digits::Hex => write!(out, "{number:x}").expect("a Vec takes everything"),
+        Digits::Big(len) => out.extend_from_slice(&number.to_be_bytes()[8 - len..]),
+        Digits::Little(len) => out.extend_from_slice(&number.to_le_bytes()[..len]),
+    }
+}
+
+fn put_time(out: &mut Vec<u8>, timestamp: Option<Timestamp>, time: &Time) {
+    match (time, timestamp) {
+        (Time::Millis(digits), _) => {
+            put_number(out, timestamp.map_or(-1, Timestamp::millis), *digits);
+        }
+        (Time::Calendar(format), Some(timestamp)) => {
+            let text = words::strftime(format, timestamp).expect("it was tried when it was read");
+            out.extend_from_slice(text.as_bytes());
+        }
+        (Time::Calendar(_), None) => out.push(b'-'),
+    }
 }
 
 fn put_headers(out: &mut Vec<u8>, record: &ConsumerRecord) {
@@ -126,34 +191,26 @@ fn put_headers(out: &mut Vec<u8>, record: &ConsumerRecord) {
     }
 }
 
-fn verb(rest: &mut &str) -> Result<Piece, String> {
-    let verb =
-        rest.chars().next().ok_or("a format ends in the middle of a %verb; %% is a percent")?;
-    *rest = &rest[verb.len_utf8()..];
-    let spelling = |rest: &mut &str| {
-        let hex = rest.strip_prefix("{hex}");
-        hex.map_or(Spelling::Raw, |behind| {
-            *rest = behind;
-            Spelling::Hex
-        })
-    };
-    Ok(match verb {
-        'k' => Piece::Key(spelling(rest)),
-        'v' | 's' => Piece::Value(spelling(rest)),
-        't' => Piece::Topic,
-        'p' => Piece::Partition,
-        'o' => Piece::Offset,
-        'T' | 'd' => Piece::Timestamp,
-        'h' => Piece::Headers,
-        'K' => Piece::KeyLength,
-        'S' => Piece::ValueLength,
-        '%' => Piece::Text(b"%".to_vec()),
-        other => {
-            return Err(format!(
-                "%{other} is none of %k %v %s %t %p %o %h %T %d %K %S %% (and %k{{hex}}, %v{{hex}})"
-            ));
+/// `pieces` are of text, keys and values: there is nothing else to a header.
+fn put_each_header(out: &mut Vec<u8>, record: &ConsumerRecord, pieces: &[Piece]) {
+    for (name, value) in &record.headers {
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => out.extend_from_slice(text),
+                Piece::Key(spelling) => put(out, Some(name), *spelling),
+                Piece::Value(spelling) => put(out, value.as_deref(), *spelling),
+                Piece::Topic
+                | Piece::Partition(_)
+                | Piece::Offset(_)
+                | Piece::LeaderEpoch(_)
+                | Piece::Timestamp(_)
+                | Piece::Headers(_)
+                | Piece::HeaderCount(_)
+                | Piece::KeyLength(_)
+                | Piece::ValueLength(_) => unreachable!("refused when it was read"),
+            }
         }
-    })
+    }
 }
 
 fn escape(rest: &mut &str) -> Result<Vec<u8>, String> {
@@ -194,7 +251,7 @@ pub(crate) fn text(text: &str) -> Result<Vec<u8>, String> {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use ottla_types::{Offset, Timestamp};
+    use ottla_types::Offset;
 
     fn record(key: Option<&'static [u8]>) -> ConsumerRecord {
         ConsumerRecord {
@@ -218,7 +275,12 @@ mod tests {
             ("%t[%p]@%o %k=%s", "orders[3]@42 me=paid"),
             ("%T %d %h", "1700000000000 1700000000000 by=card,x=NULL"),
             ("%K %S 100%%\\x41\\t", "2 4 100%A\t"),
-            ("%k{hex} %v{hex}", "6d65 70616964"),
+            ("%k{hex} %v{hex} %v{base64}", "6d65 70616964 cGFpZA=="),
+            ("%H %V %e %o{hex} %p{big16}", "2 4 -1 2a \0\u{3}"),
+            ("%R%p{little32}", "\0\0\0\u{4}\u{3}\0\0\0"),
+            ("%h{%k:%v{hex};} %h{}", "by:63617264;x:; "),
+            ("%d{strftime[%F %T]}", "2023-11-14 22:13:20"),
+            ("%%{%k}", "%{me}"),
             ("é", "é"),
         ] {
             let mut out = Vec::new();
@@ -234,6 +296,13 @@ mod tests {
     fn mistakes_are_named() {
         for (format, told) in [
             ("%x", "%x is none of %k %v"),
+            ("%k{json}", "%k{json}: keys and values are spelled {hex} or {base64}"),
+            ("%o{base64}", "%o{base64}: numbers are spelled {hex}, {big32}, {little64}"),
+            ("%d{strftime[%q]}", "strftime's verbs are"),
+            ("%h{%o}", "headers have %k and %v"),
+            ("%k{hex", "no } for the {"),
+            ("%h{%k{hex}", "no } for the {"),
+            ("%t{hex}", "%t takes no {hex}"),
             ("%", "in the middle of a %verb"),
             ("\\q", "\\q is none of"),
             ("\\x4", "two hexadecimal digits"),
