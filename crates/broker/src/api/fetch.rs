@@ -167,7 +167,9 @@ impl Fetch<'_> {
         let least = i64::from(self.request.min_bytes).min(i64::from(self.wanted.bytes));
         // What is on the device is there: at the deadline too it is waited for, unless there is
         // something else to answer with.
-        let late = self.now >= self.deadline && (pass.cold.is_empty() || pass.bytes > 0);
+        let comes = !pass.cold.is_empty() && pass.bytes == 0;
+        let late = self.now >= self.deadline && !comes;
+        let least = if comes { least.max(1) } else { least };
         match pass.urgent || late || pass.found == 0 {
             true => 0,
             false => least - i64::from(pass.bytes),

@@ -10,7 +10,7 @@ use ottla_wire::hot::FetchRequest;
 use super::Refused;
 use super::fetch::{Fetch, Kind, parked, speculate, warm};
 use super::fetch_answer::{Head, write_answer, write_error};
-use super::fetch_read::{Found, PartitionRead, Pass, check_epoch};
+use super::fetch_read::{Found, PartitionRead, Pass, believed_epoch, check_epoch};
 use super::topic_cursor::TopicCursor;
 use crate::connection::{Channel, Handled};
 use crate::fetch_session::{FetchSession, Looked, SessionId, SessionState, Slot, SlotId, TopicKey};
@@ -257,7 +257,7 @@ fn watch_found(state: &mut SessionState, session: &FetchSession, looks: &[Look])
 fn watch(session: &FetchSession, id: SlotId, slot: &Slot, seen: &Bounds) -> bool {
     let Some(partition) = slot.found.upgrade() else { return false };
     let watched = partition.watch(seen, session.signal(), id);
-    watched && check_epoch(&partition, slot.asked.current_leader_epoch).is_ok()
+    watched && check_epoch(&partition, believed_epoch(&slot.asked)).is_ok()
 }
 
 /// Answers with the looks that are `news`.

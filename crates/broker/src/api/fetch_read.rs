@@ -162,7 +162,7 @@ fn read_one(
     if partition.is_offline() {
         return Err(Absent::Offline.into());
     }
-    check_epoch(partition, asked.current_leader_epoch)?;
+    check_epoch(partition, believed_epoch(asked))?;
     // Before the bounds: a log that is open by now has shown what is stable.
     let unsure = wanted.isolation == Isolation::ReadCommitted && partition.is_unsure_of_stable();
     let bounds = bounds_of(partition);
@@ -262,6 +262,11 @@ pub(super) fn check_epoch(partition: &Partition, asked: i32) -> Result<(), Error
         asked if asked > own.get() => Err(ErrorCode::UnknownLeaderEpoch),
         _ => Ok(()),
     }
+}
+
+/// The leader epoch that a fetch believes in. Kafka takes any negative one for none, here only.
+pub(super) fn believed_epoch(asked: &FetchPartition) -> i32 {
+    asked.current_leader_epoch.max(-1)
 }
 
 /// A read of one partition.
