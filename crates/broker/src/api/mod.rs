@@ -25,7 +25,7 @@ mod errors;
 pub(crate) mod fetch;
 mod fetch_answer;
 mod fetch_incremental;
-mod fetch_read;
+pub(crate) mod fetch_read;
 mod find_coordinator;
 mod group_errors;
 mod heartbeat;

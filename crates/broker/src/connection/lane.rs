@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::parked::Parking;
 use super::stopwatch::Run;
+use crate::api::fetch_read::FetchRoom;
 use crate::api::produce::Progress;
 
 /// Reads into one buffer per loop go through this many bytes: about what fits a core's cache.
@@ -16,6 +17,9 @@ const ANSWERS_BYTES_KEPT: usize = 64 * 1024;
 
 /// Partitions that a kept [`Progress`] has room for: 100 bytes each.
 const PROGRESS_KEPT: usize = 1_024;
+
+/// Of a kept [`FetchRoom`]: a dozen small answers, or one for some hundred partitions.
+const FETCH_ROOM_BYTES_KEPT: usize = 256 * 1024;
 
 /// Parked answers whose room is kept, about 200 bytes each: 50 KiB.
 const PARKINGS_KEPT: usize = 256;
@@ -33,6 +37,7 @@ pub(crate) struct Lane {
     buffer: RefCell<Vec<u8>>,
     answers: RefCell<Vec<u8>>,
     progress: RefCell<Progress>,
+    fetch_room: RefCell<FetchRoom>,
     parkings: RefCell<Vec<Parking>>,
     times: RefCell<Vec<Run>>,
 }
@@ -43,6 +48,7 @@ impl Lane {
             buffer: RefCell::new(vec![0; LOOP_BUFFER_BYTES]),
             answers: RefCell::default(),
             progress: RefCell::default(),
+            fetch_room: RefCell::default(),
             parkings: RefCell::default(),
             times: RefCell::default(),
         })
@@ -76,6 +82,19 @@ impl Lane {
         progress.clear();
         if progress.room() <= PROGRESS_KEPT {
             self.progress.replace(progress);
+        }
+    }
+
+    /// For a look at the partitions of a Fetch; goes back by [`Self::keep_fetch_room`].
+    pub(crate) fn fetch_room(&self) -> FetchRoom {
+        self.fetch_room.take()
+    }
+
+    /// Takes it back once the look is answered, or has to be repeated.
+    pub(crate) fn keep_fetch_room(&self, mut room: FetchRoom) {
+        room.clear();
+        if room.bytes() <= FETCH_ROOM_BYTES_KEPT {
+            self.fetch_room.replace(room);
         }
     }
 

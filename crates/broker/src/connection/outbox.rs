@@ -85,22 +85,31 @@ impl Outbox {
         self.outbound.append(later.outbound);
     }
 
-    /// Adds a whole answer that lacks its records: `holes` tells where in its bytes they belong.
-    pub(crate) fn push_with_holes(&mut self, answer: Vec<u8>, holes: Vec<(usize, Part)>) {
-        self.flush_buffer();
-        self.in_memory += answer.len() as u64;
-        let answer = Bytes::from(answer);
+    /// Adds an answer whose length and header `write` appends itself, and which may lack records
+    /// that are sent from files: `write` tells where in the buffer they belong.
+    pub(crate) fn frame_with_holes<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>, &mut Vec<(usize, Part)>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (before, mut holes) = (self.buffer.len(), Vec::new());
+        if let Err(error) = write(&mut self.buffer, &mut holes) {
+            // What is in front of it is sent still.
+            self.buffer.truncate(before);
+            return Err(error);
+        }
+        if holes.is_empty() {
+            return Ok(());
+        }
+        let answers = self.take_buffer();
         let mut written = 0;
         for (at, part) in holes {
             assert!(at >= written, "holes are in order");
-            self.outbound.push(Part::Bytes(answer.slice(written..at)));
-            if let Part::Bytes(records) = &part {
-                self.in_memory += records.len() as u64;
-            }
+            self.outbound.push(Part::Bytes(answers.slice(written..at)));
             self.outbound.push(part);
             written = at;
         }
-        self.outbound.push(Part::Bytes(answer.slice(written..)));
+        self.outbound.push(Part::Bytes(answers.slice(written..)));
+        Ok(())
     }
 
     /// What is to be written now.
@@ -115,13 +124,21 @@ impl Outbox {
     }
 
     fn flush_buffer(&mut self) {
+        if !self.buffer.is_empty() {
+            let answers = self.take_buffer();
+            self.outbound.push(Part::Bytes(answers));
+        }
+    }
+
+    /// What is encoded, in memory of its own.
+    fn take_buffer(&mut self) -> Bytes {
         self.in_memory += self.buffer.len() as u64;
         if self.buffer.len() > COPY_BYTES_MAX {
-            self.outbound.push(Part::Bytes(std::mem::take(&mut self.buffer).into()));
-        } else if !self.buffer.is_empty() {
-            self.outbound.push(Part::Bytes(Bytes::copy_from_slice(&self.buffer)));
-            self.buffer.clear();
+            return std::mem::take(&mut self.buffer).into();
         }
+        let answers = Bytes::copy_from_slice(&self.buffer);
+        self.buffer.clear();
+        answers
     }
 }
 
