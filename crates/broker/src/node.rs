@@ -348,13 +348,13 @@ impl Serving {
     }
 
     /// Gives a connection to the loop of its place.
-    fn hand_over(self, socket: Box<dyn Socket>, luggage: Option<Luggage>, seat: Seat) {
+    fn hand_over(self, socket: Box<dyn Socket>, luggage: Option<Box<Luggage>>, seat: Seat) {
         let (spawn, on) = (Arc::clone(&self.broker.env.spawn), seat.place.on());
         let make = move || -> ottla_env::Task { Box::pin(self.serve(socket, luggage, seat)) };
         spawn.spawn_on(on, "connection", Box::new(make));
     }
 
-    async fn serve(self, socket: Box<dyn Socket>, luggage: Option<Luggage>, seat: Seat) {
+    async fn serve(self, socket: Box<dyn Socket>, luggage: Option<Box<Luggage>>, seat: Seat) {
         let Seat { place, admitted } = seat;
         let peer = socket.peer_address();
         let stream = match socket.into_stream() {

@@ -87,7 +87,7 @@ pub(crate) struct Luggage {
 pub(crate) enum Ended {
     Closed(Closed),
     /// Between two requests, with nothing to answer.
-    Leaves(Box<dyn Socket>, Luggage),
+    Leaves(Box<dyn Socket>, Box<Luggage>),
 }
 
 /// An answer that is not there yet, while nothing else may start.
@@ -306,9 +306,9 @@ impl Connection {
     }
 
     /// Goes on with what the connection was about on another loop.
-    pub(crate) fn with(mut self, luggage: Luggage) -> Self {
-        let Luggage { inbound, fetch_session, software, .. } = luggage;
-        let Luggage { holding, watch, requests, moved_at, wrote_at, .. } = luggage;
+    pub(crate) fn with(mut self, luggage: Box<Luggage>) -> Self {
+        let Luggage { inbound, fetch_session, software, .. } = *luggage;
+        let Luggage { holding, watch, requests, moved_at, wrote_at, .. } = *luggage;
         // It is looked at anew at once: its timer is another loop's.
         let look_at = self.watch.at;
         (self.inbound, self.holding, self.watch) = (inbound, holding, watch);
@@ -347,7 +347,7 @@ impl Connection {
                     moved_at,
                     wrote_at,
                 };
-                Ended::Leaves(socket, luggage)
+                Ended::Leaves(socket, Box::new(luggage))
             }
             Err(error) => Ended::Closed(error.into()),
         }
