@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "this is a command line tool: stdout is its answer")]
 
+mod attack;
 mod batches;
 mod catch_up;
 mod compact;
@@ -72,6 +73,8 @@ ottla-bench compact --address HOST:PORT --pid PID --data FOLDER [--megabytes N] 
     what it takes to compact a topic that was filled while nothing compacted it
 ottla-bench storm --address HOST:PORT --pid PID --connections N
     N connections, each with the first question of a client, kept open
+ottla-bench attack --address HOST:PORT --pid PID [--idle N] [--slow N] [--halves N] [--seconds N]
+    delays of a healthy client, alone, beside N idle and N slow peers, and with half requests too
 ottla-bench idle --pid PID --seconds N
     CPU time, sleeps of threads and memory of a process that is left alone";
 
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Some((case, rest)) if case == "topics" => topics::run(rest),
         Some((case, rest)) if case == "compact" => compact::run(rest),
         Some((case, rest)) if case == "storm" => storm::run(rest),
+        Some((case, rest)) if case == "attack" => attack::run(rest),
         Some((case, rest)) if case == "idle" => storm::idle(rest),
         _ => Err(USAGE.to_owned()),
     };

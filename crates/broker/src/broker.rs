@@ -9,11 +9,13 @@ use ottla_types::TopicName;
 
 use crate::clients::Clients;
 use crate::config::{LiveConfig, NodeConfig};
+use crate::connection::RequestMemory;
 use crate::controller::{ControllerHandle, Metadata};
 use crate::fetch_session::FetchSessions;
 use crate::groups::{GROUP_METADATA, Groups, make_group_metadata};
 use crate::partition::Partitions;
 use crate::producer_ids::ProducerIds;
+use crate::watch::Counters;
 
 /// Who a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,10 @@ pub(crate) struct Broker {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) counters: Counters,
     pub(crate) clients: Arc<Clients>,
+    /// What all connections hold together.
+    pub(crate) request_memory: Arc<RequestMemory>,
 }
 
 impl Broker {

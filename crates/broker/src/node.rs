@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use ottla_env::{Env, Listener as Accepting, Socket};
 
+use crate::admission::{Admission, Admitted};
+use crate::api::TABLE;
 use crate::broker::{Broker, Listening, Role};
 use crate::config::{Listener, LiveConfig, NodeConfig};
-use crate::connection::{Closed, Connection, Ended, Lane, Luggage};
+use crate::connection::{Closed, Connection, Ended, Lane, Luggage, RequestMemory};
 use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
 use crate::groups::{Groups, ShardKeeper};
@@ -25,6 +27,7 @@ use crate::placement::{Place, Placement};
 use crate::producer_ids::ProducerIds;
 use crate::publisher::ConfigsFirst;
 use crate::stopping::{Running, Stopping};
+use crate::watch::{Counters, Refusal, Watch};
 
 /// How long to wait before accepting again when the system refused: it has run out of something
 /// that the end of other connections gives back.
@@ -125,6 +128,10 @@ impl Node {
             ControllerHost::start(&env, &config, &identity, &listeners, sync_failed, publisher);
         let (host, controller, metadata) = host.await?;
         let fetch_sessions = FetchSessions::new(config.fetch_session_slots);
+        let request_memory = memory_of(&config);
+        let named = listeners.iter().map(|listener| listener.name.clone());
+        let counters =
+            Counters::new(env.clock.wall(), env.spawn.loops(), TABLE.len(), named.collect());
         let broker = Arc::new(Broker {
             env,
             config,
@@ -135,7 +142,9 @@ impl Node {
             producer_ids: ProducerIds::default(),
             fetch_sessions,
             groups,
+            counters,
             clients: Arc::default(),
+            request_memory,
         });
         let expire = expire_producers(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("producers", Box::pin(expire));
@@ -143,19 +152,7 @@ impl Node {
         broker.env.spawn.spawn("retention", Box::pin(retain));
         let compact = compact(Arc::clone(&broker), stopping.enter());
         broker.env.spawn.spawn("compaction", Box::pin(compact));
-        let loops = broker.env.spawn.loops();
-        let placement = Arc::new(Placement::new(loops, broker.env.clock.mono()));
-        for Bound { accepting, listening, .. } in bound {
-            let accept = Accept {
-                serving: Serving {
-                    broker: Arc::clone(&broker),
-                    listening,
-                    running: stopping.enter(),
-                },
-                placement: Arc::clone(&placement),
-            };
-            broker.env.spawn.spawn("accept", Box::pin(accept.run(accepting)));
-        }
+        accept_all(&broker, &stopping, bound);
         Ok(Self { broker, directory, listeners, stopping, host, _identity: identity })
     }
 
@@ -163,6 +160,12 @@ impl Node {
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
         self.listeners.clone()
+    }
+
+    /// What the node tells whoever watches it.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch::new(&self.broker, &self.stopping)
     }
 
     /// Stops the node: connections end, and all that was appended is made durable.
@@ -229,6 +232,30 @@ async fn expire_producers(broker: Arc<Broker>, running: Running) {
     }
 }
 
+fn memory_of(config: &NodeConfig) -> Arc<RequestMemory> {
+    let limits = &config.connections;
+    RequestMemory::new(limits.memory_bytes_max, limits.request_bytes_max)
+}
+
+/// Begins to take connections on all listeners.
+fn accept_all(broker: &Arc<Broker>, stopping: &Arc<Stopping>, bound: Vec<Bound>) {
+    let placement = Placement::new(broker.env.spawn.loops(), broker.env.clock.mono());
+    let placement = Arc::new(placement);
+    let descriptors = broker.env.process.descriptors_max();
+    // A crowd of clients must not keep controllers out.
+    let [clients, controllers] = [(); 2].map(|()| Admission::new(descriptors));
+    for Bound { accepting, listening, .. } in bound {
+        let admission = match listening.role {
+            Role::Broker => Arc::clone(&clients),
+            Role::Controller => Arc::clone(&controllers),
+        };
+        let broker_too = Arc::clone(broker);
+        let serving = Serving { broker: broker_too, listening, running: stopping.enter() };
+        let accept = Accept { serving, admission, placement: Arc::clone(&placement) };
+        broker.env.spawn.spawn("accept", Box::pin(accept.run(accepting)));
+    }
+}
+
 struct Bound {
     listener: Listener,
     listening: Arc<Listening>,
@@ -253,6 +280,7 @@ fn bind(env: &Env, listener: &Listener, role: Role) -> Result<Bound, StartError>
 /// Takes the connections of one listener.
 struct Accept {
     serving: Serving,
+    admission: Arc<Admission>,
     placement: Arc<Placement>,
 }
 
@@ -263,20 +291,44 @@ struct Serving {
     running: Running,
 }
 
+/// What a connection has for as long as it lives: a loop, and a number among all.
+struct Seat {
+    place: Place,
+    admitted: Admitted,
+}
+
 impl Accept {
     async fn run(self, mut accepting: Box<dyn Accepting>) {
         let Serving { broker, listening, running } = &self.serving;
         while let Some(accepted) = running.or(accepting.accept()).await {
             match accepted {
                 Ok(socket) => {
-                    let place = self.placement.admit(&*broker.env.spawn, broker.env.clock.mono());
-                    self.serving.again().hand_over(socket, Luggage::default(), place);
+                    if !self.admission.wait(&broker.env.clock, &broker.live, running).await {
+                        return;
+                    }
+                    self.admit(socket);
                 }
                 Err(error) => {
                     tracing::warn!(listener = %listening.name, %error, "accept failed");
                     let pause = broker.env.clock.sleep(ACCEPT_RETRY);
                     let _stopped = running.or(pause).await;
                 }
+            }
+        }
+    }
+
+    /// Takes the connection, or closes it.
+    fn admit(&self, socket: Box<dyn Socket>) {
+        let Broker { env, live, .. } = &*self.serving.broker;
+        let config = live.load();
+        match self.admission.admit(socket.peer_address().ip(), &config.connections) {
+            Ok(admitted) => {
+                let place = self.placement.admit(&*env.spawn, env.clock.mono());
+                self.serving.again().hand_over(socket, None, Seat { place, admitted });
+            }
+            // Once for each of them would fill the disk with complaints.
+            Err(why) => {
+                tracing::debug!(listener = %self.serving.listening.name, %why, "not admitted");
             }
         }
     }
@@ -296,13 +348,14 @@ impl Serving {
     }
 
     /// Gives a connection to the loop of its place.
-    fn hand_over(self, socket: Box<dyn Socket>, luggage: Luggage, place: Place) {
-        let (spawn, on) = (Arc::clone(&self.broker.env.spawn), place.on());
-        let make = move || -> ottla_env::Task { Box::pin(self.serve(socket, luggage, place)) };
+    fn hand_over(self, socket: Box<dyn Socket>, luggage: Option<Luggage>, seat: Seat) {
+        let (spawn, on) = (Arc::clone(&self.broker.env.spawn), seat.place.on());
+        let make = move || -> ottla_env::Task { Box::pin(self.serve(socket, luggage, seat)) };
         spawn.spawn_on(on, "connection", Box::new(make));
     }
 
-    async fn serve(self, socket: Box<dyn Socket>, luggage: Luggage, place: Place) {
+    async fn serve(self, socket: Box<dyn Socket>, luggage: Option<Luggage>, seat: Seat) {
+        let Seat { place, admitted } = seat;
         let peer = socket.peer_address();
         let stream = match socket.into_stream() {
             Ok(stream) => stream,
@@ -313,7 +366,12 @@ impl Serving {
         };
         let (broker, listening) = (Arc::clone(&self.broker), Arc::clone(&self.listening));
         let lane = LANE.with(Rc::clone);
-        let connection = Connection::new(broker, listening, peer.ip(), lane, stream).with(luggage);
+        let counters = &self.broker.counters;
+        let mut open = counters.connected(&listening.name, place.on(), luggage.is_none());
+        let mut connection = Connection::new(broker, listening, peer.ip(), lane, stream);
+        if let Some(luggage) = luggage {
+            connection = connection.with(luggage);
+        }
         let mut next = None;
         let leaves = |now| {
             next = place.next(&*self.broker.env.spawn, now);
@@ -324,14 +382,23 @@ impl Serving {
             Some(Ended::Closed(Closed::Broken(error))) => {
                 tracing::debug!(%peer, %error, "connection broken");
             }
-            Some(Ended::Closed(closed @ (Closed::FrameLength(_) | Closed::Refused(_)))) => {
+            Some(Ended::Closed(
+                closed @ (Closed::FrameLength(_) | Closed::Refused(_) | Closed::Late(_)),
+            )) => {
+                match closed {
+                    Closed::FrameLength(_) => counters.on_refused(Refusal::FrameLength),
+                    Closed::Refused(_) => counters.on_refused(Refusal::Request),
+                    Closed::ByPeer | Closed::Broken(_) | Closed::Late(_) => {}
+                }
                 // Whoever sends garbage must not fill the disk with our complaints.
                 tracing::debug!(%peer, why = %closed, "connection closed");
             }
             Some(Ended::Leaves(socket, luggage)) => {
                 let next = next.expect("it leaves for a place");
+                open.leaves();
+                drop(open);
                 drop(place);
-                self.hand_over(socket, luggage, next);
+                self.hand_over(socket, Some(luggage), Seat { place: next, admitted });
             }
         }
     }

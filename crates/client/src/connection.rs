@@ -32,6 +32,13 @@ const IN_FLIGHT_MAX: usize = 64;
 /// What one read takes from a stream at most.
 const READ_BYTES: usize = 64 * 1024;
 
+/// Room in a frame for what is not bulk: header, names, a few partitions.
+const SMALL_FIELDS: usize = 512;
+
+/// What is made room for at once, of an answer that is announced: 16 MiB. A longer one, or one that
+/// never comes, takes what has arrived and as much again.
+const ROOM_BYTES_MAX: usize = 16 << 20;
+
 /// A connection to a broker whose versions are known.
 pub(crate) struct Connection {
     line: Rc<Line>,
@@ -244,7 +251,7 @@ impl Line {
             client_id: Some((*self.client_id).into()),
             ..RequestHeader::default()
         };
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(request.bulk() + SMALL_FIELDS);
         let frame = OpenFrame::open(&mut out);
         let mut writer = Writer::new(&mut out);
         header
@@ -419,6 +426,8 @@ impl Driver {
                 return Err(invalid("an answer longer than any may be"));
             }
             if self.incoming.len() < 4 + len {
+                let missing = 4 + len - self.incoming.len();
+                self.incoming.reserve(missing.min(ROOM_BYTES_MAX));
                 return Ok(());
             }
             let mut frame = self.incoming.split_to(4 + len).freeze();

@@ -14,6 +14,11 @@ pub(crate) trait Request {
 
     fn decode(body: &[u8], version: i16) -> Result<Self::Response<'_>, DecodeError>;
 
+    /// About how many bytes it has beside small fields: what its frame is made with room for.
+    fn bulk(&self) -> usize {
+        0
+    }
+
     /// The oldest version that can say what this client has to say.
     fn version_min() -> i16 {
         *Self::KEY.known_versions().start()
@@ -26,7 +31,8 @@ pub(crate) trait Request {
 }
 
 macro_rules! requests {
-    ($($request:ident => $response:ident $(from $min:literal)? $(up to $max:literal)?;)*) => {$(
+    ($($request:ident => $response:ident $(from $min:literal)? $(up to $max:literal)?
+        $(bulk $bulk:path)?;)*) => {$(
         impl Request for messages::$request<'_> {
             const KEY: ApiKey = messages::$request::KEY;
 
@@ -39,6 +45,10 @@ macro_rules! requests {
             fn decode(body: &[u8], version: i16) -> Result<Self::Response<'_>, DecodeError> {
                 messages::$response::decode(&mut Reader::new(body), version)
             }
+
+            $(fn bulk(&self) -> usize {
+                $bulk(self)
+            })?
 
             $(fn version_min() -> i16 {
                 $min
@@ -85,8 +95,19 @@ requests! {
     OffsetCommitRequest => OffsetCommitResponse up to 9;
     OffsetDeleteRequest => OffsetDeleteResponse;
     OffsetFetchRequest => OffsetFetchResponse from 8 up to 9;
-    ProduceRequest => ProduceResponse;
+    ProduceRequest => ProduceResponse bulk records_of;
     SyncGroupRequest => SyncGroupResponse;
     // The levels of upgrades and downgrades, since Kafka 3.3.
     UpdateFeaturesRequest => UpdateFeaturesResponse from 1;
+}
+
+/// Bytes of records.
+fn records_of(request: &messages::ProduceRequest<'_>) -> usize {
+    let mut bytes = 0;
+    for topic in &request.topic_data {
+        for partition in &topic.partition_data {
+            bytes += partition.records.as_deref().map_or(0, <[u8]>::len);
+        }
+    }
+    bytes
 }

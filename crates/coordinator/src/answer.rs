@@ -7,6 +7,7 @@ use ottla_types::{LeaderEpoch, Offset, PartitionId, TopicId, TopicName};
 
 use crate::consumer::{ConsumerHeartbeatAnswer, ConsumerHeartbeatError, DescribedConsumerGroup};
 use crate::ids::{Epoch, GroupId, InstanceId, MemberId};
+use crate::survey::Surveyed;
 
 /// The answer to a [`GroupRequest`](crate::GroupRequest): the variant of the same name, always.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum GroupAnswer {
     Describe(Vec<(GroupId, Result<DescribedGroup, GroupNotFound>)>),
     /// ListGroups.
     List(Vec<ListedGroup>),
+    /// Whoever watches the node asked.
+    Survey(Surveyed),
     /// ConsumerGroupHeartbeat.
     ConsumerHeartbeat(Result<ConsumerHeartbeatAnswer, ConsumerHeartbeatError>),
     /// ConsumerGroupDescribe, in the order of the request.

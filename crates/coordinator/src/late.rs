@@ -39,6 +39,7 @@ impl GroupRequest {
             | Self::DeleteOffsets(_)
             | Self::Describe(_)
             | Self::List(_)
+            | Self::Survey { .. }
             | Self::ConsumerDescribe(_)
             | Self::Delete(_) => None,
         }

@@ -20,6 +20,7 @@ mod request;
 mod settings;
 mod shard;
 mod step;
+mod survey;
 mod timers;
 
 pub use answer::{
@@ -50,3 +51,4 @@ pub use request::{
 };
 pub use settings::GroupSettings;
 pub use shard::{Effects, GroupShard, Ticket, TopicChanges};
+pub use survey::{Surveyed, SurveyedGroup, SurveyedOffset};

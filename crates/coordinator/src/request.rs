@@ -30,6 +30,11 @@ pub enum GroupRequest {
     Describe(Vec<GroupId>),
     /// ListGroups: asked of every shard.
     List(Arc<ListGroups>),
+    /// What is told of all groups to whoever watches the node; no request of Kafka's.
+    Survey {
+        /// How many offsets there is room for.
+        offsets_max: usize,
+    },
     /// ConsumerGroupHeartbeat.
     ConsumerHeartbeat(ConsumerHeartbeat),
     /// ConsumerGroupDescribe: those of its groups that this shard has.

@@ -59,6 +59,7 @@ impl GroupShard {
                 GroupAnswer::Describe(all.map(|(result, id)| (id, result)).collect())
             }
             GroupRequest::List(list) => GroupAnswer::List(self.list(&list)),
+            GroupRequest::Survey { offsets_max } => GroupAnswer::Survey(self.survey(offsets_max)),
             GroupRequest::Delete(groups) => {
                 let deleted = groups.into_iter().map(|id| {
                     let result = self.delete_group(now, &id, effects);
@@ -126,14 +127,14 @@ impl GroupShard {
             let answer = self.sync_consumer_group(at, &sync);
             return effects.answer(ticket, GroupAnswer::Sync(answer));
         }
-        let refused = match id.as_str() {
-            "" => SyncError::InvalidGroupId,
-            _ => SyncError::UnknownMember,
-        };
+        // Offsets may have been committed without a name, members have one.
+        if id.as_str().is_empty() {
+            return effects.answer(ticket, GroupAnswer::Sync(Err(SyncError::InvalidGroupId)));
+        }
         let synced =
             self.with_classic(at.now, &id, effects, |group, desk| group.sync(desk, ticket, sync));
         if synced.is_none() {
-            effects.answer(ticket, GroupAnswer::Sync(Err(refused)));
+            effects.answer(ticket, GroupAnswer::Sync(Err(SyncError::UnknownMember)));
         }
     }
 

@@ -26,7 +26,7 @@ pub use disk::{
 pub use first::{First, first};
 pub use mailbox::{Full, Mailbox, Sender, mailbox};
 pub use net::{Listener, Net, Outbound, Part, Socket, Stream};
-pub use process::Process;
+pub use process::{Process, Usage};
 pub use reply::{Answer, Reply, reply};
 pub use rng::{Purpose, Rng};
 pub use spawn::{LoopId, Spawn, Task};

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use ottla_broker::{
-    ConfigErrors, NodeConfig, PROFILE, Properties, from_environment, parse_properties, registry,
+    ConfigErrors, LogFormat, LogLevel, NodeConfig, PROFILE, Properties, from_environment,
+    parse_properties, registry,
 };
 
 /// How a person says what a node is to be.
@@ -51,7 +52,7 @@ impl Sources {
     pub(crate) fn read(&self) -> Given {
         let mut given = Given::default();
         match &self.config {
-            None => given.add("the profile of a node without a configuration file", profile()),
+            None => given.add(PROFILE_PLACE, profile()),
             Some(path) => {
                 let place = path.display().to_string();
                 let mut unread = |why| given.mistakes.push(format!("cannot read {place}: {why}"));
@@ -85,6 +86,8 @@ impl Sources {
         given
     }
 }
+
+const PROFILE_PLACE: &str = "the profile of a node without a configuration file";
 
 /// Variables that say where a cluster is, to whoever talks to one.
 const OF_CLIENTS: [&str; 2] = ["KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BROKERS"];
@@ -143,6 +146,22 @@ impl Given {
             all.extend(layer.properties.clone());
         }
         all
+    }
+
+    /// How its events are to be told, as far as that can be read before everything else: mistakes
+    /// are told then.
+    pub(crate) fn log(&self) -> (LogFormat, LogLevel) {
+        let said = self.properties();
+        let of = |name: &str| said.get(name).map(|value| value.trim());
+        let format = of("ottla.log.format").and_then(|text| LogFormat::parse(text).ok());
+        let level = of("ottla.log.level").and_then(|text| LogLevel::parse(text).ok());
+        (format.unwrap_or_default(), level.unwrap_or_default())
+    }
+
+    /// Whether only the profile says the property: nobody has asked for it.
+    pub(crate) fn is_of_profile(&self, name: &str) -> bool {
+        let says = |layer: &Layer| layer.properties.contains_key(name);
+        self.layers.iter().rposition(says) == Some(0) && self.layers[0].place == PROFILE_PLACE
     }
 
     /// The place that says the property.

@@ -6,6 +6,7 @@ mod config;
 mod confirm;
 mod consume;
 mod doctor;
+mod events;
 mod failure;
 mod folder;
 mod given;
@@ -13,6 +14,7 @@ mod group;
 mod json;
 mod log;
 mod near;
+mod observed;
 mod pattern;
 mod produce;
 mod progress;
@@ -78,6 +80,9 @@ enum Command {
     /// Looks into the files of a node, and mends them: dump, verify, recover.
     Log(log::Arguments),
     Test(trial::Arguments),
+    /// Lists what a node counts and tells at /metrics, as Markdown.
+    #[command(after_help = "Examples:\n  ottla metrics")]
+    Metrics,
     Doctor(doctor::Arguments),
     Profile(reach::profile::Arguments),
     InstallTools(tools::Install),
@@ -135,6 +140,7 @@ fn main() -> ExitCode {
         | Command::Test(_)
         | Command::InstallTools(_)
         | Command::Completion { .. }
+        | Command::Metrics
         | Command::Version
             if !before.is_empty() =>
         {
@@ -144,6 +150,7 @@ fn main() -> ExitCode {
         Command::Profile(arguments) => reach::profile::run(&arguments),
         Command::Test(arguments) => trial::run(&arguments),
         Command::InstallTools(arguments) => tools::install(&arguments),
+        Command::Metrics => end(print(&ottla_console::reference())),
         Command::Completion { shell } => end(print(&complete::script(shell))),
         Command::Version => end(print(concat!("ottla ", env!("CARGO_PKG_VERSION"), "\n"))),
         Command::Server(arguments) => {

@@ -2,16 +2,23 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::future::{Future as _, poll_fn};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::pin::pin;
+use std::task::Poll;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use ottla_broker::{Durability, Listener, Node, NodeConfig, Properties, StartError};
+use ottla_broker::{
+    Durability, Listener, LogFormat, LogLevel, Node, NodeConfig, Properties, StartError,
+};
 use ottla_runtime::{RealEnv, stop_requested};
 
+use crate::events;
 use crate::folder::Throwaway;
 use crate::given::{Given, Mistakes, Sources};
+use crate::observed::{Http, ready};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,17 +94,32 @@ pub(crate) enum ServerError {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), ServerError> {
     let started = Instant::now();
-    say_warnings();
     let (given, throwaway) = arguments.read()?;
+    let (format, level) = given.log();
+    events::tell(format, level);
     let mut config = given.config()?;
+    let may_lack_http = given.is_of_profile("ottla.http.listener");
     // Operators ask from elsewhere where the data lies.
     config.log_dir = std::path::absolute(&config.log_dir).unwrap_or(config.log_dir);
     let loops = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let ran = RealEnv::start(loops, |env| async move {
+        let http = Http::begin(&env, &config, may_lack_http)?;
         let node = Node::start(env, config.clone()).await?;
-        let is_kept = throwaway.is_none();
-        eprint!("{}", banner(&config, &node.listeners(), (is_kept, started.elapsed())));
-        stop_requested().await.map_err(StartError::Signals)?;
+        http.watch(node.watch());
+        let (listening, took) = (node.listeners(), started.elapsed());
+        let told = match format {
+            LogFormat::Text => banner(&config, &listening, &http, (throwaway.is_none(), took)),
+            LogFormat::Json => ready(&config, &listening, &http, took),
+        };
+        let mut stop = pin!(stop_requested());
+        // Signals are the node's from the first look on: who reads that it serves may stop it.
+        let stopped = poll_fn(|cx| Poll::Ready(stop.as_mut().poll(cx))).await;
+        eprint!("{told}");
+        match stopped {
+            Poll::Ready(stopped) => stopped,
+            Poll::Pending => stop.await,
+        }
+        .map_err(StartError::Signals)?;
         node.stop().await;
         drop(throwaway);
         Ok::<(), StartError>(())
@@ -107,16 +129,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), ServerError> {
 
 /// From here on what is unexpected is told on standard error.
 pub(crate) fn say_warnings() {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::WARN)
-        .with_target(false)
-        .init();
+    events::tell(LogFormat::Text, LogLevel::Warn);
 }
 
 fn banner(
     config: &NodeConfig,
     listening: &[Listener],
+    http: &Http,
     (is_kept, took): (bool, Duration),
 ) -> String {
     let addresses: Vec<String> = listening.iter().map(ToString::to_string).collect();
@@ -131,6 +150,9 @@ fn banner(
         writeln!(text, "  {name:<11}{value}").expect("a String takes everything");
     };
     line("listening", &addresses.join(", "));
+    if let Some(metrics) = http.told() {
+        line("metrics", &metrics);
+    }
     line("data", &format!("{} ({durability})", show(&folder)));
     if let Some(client) = listening.first().map(|first| config.advertised(first)) {
         let address = client.authority();

@@ -243,6 +243,9 @@ async fn describe(arguments: &Describe, session: &Session) -> Result<(), Failure
         let name = Cell::text(&entry.name);
         table.row([name, value_of(entry), Cell::text(set), Cell::text(changes)]);
     }
+    if table.len() == 0 {
+        say(&format!("nothing was set for {resource}; --all shows what holds all the same"));
+    }
     let format = Format::or_default(arguments.show.output);
     Ok(print("config", &Answer::Table(table), format)?)
 }

@@ -77,6 +77,12 @@ impl BatchBuilder {
         }
     }
 
+    /// An empty batch with room for so many bytes of records, for those who will fill it.
+    #[must_use]
+    pub fn with_room(options: BatchOptions, bytes: usize) -> Self {
+        Self { section: Vec::with_capacity(bytes), ..Self::new(options) }
+    }
+
     /// Adds a record.
     pub fn push(&mut self, record: NewRecord<'_>) -> &mut Self {
         if self.count == 0 {

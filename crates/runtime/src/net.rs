@@ -29,7 +29,7 @@ const SENDFILE_BYTES_MAX: u64 = 0x7fff_f000;
 
 /// The congestion control of connections that never leave the machine: every Linux has it, and
 /// anybody may ask for it. What a system prefers for real networks may pace what it sends, as BBR
-/// does, and takes several times as long and as much CPU where there is no network.
+/// does, which costs CPU and time where there is no network.
 const LOOPBACK_CONGESTION: &str = "reno";
 
 /// The machine's network.

@@ -1,9 +1,12 @@
 //! The node's own process.
 
+use std::fs;
 use std::io::Write as _;
+use std::time::Duration;
 
-use ottla_env::Process;
+use ottla_env::{Process, Usage};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// This process.
@@ -28,6 +31,38 @@ impl Process for RealProcess {
         }
         drop(std::io::stderr().flush());
         _exit(1)
+    }
+
+    fn descriptors_max(&self) -> Option<usize> {
+        getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most).ok())
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let kib = |name| field(&status, name).map(|kib| kib.saturating_mul(1_024));
+        Some(Usage {
+            cpu: Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok()?,
+            resident_bytes: kib("VmRSS:")?,
+            virtual_bytes: kib("VmSize:")?,
+            threads: field(&status, "Threads:")?,
+            open_files: open_files()?,
+            open_files_max: getrlimit(Resource::Nofile).current,
+        })
+    }
+}
+
+/// A number of `/proc/self/status`.
+fn field(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Newer kernels (6.2) tell it at once, older ones name each.
+fn open_files() -> Option<u64> {
+    let folder = "/proc/self/fd";
+    match fs::metadata(folder).ok()?.len() {
+        0 => fs::read_dir(folder).ok().map(|files| files.count() as u64),
+        count => Some(count),
     }
 }
 
@@ -68,4 +103,20 @@ pub async fn stop_requested() -> std::io::Result<()> {
     })
     .await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_knows_what_it_takes() {
+        let file = fs::File::open("/dev/null").unwrap();
+        let usage = RealProcess.usage().unwrap();
+        assert!(usage.cpu > Duration::ZERO && usage.threads > 0);
+        assert!(usage.resident_bytes > 1 << 20 && usage.virtual_bytes > usage.resident_bytes);
+        assert!(usage.open_files > 3 && usage.open_files_max.is_none_or(|max| max > 3));
+        drop(file);
+        assert_eq!(field("Name:\tx\nVmRSS:\t  200 kB\n", "VmRSS:"), Some(200));
+    }
 }

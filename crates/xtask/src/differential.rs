@@ -47,12 +47,13 @@ const RECORDED: Range<u64> = 0..1;
 const FULL: Range<u64> = 0..4;
 
 /// Settings that both are started with, beside those of any node.
-const PROPERTIES: [&str; 5] = [
+const PROPERTIES: [&str; 6] = [
     "auto.create.topics.enable=false",
     "group.initial.rebalance.delay.ms=0",
     "offsets.topic.num.partitions=3",
     "offsets.topic.replication.factor=1",
     "transaction.state.log.replication.factor=1",
+    "transaction.state.log.num.partitions=1",
 ];
 
 /// What is asked, and of whom.
@@ -148,7 +149,9 @@ impl Plan {
         if let Some(address) = running {
             return self.ask(parse_address(address)?);
         }
-        let launch = Launch::ottla(&PROPERTIES)?.with_binary(node::build_debug("ottla")?);
+        // What is synced later is shown later: answers would depend on the disk.
+        let properties = [&PROPERTIES[..], &["ottla.durability=page-cache"]].concat();
+        let launch = Launch::ottla(&properties)?.with_binary(node::build_debug("ottla")?);
         let node = Node::start(launch, &[])?;
         let rows = self.ask(node.launch.address)?;
         node.stop()?;
@@ -206,9 +209,13 @@ fn told(rules: &[Rule], used: &BTreeSet<String>) -> Outcome {
     if let Some(name) = told.difference(&names).next() {
         return Err(format!("docs/differences.md tells of `{name}`, which explains nothing"));
     }
-    match names.difference(used).next() {
-        Some(name) => Err(format!("`{name}` explains nothing any more")),
-        None => Ok(()),
+    // Which differences the seeds come upon is a matter of how many there are.
+    let sure = rules.iter().filter(|rule| !rule.is_of_seeds());
+    let stale: BTreeSet<&str> =
+        sure.map(|rule| rule.name.as_str()).filter(|name| !used.contains(*name)).collect();
+    match stale.is_empty() {
+        true => Ok(()),
+        false => Err(format!("nothing is explained any more by {stale:?}")),
     }
 }
 

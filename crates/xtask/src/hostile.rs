@@ -85,7 +85,7 @@ impl Counts {
 }
 
 fn attack(broker: &str, frames: &Frames, counts: &Counts, seed: u64, until: Instant) {
-    let mut random = frames::Random::new(seed);
+    let mut random = Random::new(seed);
     while Instant::now() < until {
         // A broker that refuses a connection or ends it is within its rights.
         let Ok(mut stream) = TcpStream::connect(broker) else { continue };

@@ -10,6 +10,7 @@ mod check;
 mod command;
 mod configuration;
 mod differential;
+mod fuzz;
 mod gates;
 mod generate;
 mod hostile;
@@ -31,8 +32,8 @@ cargo xtask COMMAND
 
   check [--no-tests]     format, tidy, gen, clippy, tests: yes or no; writes nothing
   fix                    what formatter and clippy can repair by themselves
-  gen [--check]          Rust from crates/wire/schema, the README's table of APIs, and
-                         docs/configuration.md: write them, or only compare
+  gen [--check]          Rust from crates/wire/schema, the README's table of APIs,
+                         docs/configuration.md, docs/operations/metrics.md: write them, or only compare
   tidy                   the rules of the house alone (also a test of this package)
   sim --seed N | --seeds A..B | --minutes M | --planted
                          the node in the simulator
@@ -55,6 +56,8 @@ cargo xtask COMMAND
                          golden vectors and answers, made anew from Apache Kafka
   hostile --broker HOST:PORT
                          spoilt frames at a running node
+  fuzz [TARGET...] [--seconds N] [--seed N] | TARGET --input FILE | --list
+                         hostile bytes at every decoder, guided by what they reach (see fuzz/)
   differential [--peer | --record] [--seeds A..B] [--only PREFIX]
                          the same requests to a node and to Apache Kafka, or to a node alone beside
                          what Apache Kafka answered when that was recorded; whatever is answered
@@ -100,6 +103,7 @@ fn dispatch(arguments: &[String]) -> Outcome {
         "session" => session::run(rest),
         "vectors" => vectors::run(rest),
         "hostile" => hostile::run(rest),
+        "fuzz" => fuzz::run(rest),
         "differential" => differential::run(rest),
         "help" | "-h" | "--help" => {
             println!("{USAGE}");

@@ -20,11 +20,14 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     Ok(Answer::Now(encode(|writer| response.encode(writer, call.version))?))
 }
 
-/// Whether Kafka has a name for each number; 0 is its own for one that it does not know, and such a
-/// request ends the connection there, too.
+/// 0 is Kafka's own number for what it does not know, and a request that has it ends the connection
+/// there, too. Numbers that have no name yet are taken.
 fn is_known(request: &DescribeAclsRequest<'_>) -> bool {
-    (1..=7).contains(&request.resource_type_filter)
-        && (1..=4).contains(&request.pattern_type_filter)
-        && (1..=15).contains(&request.operation)
-        && (1..=3).contains(&request.permission_type)
+    let numbers = [
+        request.resource_type_filter,
+        request.pattern_type_filter,
+        request.operation,
+        request.permission_type,
+    ];
+    !numbers.contains(&0)
 }

@@ -11,7 +11,7 @@ use ottla_wire::hot::FetchRequest;
 use super::Refused;
 use super::fetch_answer::{Head, write_answer, write_error};
 use super::fetch_incremental::{self, Incremental};
-use super::fetch_read::{Found, PartitionRead, Pass, Wanted, Warmed};
+use super::fetch_read::{FetchRoom, Found, PartitionRead, Pass, Wanted, Warmed};
 use super::topic_cursor::TopicCursor;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled};
 use crate::fetch_session::SessionId;
@@ -134,18 +134,31 @@ fn handle_full(
     kind: Kind,
     cx: &mut Context<'_>,
 ) -> Result<Handled, Refused> {
-    let (pass, reads) = read_all(channel, fetch);
+    let mut room = channel.lane.fetch_room();
+    let handled = answer_full(channel, fetch, kind, &mut room, cx);
+    channel.lane.keep_fetch_room(room);
+    handled
+}
+
+fn answer_full(
+    channel: &mut Channel,
+    fetch: &Fetch<'_>,
+    kind: Kind,
+    room: &mut FetchRoom,
+    cx: &mut Context<'_>,
+) -> Result<Handled, Refused> {
+    let pass = read_all(channel, fetch, room);
     let missing = fetch.missing(&pass);
     if missing <= 0 {
         channel.fetch_waiter.disarm();
         speculate(channel, &pass.cold);
         speculate(channel, &pass.next);
         let session = match kind {
-            Kind::Opening => fetch_incremental::open(channel, fetch, &reads),
+            Kind::Opening => fetch_incremental::open(channel, fetch, &room.reads),
             Kind::Sessionless | Kind::Incremental(_) => None,
         };
         let topics = fetch.request.partitions.clone().map(|entry| entry.topic);
-        write_answer(channel, Head { session, ..fetch.head }, topics, reads)?;
+        write_answer(channel, Head { session, ..fetch.head }, topics, room)?;
         return Ok(Handled::Done);
     }
     if !pass.cold.is_empty() {
@@ -154,7 +167,7 @@ fn handle_full(
     channel.fetch_waiter.arm(missing, fetch.wanted.isolation, cx.waker());
     let waiter = &channel.fetch_waiter;
     let parks = |found: &Found| found.partition.park_fetch(&found.bounds, waiter);
-    if !reads.iter().filter_map(|read| read.found.as_ref().ok()).all(parks) {
+    if !room.reads.iter().filter_map(|read| read.found.as_ref().ok()).all(parks) {
         cx.waker().wake_by_ref();
     }
     Ok(Handled::Kept(parked(fetch.deadline, kind)))
@@ -167,7 +180,9 @@ impl Fetch<'_> {
         let least = i64::from(self.request.min_bytes).min(i64::from(self.wanted.bytes));
         // What is on the device is there: at the deadline too it is waited for, unless there is
         // something else to answer with.
-        let late = self.now >= self.deadline && (pass.cold.is_empty() || pass.bytes > 0);
+        let comes = !pass.cold.is_empty() && pass.bytes == 0;
+        let late = self.now >= self.deadline && !comes;
+        let least = if comes { least.max(1) } else { least };
         match pass.urgent || late || pass.found == 0 {
             true => 0,
             false => least - i64::from(pass.bytes),
@@ -202,8 +217,8 @@ pub(super) fn speculate(channel: &Channel, cold: &[(Arc<Partition>, Cold)]) {
     }
 }
 
-fn read_all(channel: &Channel, fetch: &Fetch<'_>) -> (Pass, Vec<PartitionRead>) {
-    let (mut pass, mut reads) = (Pass::default(), Vec::new());
+fn read_all(channel: &Channel, fetch: &Fetch<'_>, room: &mut FetchRoom) -> Pass {
+    let mut pass = Pass::default();
     let mut topics = TopicCursor::default();
     let partitions = &channel.broker.partitions;
     for entry in fetch.request.partitions.clone() {
@@ -214,10 +229,10 @@ fn read_all(channel: &Channel, fetch: &Fetch<'_>) -> (Pass, Vec<PartitionRead>) 
                 pass.urgent = true;
                 Err(ErrorCode::NotLeaderOrFollower)
             }
-            Ok(topic) => pass.read(topic, asked, fetch.wanted),
+            Ok(topic) => pass.read(topic, asked, fetch.wanted, &mut room.copied),
             Err(error) => Err(error),
         };
-        reads.push(PartitionRead { index: asked.partition, found });
+        room.reads.push(PartitionRead { index: asked.partition, found });
     }
-    (pass, reads)
+    pass
 }

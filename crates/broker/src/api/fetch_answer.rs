@@ -1,16 +1,21 @@
 //! The answer to a Fetch: headers in memory, records where they lie.
 
 use ottla_env::Part;
-use ottla_wire::ErrorCode;
 use ottla_wire::hot::{
-    AbortedTransaction, FetchResponseHead, FetchResponsePartition, FetchResponseWriter, TopicRef,
+    AbortedTransaction, FetchResponseHead, FetchResponsePartition, FetchResponseWriter,
+    ResponseRecords, TopicRef,
 };
+use ottla_wire::{EncodeError, ErrorCode};
 
 use super::Refused;
-use super::fetch_read::PartitionRead;
+use super::fetch_read::{FetchRoom, Given, PartitionRead};
 use crate::connection::{AnswerHeader, Channel};
 use crate::fetch_session::SessionId;
 use crate::partition::Isolation;
+use crate::watch::Refuser;
+
+/// What a partition takes besides its records, about.
+const PARTITION_BYTES: usize = 64;
 
 /// What an answer says of the whole request.
 #[derive(Clone, Copy, Debug)]
@@ -27,17 +32,17 @@ pub(super) fn write_error(
     head: Head,
     error: ErrorCode,
 ) -> Result<(), Refused> {
-    write(channel, head, error, std::iter::empty(), Vec::new())
+    write(channel, head, error, std::iter::empty(), &mut FetchRoom::default())
 }
 
-/// Answers with reads, each of the topic at its place in `topics`.
+/// Answers with the reads of a look, each of the topic at its place in `topics`.
 pub(super) fn write_answer<'a>(
     channel: &mut Channel,
     head: Head,
     topics: impl Iterator<Item = TopicRef<'a>> + Clone,
-    reads: Vec<PartitionRead>,
+    room: &mut FetchRoom,
 ) -> Result<(), Refused> {
-    write(channel, head, ErrorCode::None, topics, reads)
+    write(channel, head, ErrorCode::None, topics, room)
 }
 
 fn write<'a>(
@@ -45,7 +50,7 @@ fn write<'a>(
     head: Head,
     error: ErrorCode,
     topics: impl Iterator<Item = TopicRef<'a>> + Clone,
-    reads: Vec<PartitionRead>,
+    room: &mut FetchRoom,
 ) -> Result<(), Refused> {
     assert!(channel.is_in_order(), "a fetch starts when nothing older waits");
     let mut last = None;
@@ -57,28 +62,50 @@ fn write<'a>(
         topics: starts.count(),
         ..Default::default()
     };
-    let mut answer = Vec::with_capacity(128);
-    let mut holes = Vec::with_capacity(reads.len());
-    let mut writer = FetchResponseWriter::begin(&mut answer, head.version, &wire_head)?;
-    let mut rest = topics.peekable();
-    let mut reads = reads.into_iter();
-    while let Some(topic) = rest.peek().copied() {
-        let count = rest.clone().take_while(|next| *next == topic).count();
-        writer.topic(topic, count)?;
-        for read in reads.by_ref().take(count) {
-            rest.next();
-            let aborted = aborted_in(&read);
-            let partition = describe(&read, head.isolation, &aborted);
-            let part = read.found.ok().and_then(|found| found.records).map(|found| found.part);
-            let length = part.as_ref().map_or(0, Part::len);
-            let length = usize::try_from(length).expect("an answer has a size");
-            let hole = writer.partition(&partition, Some(length))?;
-            holes.extend(part.map(|part| (hole, part)));
+    let FetchRoom { reads, copied } = room;
+    channel.outbox.frame_with_holes(|buffer, holes| {
+        buffer.reserve(copied.len() + (reads.len() + 1) * PARTITION_BYTES);
+        let mut writer = FetchResponseWriter::begin(buffer, head.version, &wire_head)?;
+        let mut rest = topics.peekable();
+        let mut reads = reads.iter_mut();
+        while let Some(topic) = rest.peek().copied() {
+            let count = rest.clone().take_while(|next| *next == topic).count();
+            writer.topic(topic, count)?;
+            for read in reads.by_ref().take(count) {
+                rest.next();
+                match &read.found {
+                    Ok(found) => found.partition.traffic().on_fetched(read.bytes()),
+                    Err(error) => channel.broker.counters.on_error(Refuser::Fetch, error.code()),
+                }
+                holes.extend(put(&mut writer, read, head.isolation, copied)?);
+            }
         }
-    }
-    writer.finish(&[])?;
-    channel.outbox.push_with_holes(answer, holes);
+        writer.finish(&[])
+    })?;
     Ok(())
+}
+
+/// Adds what a look at a partition came to; the records that are sent from a file, and where.
+fn put(
+    writer: &mut FetchResponseWriter<'_>,
+    read: &mut PartitionRead,
+    isolation: Isolation,
+    copied: &[u8],
+) -> Result<Option<(usize, Part)>, EncodeError> {
+    let aborted = aborted_in(read);
+    let partition = describe(read, isolation, &aborted);
+    let records = read.found.as_mut().ok().and_then(|found| found.records.take());
+    let here = match records.map(|records| records.given) {
+        None => &[],
+        Some(Given::Copied(at)) => &copied[at],
+        Some(Given::Sent(part)) => {
+            let length = usize::try_from(part.len()).expect("an answer has a size");
+            let hole = writer.partition(&partition, ResponseRecords::Elsewhere(length))?;
+            return Ok(Some((hole, part)));
+        }
+    };
+    writer.partition(&partition, ResponseRecords::Here(here))?;
+    Ok(None)
 }
 
 fn aborted_in(read: &PartitionRead) -> Vec<AbortedTransaction> {

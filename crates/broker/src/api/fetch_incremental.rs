@@ -10,7 +10,7 @@ use ottla_wire::hot::FetchRequest;
 use super::Refused;
 use super::fetch::{Fetch, Kind, parked, speculate, warm};
 use super::fetch_answer::{Head, write_answer, write_error};
-use super::fetch_read::{Found, PartitionRead, Pass, check_epoch};
+use super::fetch_read::{FetchRoom, Found, PartitionRead, Pass, believed_epoch, check_epoch};
 use super::topic_cursor::TopicCursor;
 use crate::connection::{Channel, Handled};
 use crate::fetch_session::{FetchSession, Looked, SessionId, SessionState, Slot, SlotId, TopicKey};
@@ -133,6 +133,19 @@ pub(super) fn handle(
     incremental: Incremental,
     cx: &mut Context<'_>,
 ) -> Result<Handled, Refused> {
+    let mut room = channel.lane.fetch_room();
+    let handled = answer_news(channel, fetch, incremental, &mut room, cx);
+    channel.lane.keep_fetch_room(room);
+    handled
+}
+
+fn answer_news(
+    channel: &mut Channel,
+    fetch: &Fetch<'_>,
+    incremental: Incremental,
+    room: &mut FetchRoom,
+    cx: &mut Context<'_>,
+) -> Result<Handled, Refused> {
     let session = Arc::clone(&incremental.session);
     let head = Head { session: Some(session.id()), ..fetch.head };
     session.with(|state| {
@@ -142,7 +155,7 @@ pub(super) fn handle(
         }
         state.take_moved(session.signal());
         let turn = state.take_turn();
-        let (pass, looks) = look(channel, fetch, state, &turn);
+        let (pass, looks) = look(channel, fetch, state, &turn, &mut room.copied);
         let rest = &turn[looks.len()..];
         let missing = fetch.missing(&pass);
         if missing <= 0 {
@@ -151,7 +164,7 @@ pub(super) fn handle(
             speculate(channel, &pass.next);
             let news = tell(state, &looks);
             settle(state, &session, &looks, rest);
-            answer(channel, head, looks, &news)?;
+            answer(channel, head, looks, &news, room)?;
             return Ok(Handled::Done);
         }
         let (deadline, kind) = (fetch.deadline, Kind::Incremental(incremental));
@@ -175,6 +188,7 @@ fn look(
     fetch: &Fetch<'_>,
     state: &mut SessionState,
     turn: &[SlotId],
+    copied: &mut Vec<u8>,
 ) -> (Pass, Vec<Look>) {
     let mut pass = Pass { found: state.quiet(), ..Pass::default() };
     let mut looks = Vec::new();
@@ -189,7 +203,7 @@ fn look(
                 pass.urgent = true;
                 Err(ErrorCode::NotLeaderOrFollower)
             }
-            Ok(partition) => pass.read_partition(&partition, &slot.asked, fetch.wanted),
+            Ok(partition) => pass.read_partition(&partition, &slot.asked, fetch.wanted, copied),
             Err(error) => Err(error),
         };
         let (topic, looked) = (slot.topic.clone(), looked(&found));
@@ -257,7 +271,7 @@ fn watch_found(state: &mut SessionState, session: &FetchSession, looks: &[Look])
 fn watch(session: &FetchSession, id: SlotId, slot: &Slot, seen: &Bounds) -> bool {
     let Some(partition) = slot.found.upgrade() else { return false };
     let watched = partition.watch(seen, session.signal(), id);
-    watched && check_epoch(&partition, slot.asked.current_leader_epoch).is_ok()
+    watched && check_epoch(&partition, believed_epoch(&slot.asked)).is_ok()
 }
 
 /// Answers with the looks that are `news`.
@@ -266,10 +280,14 @@ fn answer(
     head: Head,
     looks: Vec<Look>,
     news: &[bool],
+    room: &mut FetchRoom,
 ) -> Result<(), Refused> {
     let looked = looks.len();
-    let told = looks.into_iter().zip(news).filter(|(_, news)| **news);
-    let (topics, reads): (Vec<_>, Vec<_>) = told.map(|(look, _)| (look.topic, look.read)).unzip();
-    tracing::trace!(session = ?head.session, looked, told = reads.len(), "incremental fetch");
-    write_answer(channel, head, topics.iter().map(TopicKey::as_ref), reads)
+    let mut topics = Vec::with_capacity(looked);
+    for (look, _) in looks.into_iter().zip(news).filter(|(_, news)| **news) {
+        topics.push(look.topic);
+        room.reads.push(look.read);
+    }
+    tracing::trace!(session = ?head.session, looked, told = topics.len(), "incremental fetch");
+    write_answer(channel, head, topics.iter().map(TopicKey::as_ref), room)
 }

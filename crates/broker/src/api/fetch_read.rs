@@ -1,8 +1,8 @@
 //! What the partitions of a Fetch give, read by nobody: ranges of files that lie in the page cache.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ottla_env::{CachedRead, Part};
 use ottla_log::{
     AbortedTransaction, Located, LogPosition, LogView, ReadError, ReadOutcome, RecordSlice,
@@ -36,6 +36,14 @@ pub(super) struct PartitionRead {
     pub(super) found: Result<Found, ErrorCode>,
 }
 
+impl PartitionRead {
+    /// How many bytes of batches it gives.
+    pub(super) fn bytes(&self) -> u64 {
+        let records = self.found.as_ref().ok().and_then(|found| found.records.as_ref());
+        records.map_or(0, |records| u64::from(records.slice.len))
+    }
+}
+
 /// Part of a partition's log.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -49,11 +57,40 @@ pub(super) struct Found {
 /// Records for a consumer.
 #[derive(Debug)]
 pub(super) struct Records {
-    pub(super) part: Part,
+    pub(super) given: Given,
     /// What a reader of committed records has to skip in them.
     pub(super) aborted: Vec<AbortedTransaction>,
     /// Where they lie.
     slice: RecordSlice,
+}
+
+/// How an answer gets records.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// Copied, to this place in [`FetchRoom::copied`].
+    Copied(Range<usize>),
+    /// Sent from the file.
+    Sent(Part),
+}
+
+/// What a look at the partitions of a Fetch needs memory for, which the loop keeps.
+#[derive(Debug, Default)]
+pub(crate) struct FetchRoom {
+    pub(super) reads: Vec<PartitionRead>,
+    /// Small slices of all partitions, one behind the other.
+    pub(super) copied: Vec<u8>,
+}
+
+impl FetchRoom {
+    pub(crate) fn clear(&mut self) {
+        self.reads.clear();
+        self.copied.clear();
+    }
+
+    /// The memory that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.reads.capacity() * size_of::<PartitionRead>() + self.copied.capacity()
+    }
 }
 
 /// A read from the device that the same request has waited for.
@@ -101,9 +138,10 @@ impl Pass {
         topic: &TopicEntry,
         asked: &FetchPartition,
         wanted: Wanted<'_>,
+        copied: &mut Vec<u8>,
     ) -> Result<Found, ErrorCode> {
         match topic.partition(asked.partition) {
-            Ok(partition) => self.read_partition(partition, asked, wanted),
+            Ok(partition) => self.read_partition(partition, asked, wanted, copied),
             Err(absent) => {
                 // The topic may be about to get more partitions: no hurry then.
                 self.urgent |= absent == Absent::Offline;
@@ -118,8 +156,9 @@ impl Pass {
         partition: &Arc<Partition>,
         asked: &FetchPartition,
         wanted: Wanted<'_>,
+        copied: &mut Vec<u8>,
     ) -> Result<Found, ErrorCode> {
-        let read = read_one(partition, asked, wanted, self);
+        let read = read_one(partition, asked, wanted, self, copied);
         match &read {
             Ok(_) => self.found += 1,
             Err(_) => self.urgent = true,
@@ -150,11 +189,12 @@ fn read_one(
     asked: &FetchPartition,
     wanted: Wanted<'_>,
     pass: &mut Pass,
+    copied: &mut Vec<u8>,
 ) -> Result<Found, ErrorCode> {
     if partition.is_offline() {
         return Err(Absent::Offline.into());
     }
-    check_epoch(partition, asked.current_leader_epoch)?;
+    check_epoch(partition, believed_epoch(asked))?;
     // Before the bounds: a log that is open by now has shown what is stable.
     let unsure = wanted.isolation == Isolation::ReadCommitted && partition.is_unsure_of_stable();
     let bounds = bounds_of(partition);
@@ -179,7 +219,7 @@ fn read_one(
     let records = if bytes > 0 || first {
         let copies = pass.bytes < COPIED_BYTES_MAX;
         let reading = Reading { partition, bounds: &bounds, wanted, copies };
-        match reading.records(from, bytes, first) {
+        match reading.records(from, bytes, first, copied) {
             Ok(records) => records,
             Err(Trouble::Failed(error)) => return Err(error),
             Err(Trouble::Cold(cold)) => {
@@ -212,7 +252,7 @@ fn next(
     let (slice, end) = (&records.slice, bounds.log_end);
     let same_segment = slice.first.segment_base == end.segment_base;
     let near = same_segment && end.position < slice.at + u64::from(slice.len) + TAIL_BYTES;
-    if near || matches!(records.part, Part::Bytes(_)) {
+    if near || matches!(records.given, Given::Copied(_)) {
         return None;
     }
     let next = ColdRecords::behind(slice)?;
@@ -256,6 +296,11 @@ pub(super) fn check_epoch(partition: &Partition, asked: i32) -> Result<(), Error
     }
 }
 
+/// The leader epoch that a fetch believes in. Kafka takes any negative one for none, here only.
+pub(super) fn believed_epoch(asked: &FetchPartition) -> i32 {
+    asked.current_leader_epoch.max(-1)
+}
+
 /// A read of one partition.
 struct Reading<'a> {
     partition: &'a Partition,
@@ -268,7 +313,13 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// At most `bytes` from `from` on; with `first`, at least one batch.
-    fn records(&self, from: Offset, bytes: u32, first: bool) -> Result<Option<Records>, Trouble> {
+    fn records(
+        &self,
+        from: Offset,
+        bytes: u32,
+        first: bool,
+        copied: &mut Vec<u8>,
+    ) -> Result<Option<Records>, Trouble> {
         let view = self.partition.view();
         let upto = self.readable(&view)?;
         let Some(mut slice) = self.slice(&view, from, upto, bytes, first)? else {
@@ -283,14 +334,14 @@ impl Reading<'_> {
             slice = self.slice(&view, from, upto, range.len(), first)?.unwrap_or(slice);
         }
         let is_warm = warmed.is_some_and(|range| slice.len <= range.len());
-        let part = self.part(&slice, is_warm, warmed.is_some())?;
+        let given = self.give(&slice, is_warm, warmed.is_some(), copied)?;
         let aborted = match self.wanted.isolation {
             Isolation::ReadUncommitted => Vec::new(),
             Isolation::ReadCommitted => view
                 .aborted(from, view.end_of(&slice, upto.offset))
                 .map_err(|cold| Trouble::Cold(Cold::Log(cold)))?,
         };
-        Ok(Some(Records { part, aborted, slice }))
+        Ok(Some(Records { given, aborted, slice }))
     }
 
     fn slice(
@@ -335,18 +386,29 @@ impl Reading<'_> {
     /// the page cache; any other is sent from the file, which would wait for the device where it
     /// is not, so that is found out before. What was read from the device for this very request is
     /// not doubted (`is_warm`), lest a cache that is too small makes it wait for ever.
-    fn part(&self, slice: &RecordSlice, is_warm: bool, tried: bool) -> Result<Part, Trouble> {
+    fn give(
+        &self,
+        slice: &RecordSlice,
+        is_warm: bool,
+        tried: bool,
+        copied: &mut Vec<u8>,
+    ) -> Result<Given, Trouble> {
         let file = || {
             let file = Arc::clone(&slice.file);
-            Part::File { file, at: slice.at, len: u64::from(slice.len) }
+            Given::Sent(Part::File { file, at: slice.at, len: u64::from(slice.len) })
         };
         if slice.len < COPY_BYTES_MAX && self.copies {
-            let mut copy = vec![0; slice.len as usize];
-            match slice.file.read_cached(slice.at, &mut copy) {
-                Ok(CachedRead::Ready(count)) if count == copy.len() => {
-                    recycle(&mut copy);
-                    return Ok(Part::Bytes(Bytes::from(copy)));
-                }
+            let before = copied.len();
+            copied.resize(before + slice.len as usize, 0);
+            let read = slice.file.read_cached(slice.at, &mut copied[before..]);
+            if let Ok(CachedRead::Ready(count)) = read
+                && count == copied.len() - before
+            {
+                recycle(&mut copied[before..]);
+                return Ok(Given::Copied(before..copied.len()));
+            }
+            copied.truncate(before);
+            match read {
                 Ok(CachedRead::Ready(_)) => return Ok(file()),
                 Ok(CachedRead::Cold) if is_warm => return Ok(file()),
                 Ok(CachedRead::Cold) => {}

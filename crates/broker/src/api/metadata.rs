@@ -137,6 +137,11 @@ fn look_up<'a>(
             Topic::Name(_) => Uuid::ZERO,
             Topic::Id(id) => *id,
         },
+        // Of a name it is told what may be done with it, whether or not there is such a topic.
+        topic_authorized_operations: match asked {
+            Topic::Name(_) => operations,
+            Topic::Id(_) => i32::MIN,
+        },
         ..Default::default()
     };
     let known = match asked {

@@ -25,7 +25,7 @@ mod errors;
 pub(crate) mod fetch;
 mod fetch_answer;
 mod fetch_incremental;
-mod fetch_read;
+pub(crate) mod fetch_read;
 mod find_coordinator;
 mod group_errors;
 mod heartbeat;
@@ -60,11 +60,12 @@ use std::task::Context;
 
 use ottla_env::Mono;
 use ottla_types::limits::{ANSWER_BYTES_MAX, NAMES_PER_REQUEST_MAX};
-use ottla_wire::{ApiKey, DecodeError, EncodeError, Reader, RequestHeader, Writer};
+use ottla_wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Reader, RequestHeader, Writer};
 
 use crate::broker::{Broker, Listening, Role};
 use crate::clients::Known;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled};
+use crate::watch::ApiAt;
 
 /// Why a request ends its connection: Kafka has no answer for these either.
 #[derive(Debug, thiserror::Error)]
@@ -207,8 +208,12 @@ pub(crate) fn handle(
     let (version, correlation_id) = (header.request_api_version, header.correlation_id);
     let client_id = header.client_id;
     let role = channel.listening.role;
-    let api = TABLE.iter().find(|api| api.key == key && api.roles.contains(&role));
-    let Some(api) = api.filter(|api| api.versions.contains(&version)) else {
+    let mut table = TABLE.iter().enumerate();
+    let api = table.find(|(_, api)| api.key == key && api.roles.contains(&role));
+    if let Some((at, _)) = api {
+        channel.stopwatch.is_for(ApiAt(at));
+    }
+    let Some((_, api)) = api.filter(|(_, api)| api.versions.contains(&version)) else {
         return refuse(channel, key, version, correlation_id);
     };
     let flexible = key.header_versions(version).response > 0;
@@ -265,6 +270,11 @@ fn refuse(
     let body = api_versions::unsupported_version()?;
     channel.answer_body(AnswerHeader { correlation_id, flexible: false }, &body);
     Ok(Handled::Done)
+}
+
+/// Kafka's name of an error, given its code.
+pub(crate) fn error_name(code: i16) -> &'static str {
+    ErrorCode::from_wire(code).unwrap_or(ErrorCode::UnknownServerError).name()
 }
 
 /// Encodes an answer's body.

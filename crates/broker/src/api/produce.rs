@@ -21,6 +21,7 @@ use super::topic_cursor::TopicCursor;
 use crate::broker::Broker;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled, ParkedProduce, Wait, WaitCodes};
 use crate::partition::{Admission, Partition, TopicEntry};
+use crate::watch::Refuser;
 
 /// When a producer wants its answer: `acks`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +111,10 @@ pub(super) fn handle(
         let appended = match append(channel, acks, version, entry_topic, &entry.partition, cx) {
             Ok(Some(appended)) => Ok(appended),
             Ok(None) => return Ok(Handled::Kept(Blocked::Produce(progress))),
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                count_refusal(channel, entry_topic, &entry.partition, &refusal);
+                Err(refusal)
+            }
         };
         progress.results.push(PartitionResult { index, opens_topic, error_at: 0, appended });
     }
@@ -123,6 +127,22 @@ pub(super) fn handle(
     }
     channel.lane.keep_progress(answer.progress);
     Ok(Handled::Done)
+}
+
+#[cold]
+fn count_refusal(
+    channel: &Channel,
+    topic: Result<&TopicEntry, ErrorCode>,
+    data: &ProducePartition<'_>,
+    refusal: &Refusal,
+) {
+    channel.broker.counters.on_error(Refuser::Produce, refusal.code.code());
+    let Some(Ok(partition)) = topic.ok().map(|topic| topic.partition(data.index)) else { return };
+    let too_large = match refusal.code {
+        ErrorCode::MessageTooLarge => data.records.unwrap_or_default().len() as u64,
+        _ => 0,
+    };
+    partition.traffic().on_append_refused(too_large);
 }
 
 /// A request with all its results.

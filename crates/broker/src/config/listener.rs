@@ -92,6 +92,17 @@ pub(crate) fn parse_voters(text: &str) -> Result<VoterSet, String> {
     if voters.is_empty() { Err("a quorum needs a voter".to_owned()) } else { Ok(voters) }
 }
 
+/// Reads `http://host:port`; nothing is nowhere.
+pub(crate) fn parse_http(text: &str) -> Result<Option<Listener>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let shape = || format!("`{text}` is not http://host:port");
+    let listener = parse_listener(text).map_err(|_| shape())?;
+    listener.address()?;
+    if listener.name == "HTTP" { Ok(Some(listener)) } else { Err(shape()) }
+}
+
 fn parse_listener(text: &str) -> Result<Listener, String> {
     let shape = || format!("`{text}` is not NAME://host:port");
     let (name, address) = text.split_once("://").ok_or_else(shape)?;
@@ -126,6 +137,23 @@ mod tests {
             listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         });
         assert_eq!(read.as_deref().map_err(String::as_str), expected);
+    }
+
+    #[test]
+    fn http_is_served_at_an_address_or_nowhere() {
+        http("", Ok(None));
+        http("http://127.0.0.1:8080", Ok(Some("127.0.0.1:8080")));
+        http("http://:0", Ok(Some(":0")));
+        http("https://127.0.0.1:8080", Err("`https://127.0.0.1:8080` is not http://host:port"));
+        http("8080", Err("`8080` is not http://host:port"));
+        http("http://127.0.0.1:8080/", Err("`http://127.0.0.1:8080/` is not http://host:port"));
+        http("http://me:1", Err("`me` is not an IP address or `localhost`"));
+    }
+
+    fn http(text: &str, expected: Result<Option<&str>, &str>) {
+        let read = parse_http(text).map(|it| it.map(|listener| listener.authority()));
+        let read = read.as_ref().map(Option::as_deref).map_err(String::as_str);
+        assert_eq!(read, expected, "{text}");
     }
 
     #[test]

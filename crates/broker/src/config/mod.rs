@@ -1,6 +1,7 @@
 //! A node's configuration: Kafka's properties, as far as this node enforces them.
 
 mod cleaner;
+mod connections;
 mod consumer_groups;
 mod environment;
 mod file;
@@ -13,6 +14,7 @@ mod origin;
 mod property;
 mod reference;
 mod registry;
+mod watching;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ use ottla_raft::VoterSet;
 use ottla_types::BrokerId;
 
 pub(crate) use cleaner::CleanerSettings;
+pub use connections::ConnectionsConfig;
 pub use environment::from_environment;
 pub(crate) use file::escape;
 pub use file::{escape_value, parse_properties};
@@ -39,6 +42,7 @@ pub use property::{
 pub use reference::reference;
 pub use registry::registry;
 pub(crate) use registry::{Registry, find};
+pub use watching::{LogFormat, LogLevel, WatchingConfig};
 
 use crate::partition::Durability;
 use listener::{Protocols, parse_listeners, parse_protocols, parse_voters};
@@ -71,6 +75,10 @@ pub struct NodeConfig {
     pub groups: GroupsConfig,
     /// How many fetch sessions there may be; 0: none.
     pub fetch_session_slots: usize,
+    /// What holds for connections.
+    pub connections: ConnectionsConfig,
+    /// What others see of it.
+    pub watching: WatchingConfig,
     /// For an empty folder: the cluster's id, random where absent.
     pub cluster_id: Option<String>,
     /// Given, but not known or not supported: a warning names them.
@@ -83,7 +91,7 @@ pub struct NodeConfig {
 
 /// What holds without a configuration file, under everything that is given: a node for one's own
 /// machine.
-pub const PROFILE: [(&str, &str); 6] = [
+pub const PROFILE: [(&str, &str); 7] = [
     ("node.id", "1"),
     ("process.roles", "broker,controller"),
     ("listeners", "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093"),
@@ -91,6 +99,7 @@ pub const PROFILE: [(&str, &str); 6] = [
     ("log.dirs", "./ottla-data"),
     // Nobody waits for others to join whom there are not.
     ("group.initial.rebalance.delay.ms", "0"),
+    ("ottla.http.listener", "http://127.0.0.1:8080"),
 ];
 
 static NODE_ID: Property<i32> = Property {
@@ -372,6 +381,8 @@ impl NodeConfig {
         let producer_expiration = reader.read(&PRODUCER_ID_EXPIRATION);
         let groups = GroupsConfig::read(reader);
         let fetch_session_slots = reader.read(&FETCH_SESSION_SLOTS);
+        let connections = connections::read(reader);
+        let watching = WatchingConfig::read(reader);
         let effective = reader.effective();
         let ((), listeners) = (roles?, listeners?);
         check_listeners(reader, &listeners, &protocols?, &advertised_listeners);
@@ -393,6 +404,8 @@ impl NodeConfig {
             producer_expiration: producer_expiration?,
             groups: groups?,
             fetch_session_slots: fetch_session_slots?,
+            connections: connections?,
+            watching: watching?,
             effective,
             cluster_id: None,
             ignored: Ignored::default(),

@@ -257,6 +257,11 @@ impl<'a> Reader<'a> {
         self.given.contains_key(name)
     }
 
+    /// Whether a start reads what it was given, over which nothing was set.
+    pub(crate) fn is_start(&self) -> bool {
+        self.set.iter().all(|(_, properties)| properties.is_empty())
+    }
+
     /// Remembers a mistake that only several properties together show.
     pub(crate) fn refuse(&mut self, name: &'static str, value: &str, why: impl Into<String>) {
         self.errors.push(ConfigError { name, value: value.to_owned(), why: why.into() });

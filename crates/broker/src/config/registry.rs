@@ -14,8 +14,10 @@ static FILES: &[&[&dyn Described]] = &[
     super::PROPERTIES,
     super::log::PROPERTIES,
     super::cleaner::PROPERTIES,
+    super::connections::PROPERTIES,
     super::groups::PROPERTIES,
     super::consumer_groups::PROPERTIES,
+    super::watching::PROPERTIES,
 ];
 
 /// Every property that a node reads, in no order.

@@ -1,7 +1,5 @@
 //! Frames out of a stream of bytes.
 
-use ottla_types::limits::REQUEST_BYTES_MAX;
-
 /// Bytes before each frame: its length.
 const LENGTH_BYTES: usize = 4;
 
@@ -23,17 +21,20 @@ pub(crate) enum Front<'a> {
 
 /// The peer announced a frame that we do not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a frame of {0} bytes was announced, and at most {REQUEST_BYTES_MAX} are taken")]
-pub(crate) struct FrameLength(i32);
+#[error("a frame of {announced} bytes was announced, and at most {max} are taken")]
+pub(crate) struct FrameLength {
+    announced: i32,
+    max: usize,
+}
 
-/// The frame at the front of `bytes`.
-pub(crate) fn front(bytes: &[u8]) -> Result<Front<'_>, FrameLength> {
+/// The frame at the front of `bytes`, of `max` bytes at the most.
+pub(crate) fn front(bytes: &[u8], max: usize) -> Result<Front<'_>, FrameLength> {
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
         return Ok(Front::Partial { missing: None });
     };
     let announced = i32::from_be_bytes(*length);
-    let length = usize::try_from(announced).ok().filter(|length| *length <= REQUEST_BYTES_MAX);
-    let length = length.ok_or(FrameLength(announced))?;
+    let length = usize::try_from(announced).ok().filter(|length| *length <= max);
+    let length = length.ok_or(FrameLength { announced, max })?;
     Ok(match rest.get(..length) {
         Some(frame) => Front::Frame(frame),
         None => Front::Partial { missing: Some(length - rest.len()) },
@@ -46,8 +47,10 @@ pub(crate) const fn frame_end(length: usize) -> usize {
 }
 
 /// The bytes that one connection has to keep: an incomplete frame, or frames that must wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbound {
+    /// `socket.request.max.bytes`.
+    frame_bytes_max: usize,
     /// Behind the bytes that are held lies room that was made for a read and not filled. It is
     /// kept: a large frame arrives in many reads, and to zero its room for each of them costs more
     /// than its bytes.
@@ -56,13 +59,35 @@ pub(crate) struct Inbound {
 }
 
 impl Inbound {
+    pub(crate) fn new(frame_bytes_max: usize) -> Self {
+        Self { frame_bytes_max, held: Vec::new(), filled: 0 }
+    }
+
+    /// The frame at the front of `bytes`, which this connection may send.
+    pub(crate) fn front<'a>(&self, bytes: &'a [u8]) -> Result<Front<'a>, FrameLength> {
+        front(bytes, self.frame_bytes_max)
+    }
+
+    /// Bytes that are held.
+    pub(crate) fn len(&self) -> usize {
+        self.filled
+    }
+
+    /// Bytes that are held once the incomplete frame is whole.
+    pub(crate) fn len_when_whole(&self) -> Result<usize, FrameLength> {
+        Ok(match self.front(self.bytes())? {
+            Front::Frame(_) | Front::Partial { missing: None } => self.filled,
+            Front::Partial { missing: Some(missing) } => self.filled + missing,
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.filled == 0
     }
 
     /// Whether a whole frame is held.
     pub(crate) fn holds_frame(&self) -> Result<bool, FrameLength> {
-        Ok(matches!(front(self.bytes())?, Front::Frame(_)))
+        Ok(matches!(self.front(self.bytes())?, Front::Frame(_)))
     }
 
     fn bytes(&self) -> &[u8] {
@@ -103,7 +128,7 @@ impl Inbound {
     /// Room to read into behind the held bytes: at most to the end of the incomplete frame, so
     /// that the next frame is read into the loop's buffer again.
     pub(crate) fn room(&mut self) -> Result<Room<'_>, FrameLength> {
-        let missing = match front(self.bytes())? {
+        let missing = match self.front(self.bytes())? {
             Front::Frame(_) => RESERVE_BYTES_FIRST,
             Front::Partial { missing } => missing.unwrap_or(LENGTH_BYTES),
         };
@@ -113,6 +138,8 @@ impl Inbound {
 
     fn room_to(&mut self, end: usize) -> Room<'_> {
         if self.held.len() < end {
+            // Exact: a frame of which little is missing would be given twice its room.
+            self.held.reserve_exact(end - self.held.len());
             self.held.resize(end, 0);
         }
         Room { inbound: self, end }
@@ -145,6 +172,8 @@ impl Room<'_> {
 mod tests {
     use super::*;
 
+    const MAX: usize = 100 * 1024 * 1024;
+
     #[test]
     fn frames_are_found_at_the_front() {
         check(b"", Ok(Front::Partial { missing: None }));
@@ -153,18 +182,19 @@ mod tests {
         check(b"\0\0\0\x02a", Ok(Front::Partial { missing: Some(1) }));
         check(b"\0\0\0\x02abc", Ok(Front::Frame(b"ab")));
         check(b"\0\0\0\0", Ok(Front::Frame(b"")));
-        check(b"\xff\xff\xff\xff", Err(FrameLength(-1)));
-        check(b"\x06\x40\0\x01", Err(FrameLength(0x0640_0001)));
+        check(b"\xff\xff\xff\xff", Err(FrameLength { announced: -1, max: MAX }));
+        let announced = 0x0640_0001;
+        check(b"\x06\x40\0\x01", Err(FrameLength { announced, max: MAX }));
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "rows read better without borrows")]
     fn check(bytes: &[u8], found: Result<Front<'_>, FrameLength>) {
-        assert_eq!(front(bytes), found, "{bytes:?}");
+        assert_eq!(front(bytes, MAX), found, "{bytes:?}");
     }
 
     #[test]
     fn an_announced_frame_costs_nothing_before_it_arrives() {
-        let mut inbound = Inbound::default();
+        let mut inbound = Inbound::new(MAX);
         inbound.keep(&(100 * 1024 * 1024_i32).to_be_bytes());
         assert_eq!(inbound.room().unwrap().space().len(), RESERVE_BYTES_FIRST);
         assert!(inbound.held.capacity() < 2 * RESERVE_BYTES_FIRST);
@@ -180,21 +210,21 @@ mod tests {
 
     #[test]
     fn reading_stops_at_the_frame_s_end() {
-        let mut inbound = Inbound::default();
+        let mut inbound = Inbound::new(MAX);
         inbound.keep(b"\0\0\0\x05ab");
         let mut room = inbound.room().unwrap();
         assert_eq!(room.space().len(), 3);
         room.space().copy_from_slice(b"cde");
         room.fill(3);
         let held = inbound.take();
-        assert_eq!(front(&held), Ok(Front::Frame(b"abcde")));
+        assert_eq!(front(&held, MAX), Ok(Front::Frame(b"abcde")));
         inbound.put_back(held, 9);
         assert!(inbound.is_empty());
     }
 
     #[test]
     fn room_that_a_read_did_not_fill_is_not_made_again() {
-        let mut inbound = Inbound::default();
+        let mut inbound = Inbound::new(MAX);
         inbound.keep(&(10 * 1024 * 1024_i32).to_be_bytes());
         let mut made = 0;
         for _ in 0..1_000 {

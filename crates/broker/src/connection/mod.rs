@@ -7,8 +7,11 @@
 
 mod inbound;
 mod lane;
+mod memory;
 mod outbox;
 mod parked;
+mod stopwatch;
+mod watch;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -29,11 +32,15 @@ use crate::broker::{Broker, Listening};
 use crate::clients::Known;
 use crate::fetch_session::FetchSession;
 use crate::partition::{Cold, ColdRecords, FetchWaiter};
-use inbound::{FrameLength, Front, Inbound, frame_end, front};
+use inbound::{FrameLength, Front, Inbound, frame_end};
+use memory::{FREE_BYTES, Holding};
+use watch::{LOOK_EVERY, Late, State, Watch};
 
 pub(crate) use lane::Lane;
+pub(crate) use memory::RequestMemory;
 pub(crate) use outbox::{AnswerHeader, Outbox};
 pub(crate) use parked::{ParkedProduce, Wait, WaitCodes};
+use stopwatch::{Run, Stopwatch};
 
 /// Answers that may wait for a slow peer before its next request is looked at.
 const OUTBOX_BYTES_PAUSE: u64 = 256 * 1024;
@@ -59,13 +66,21 @@ pub(crate) enum Closed {
     FrameLength(#[from] FrameLength),
     #[error(transparent)]
     Refused(#[from] Refused),
+    #[error(transparent)]
+    Late(#[from] Late),
 }
 
 /// What a connection takes along when it goes to another loop.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Luggage {
     inbound: Inbound,
     fetch_session: Option<Arc<FetchSession>>,
+    software: Option<Known>,
+    holding: Holding,
+    watch: Watch,
+    requests: u64,
+    moved_at: Mono,
+    wrote_at: Mono,
 }
 
 /// How a connection's time on a loop ends.
@@ -100,7 +115,7 @@ pub(crate) enum Handled {
 /// Answers in the order of their requests.
 enum Slot {
     Ready(Outbox),
-    Waiting(ParkedProduce),
+    Waiting(ParkedProduce, Run),
 }
 
 /// The state that handlers of the hot path work on.
@@ -116,6 +131,7 @@ pub(crate) struct Channel {
     /// What the client says that it is.
     pub(crate) software: Option<Known>,
     pub(crate) lane: Rc<Lane>,
+    pub(crate) stopwatch: Stopwatch,
     slots: VecDeque<Slot>,
 }
 
@@ -153,7 +169,20 @@ impl Channel {
     /// Sends an answer once its appends are committed.
     pub(crate) fn park(&mut self, parked: ParkedProduce) {
         assert!(self.slots.len() < PARKED_PRODUCE_MAX, "more parked than may be");
-        self.slots.push_back(Slot::Waiting(parked));
+        self.slots.push_back(Slot::Waiting(parked, self.stopwatch.put_off()));
+    }
+
+    /// The request at hand has its answer, or is done with without one.
+    fn on_done(&mut self) {
+        if let Some(run) = self.stopwatch.stop() {
+            self.lane.keep_time(run);
+        }
+    }
+
+    /// Counts the requests that were answered since the last look at the clock.
+    fn count_times(&self, now: Mono) {
+        let (counters, on) = (&self.broker.counters, self.stopwatch.on());
+        self.lane.take_times(|run| run.count(counters, on, now));
     }
 
     /// Moves answers that are ready to the outbox.
@@ -162,13 +191,14 @@ impl Channel {
         while let Some(slot) = self.slots.pop_front() {
             match slot {
                 Slot::Ready(answer) => self.outbox.append(answer),
-                Slot::Waiting(parked) => match parked.settle(now) {
+                Slot::Waiting(parked, run) => match parked.settle(now) {
                     Ok(parking) => {
                         self.outbox.copy(&parking.answer);
                         self.lane.keep_parking(parking);
+                        self.lane.keep_time(run);
                     }
                     Err(parked) => {
-                        self.slots.push_front(Slot::Waiting(parked));
+                        self.slots.push_front(Slot::Waiting(parked, run));
                         break;
                     }
                 },
@@ -180,7 +210,7 @@ impl Channel {
     /// When the oldest waiting answer is due, committed or not.
     fn deadline(&self) -> Option<Mono> {
         self.slots.iter().find_map(|slot| match slot {
-            Slot::Waiting(parked) => Some(parked.deadline()),
+            Slot::Waiting(parked, _) => Some(parked.deadline()),
             Slot::Ready(_) => None,
         })
     }
@@ -201,6 +231,15 @@ pub(crate) struct Connection {
     looked: Option<Looked>,
     /// They are not any more, and are read from the device again.
     rereading: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// What it holds of the memory that all connections share.
+    holding: Holding,
+    watch: Watch,
+    watch_timer: Box<dyn Timer>,
+    /// Passes that have handled a request.
+    requests: u64,
+    /// When the last bytes came or went, and when they went.
+    moved_at: Mono,
+    wrote_at: Mono,
     channel: Channel,
 }
 
@@ -227,7 +266,13 @@ impl Connection {
         stream: Box<dyn Stream>,
     ) -> Self {
         let timer = broker.env.clock.timer();
-        let cached_at = broker.env.clock.mono();
+        let watch_timer = broker.env.clock.timer();
+        let now = broker.env.clock.mono();
+        let holding = Holding::new(&broker.request_memory);
+        let limits = &broker.config.connections;
+        let inbound = Inbound::new(limits.request_bytes_max);
+        let watch = Watch::new(now, limits.idle_max);
+        let on = broker.env.spawn.current();
         let channel = Channel {
             broker,
             listening,
@@ -237,26 +282,39 @@ impl Connection {
             outbox: Outbox::default(),
             software: None,
             lane,
+            stopwatch: Stopwatch::new(on, now),
             slots: VecDeque::new(),
         };
         Self {
             stream,
             timer,
-            inbound: Inbound::default(),
+            inbound,
             blocked: None,
             ending: None,
             leaving: false,
-            cached_at,
+            cached_at: now,
             looked: None,
             rereading: None,
+            holding,
+            watch,
+            watch_timer,
+            requests: 0,
+            moved_at: now,
+            wrote_at: now,
             channel,
         }
     }
 
     /// Goes on with what the connection was about on another loop.
     pub(crate) fn with(mut self, luggage: Luggage) -> Self {
-        self.inbound = luggage.inbound;
-        self.channel.fetch_session = luggage.fetch_session;
+        let Luggage { inbound, fetch_session, software, .. } = luggage;
+        let Luggage { holding, watch, requests, moved_at, wrote_at, .. } = luggage;
+        // It is looked at anew at once: its timer is another loop's.
+        let look_at = self.watch.at;
+        (self.inbound, self.holding, self.watch) = (inbound, holding, watch);
+        self.watch.at = look_at;
+        (self.requests, self.moved_at, self.wrote_at) = (requests, moved_at, wrote_at);
+        (self.channel.fetch_session, self.channel.software) = (fetch_session, software);
         self
     }
 
@@ -274,9 +332,23 @@ impl Connection {
         if let Some(closed) = closed.await {
             return Ended::Closed(closed);
         }
-        let (inbound, fetch_session) = (self.inbound, self.channel.fetch_session);
-        match self.stream.into_socket() {
-            Ok(socket) => Ended::Leaves(socket, Luggage { inbound, fetch_session }),
+        let Self { stream, channel, inbound, holding, watch, .. } = self;
+        let Self { requests, moved_at, wrote_at, .. } = self;
+        let Channel { fetch_session, software, .. } = channel;
+        match stream.into_socket() {
+            Ok(socket) => {
+                let luggage = Luggage {
+                    inbound,
+                    fetch_session,
+                    software,
+                    holding,
+                    watch,
+                    requests,
+                    moved_at,
+                    wrote_at,
+                };
+                Ended::Leaves(socket, luggage)
+            }
             Err(error) => Ended::Closed(error.into()),
         }
     }
@@ -285,14 +357,19 @@ impl Connection {
     /// beginning of a frame.
     fn rests(&self) -> bool {
         let answered = self.channel.slots.is_empty() && self.channel.outbox.len() == 0;
-        answered && self.blocked.is_none() && self.ending.is_none() && self.rereading.is_none()
+        let goes_on = self.blocked.is_some() || self.ending.is_some() || self.rereading.is_some();
+        answered && !goes_on && !self.holding.waits()
     }
 
     /// As far as it goes; when that was.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<Mono, Closed> {
         self.channel.outbox.borrow_buffer(&self.channel.lane);
         let advanced = self.advance_with_buffer(cx);
-        self.channel.outbox.return_buffer(&self.channel.lane);
+        let unwritten = self.channel.outbox.return_buffer(&self.channel.lane);
+        self.holding.keep_answers(unwritten);
+        if self.channel.lane.has_times() {
+            self.channel.count_times(self.channel.broker.env.clock.mono());
+        }
         advanced
     }
 
@@ -302,23 +379,88 @@ impl Connection {
             if pass > 0 {
                 now = self.channel.broker.env.clock.mono();
             }
+            if now >= self.watch.at {
+                self.look(now, cx)?;
+            }
             let mut moved = self.channel.settle(now);
+            // What the pass before has answered was read when that began.
+            self.channel.count_times(now);
             if self.ending.is_none() {
                 let resumed = self.resume(now, cx);
                 moved |= self.unless_refused(resumed, now)?;
             }
-            moved |= self.write(now, cx)?;
+            if self.write(now, cx)? {
+                (self.wrote_at, self.moved_at) = (now, now);
+                moved = true;
+            }
             if self.ending.is_none() && !self.leaving {
                 let read = self.read(cx);
-                moved |= self.unless_refused(read, now)?;
+                if self.unless_refused(read, now)? {
+                    self.moved_at = now;
+                    moved = true;
+                }
             }
             self.end_if_due(now)?;
             if !moved && !self.timer_expired(cx) {
+                self.look_soon(now, cx);
                 return Ok(now);
             }
         }
         cx.waker().wake_by_ref();
         Ok(now)
+    }
+
+    /// Judges whether the peer keeps the connection for nothing.
+    #[cold]
+    fn look(&mut self, now: Mono, cx: &mut Context<'_>) -> Result<(), Closed> {
+        if self.ending.is_none() {
+            let state = self.state();
+            self.watch.look(now, &state)?;
+        } else {
+            self.watch.at = now.after(LOOK_EVERY);
+        }
+        self.watch_timer.set(Some(self.watch.at));
+        self.poll_watch(cx);
+        Ok(())
+    }
+
+    /// Once something is under way, the next look is not as far off as that at a quiet connection.
+    #[inline]
+    fn look_soon(&mut self, now: Mono, cx: &mut Context<'_>) {
+        if self.inbound.is_empty() && self.channel.outbox.len() == 0 {
+            return;
+        }
+        if self.watch.at > now.after(LOOK_EVERY) {
+            self.watch.at = now.after(LOOK_EVERY);
+            self.watch_timer.set(Some(self.watch.at));
+        }
+        // Again each time: a loop that has turned to others need not have listed the timer.
+        self.poll_watch(cx);
+    }
+
+    fn poll_watch(&mut self, cx: &mut Context<'_>) {
+        if self.watch_timer.poll_expired(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn state(&self) -> State {
+        let held_back = self.blocked.is_some() || self.must_write_first() || self.holding.waits();
+        let whole = self.inbound.holds_frame().unwrap_or(true);
+        let begun = !self.inbound.is_empty() && !whole;
+        let owed = matches!(self.blocked, Some(Blocked::Produce(_)));
+        let others = matches!(self.blocked, Some(Blocked::Fetch(_) | Blocked::Elsewhere { .. }));
+        State {
+            requests: self.requests,
+            done_its_part: whole || held_back,
+            moved_at: self.moved_at,
+            wrote_at: self.wrote_at,
+            arriving: (begun && !held_back).then_some(self.inbound.len()),
+            untaken: self.channel.outbox.len() > 0 && self.rereading.is_none(),
+            hoards: others && self.holding.has_requests(),
+            owed: owed || !self.channel.slots.is_empty(),
+            short: self.holding.memory().is_short(),
+        }
     }
 
     /// A refused request ends the connection, but not before those in front of it are answered:
@@ -364,6 +506,7 @@ impl Connection {
             Some(Blocked::Elsewhere { header, mut answer }) => match answer.as_mut().poll(cx) {
                 Poll::Ready(body) => {
                     self.channel.answer_body(header, &body?);
+                    self.channel.on_done();
                 }
                 Poll::Pending => {
                     self.blocked = Some(Blocked::Elsewhere { header, answer });
@@ -387,6 +530,9 @@ impl Connection {
         let held = self.inbound.take();
         let used = self.handle_frames(&held, now, cx);
         self.inbound.put_back(held, *used.as_ref().unwrap_or(&0));
+        if *used.as_ref().unwrap_or(&0) > 0 {
+            self.holding.keep_requests(self.inbound.len());
+        }
         // A reading that nobody has polled yet wakes nobody: it needs another pass.
         let warming = matches!(self.blocked, Some(Blocked::Warming(_)));
         Ok(used? > 0 || warming)
@@ -487,7 +633,9 @@ impl Connection {
     fn read_fresh(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
         let lane = Rc::clone(&self.channel.lane);
         let mut buffer = lane.buffer();
-        let count = match self.stream.poll_read(cx, &mut buffer) {
+        // What cannot be handled has to be kept, room or not.
+        let room = if self.holding.memory().is_exhausted() { FREE_BYTES } else { buffer.len() };
+        let count = match self.stream.poll_read(cx, &mut buffer[..room]) {
             Poll::Ready(count) => count?,
             Poll::Pending => return Ok(false),
         };
@@ -497,11 +645,16 @@ impl Connection {
         let now = self.channel.broker.env.clock.mono();
         let used = self.handle_frames(&buffer[..count], now, cx)?;
         self.inbound.keep(&buffer[used..count]);
+        self.holding.keep_requests(count - used);
         Ok(true)
     }
 
-    /// Reads the rest of an incomplete frame.
+    /// Reads more of an incomplete frame, once there is room for it.
     fn read_rest(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let whole = self.inbound.len_when_whole()?;
+        if self.holding.poll_request(self.inbound.len(), whole, cx).is_pending() {
+            return Ok(false);
+        }
         let mut room = self.inbound.room()?;
         let count = match self.stream.poll_read(cx, room.space()) {
             Poll::Ready(count) => count?,
@@ -523,15 +676,23 @@ impl Connection {
         cx: &mut Context<'_>,
     ) -> Result<usize, Closed> {
         let mut used = 0;
-        while let Front::Frame(frame) = front(&bytes[used..])? {
-            if !self.may_start(frame) {
+        while let Front::Frame(frame) = self.inbound.front(&bytes[used..])? {
+            if !self.may_start(frame) || self.holding.is_held_off(cx) {
                 break;
             }
             let blocked = self.blocked.take();
+            if blocked.is_none() {
+                self.channel.stopwatch.start(now);
+            }
             match api::handle(&mut self.channel, frame, blocked, now, cx)? {
-                Handled::Done => used += frame_end(frame.len()),
+                Handled::Done => {
+                    self.channel.on_done();
+                    used += frame_end(frame.len());
+                }
                 Handled::Kept(blocked) => {
                     self.blocked = Some(blocked);
+                    // The first one has come, whatever it waits for.
+                    self.requests = self.requests.max(1);
                     break;
                 }
                 Handled::Blocked(blocked) => {
@@ -543,13 +704,15 @@ impl Connection {
                 }
             }
         }
+        self.requests += u64::from(used > 0);
         Ok(used)
     }
 
     /// A peer that asks and does not read must not fill our memory: thousands of requests fit into
     /// one read, and each may be answered with a list of all topics.
     fn must_write_first(&self) -> bool {
-        self.channel.outbox.len() > OUTBOX_BYTES_PAUSE
+        let waiting = self.channel.outbox.len();
+        waiting > OUTBOX_BYTES_PAUSE || waiting > 0 && self.holding.memory().is_exhausted()
     }
 
     fn may_start(&self, frame: &[u8]) -> bool {

@@ -17,6 +17,9 @@ pub(crate) struct Outbox {
     /// Answers encoded in this pass, in a buffer that is the loop's.
     buffer: Vec<u8>,
     outbound: Outbound,
+    /// Bytes of `outbound` that are memory, not files: as many as there were at the most, since
+    /// nothing waited last.
+    in_memory: u64,
 }
 
 impl Outbox {
@@ -26,10 +29,12 @@ impl Outbox {
         self.buffer = lane.answers();
     }
 
-    /// At the end of a pass: what was not written has to have memory of its own.
-    pub(super) fn return_buffer(&mut self, lane: &Lane) {
+    /// At the end of a pass: what was not written has to have memory of its own. How much that is.
+    pub(super) fn return_buffer(&mut self, lane: &Lane) -> u64 {
         self.flush_buffer();
         lane.keep_answers(std::mem::take(&mut self.buffer));
+        self.in_memory = self.in_memory.min(self.outbound.len());
+        self.in_memory
     }
 
     /// Writes some of what waits; there is something.
@@ -76,21 +81,35 @@ impl Outbox {
     pub(crate) fn append(&mut self, mut later: Self) {
         self.flush_buffer();
         later.flush_buffer();
+        self.in_memory += later.in_memory;
         self.outbound.append(later.outbound);
     }
 
-    /// Adds a whole answer that lacks its records: `holes` tells where in its bytes they belong.
-    pub(crate) fn push_with_holes(&mut self, answer: Vec<u8>, holes: Vec<(usize, Part)>) {
-        self.flush_buffer();
-        let answer = Bytes::from(answer);
+    /// Adds an answer whose length and header `write` appends itself, and which may lack records
+    /// that are sent from files: `write` tells where in the buffer they belong.
+    pub(crate) fn frame_with_holes<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>, &mut Vec<(usize, Part)>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (before, mut holes) = (self.buffer.len(), Vec::new());
+        if let Err(error) = write(&mut self.buffer, &mut holes) {
+            // What is in front of it is sent still.
+            self.buffer.truncate(before);
+            return Err(error);
+        }
+        if holes.is_empty() {
+            return Ok(());
+        }
+        let answers = self.take_buffer();
         let mut written = 0;
         for (at, part) in holes {
             assert!(at >= written, "holes are in order");
-            self.outbound.push(Part::Bytes(answer.slice(written..at)));
+            self.outbound.push(Part::Bytes(answers.slice(written..at)));
             self.outbound.push(part);
             written = at;
         }
-        self.outbound.push(Part::Bytes(answer.slice(written..)));
+        self.outbound.push(Part::Bytes(answers.slice(written..)));
+        Ok(())
     }
 
     /// What is to be written now.
@@ -105,12 +124,21 @@ impl Outbox {
     }
 
     fn flush_buffer(&mut self) {
-        if self.buffer.len() > COPY_BYTES_MAX {
-            self.outbound.push(Part::Bytes(std::mem::take(&mut self.buffer).into()));
-        } else if !self.buffer.is_empty() {
-            self.outbound.push(Part::Bytes(Bytes::copy_from_slice(&self.buffer)));
-            self.buffer.clear();
+        if !self.buffer.is_empty() {
+            let answers = self.take_buffer();
+            self.outbound.push(Part::Bytes(answers));
         }
+    }
+
+    /// What is encoded, in memory of its own.
+    fn take_buffer(&mut self) -> Bytes {
+        self.in_memory += self.buffer.len() as u64;
+        if self.buffer.len() > COPY_BYTES_MAX {
+            return std::mem::take(&mut self.buffer).into();
+        }
+        let answers = Bytes::copy_from_slice(&self.buffer);
+        self.buffer.clear();
+        answers
     }
 }
 

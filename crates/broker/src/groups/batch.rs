@@ -64,6 +64,7 @@ pub(super) fn bytes_of(request: &GroupRequest) -> usize {
         | GroupRequest::FetchOffsets(_)
         | GroupRequest::Describe(_)
         | GroupRequest::List(_)
+        | GroupRequest::Survey { .. }
         | GroupRequest::ConsumerDescribe(_)
         | GroupRequest::Delete(_) => 0,
     }

@@ -509,6 +509,7 @@ fn may_write(request: &GroupRequest) -> bool {
         | GroupRequest::FetchOffsets(_)
         | GroupRequest::Describe(_)
         | GroupRequest::ConsumerDescribe(_)
-        | GroupRequest::List(_) => false,
+        | GroupRequest::List(_)
+        | GroupRequest::Survey { .. } => false,
     }
 }

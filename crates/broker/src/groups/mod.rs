@@ -169,6 +169,13 @@ impl Groups {
         shard.map_or_else(|| refused(Unavailable::NotCoordinator), |shard| shard.ask(request))
     }
 
+    /// The partitions of the topic of groups that this node serves.
+    pub(crate) fn partitions(&self) -> Vec<PartitionId> {
+        let shards = self.shards();
+        let slots = shards.iter().flat_map(|it| (0..).map(PartitionId::new).zip(&it.shards));
+        slots.filter(|(_, slot)| slot.shard().is_some()).map(|(partition, _)| partition).collect()
+    }
+
     /// Asks every shard; `request` makes the request for each.
     pub(crate) fn ask_all(&self, request: impl Fn() -> GroupRequest) -> Vec<Asked> {
         let shards = self.shards();

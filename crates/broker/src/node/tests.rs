@@ -1,6 +1,7 @@
 //! A node in the fake world, and clients that talk frames to it.
 
 mod alter_configs;
+mod bombs;
 mod bounds;
 mod clients;
 mod cold;
@@ -11,6 +12,7 @@ mod formatting;
 mod full_disk;
 mod groups;
 mod leaving;
+mod limits;
 mod operations;
 mod repeated;
 mod replicas;
@@ -102,6 +104,8 @@ impl Life {
         let listeners = format!("PLAINTEXT://{ip}:9092,CONTROLLER://{ip}:9093");
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut all: Properties = properties.iter().map(own).collect();
+        // Clients here rest for days, and go on over the same connection.
+        all.entry("connections.max.idle.ms".to_owned()).or_insert_with(|| "-1".to_owned());
         all.insert("listeners".to_owned(), listeners);
         all.insert("log.dirs".to_owned(), "data".to_owned());
         NodeConfig::parse(&all, None).unwrap()

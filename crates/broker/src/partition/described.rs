@@ -6,6 +6,7 @@ use ottla_env::Env;
 use ottla_log::ActiveProducer;
 
 use super::{Absent, Partition};
+use crate::watch::Traffic;
 
 impl Partition {
     /// The bytes of its batches, as Kafka counts a log's size: indexes and snapshots excepted.
@@ -13,6 +14,11 @@ impl Partition {
         // In this order: a roll shows the new segment first and bounds that lie in it afterwards.
         let bounds = self.bounds();
         self.view().bytes_below(bounds.log_end)
+    }
+
+    /// What went through it.
+    pub(crate) const fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// The producers that it remembers, by their ids.

@@ -20,6 +20,7 @@ use super::last_stop::{LastStop, fail};
 use super::read_ahead::ReadAhead;
 use super::space::SpaceWatch;
 use super::waiters::list_once;
+use crate::watch::Histogram;
 
 /// `ottla.durability`: when an append counts as committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub(crate) struct LogDirectory {
     /// Appends that wait for a sync to end. At most one a connection.
     parked: Mutex<Vec<Waker>>,
     work: Notify,
+    /// How long syncs took. Counted by whoever has the turn.
+    sync_times: Histogram,
     /// Held by whoever syncs: a partition gives out one sync at a time, and whoever is told that a
     /// sync has ended must have waited for the one before it too.
     turn: tokio::sync::Mutex<()>,
@@ -115,6 +118,7 @@ impl LogDirectory {
             dirty: Mutex::new(Vec::new()),
             parked: Mutex::new(Vec::new()),
             work: Notify::new(),
+            sync_times: Histogram::default(),
             turn: tokio::sync::Mutex::new(()),
         }
     }
@@ -152,6 +156,11 @@ impl LogDirectory {
         &self.checkpoints
     }
 
+    /// How long it took to make bytes durable.
+    pub(crate) const fn sync_times(&self) -> &Histogram {
+        &self.sync_times
+    }
+
     pub(crate) const fn space(&self) -> &SpaceWatch {
         &self.space
     }
@@ -174,7 +183,7 @@ impl LogDirectory {
         }
     }
 
-    #[cfg(test)]
+    /// Bytes that were appended and are not durable.
     pub(crate) fn unsynced_bytes(&self) -> u64 {
         self.dirty_bytes.load(Ordering::Relaxed)
     }
@@ -271,6 +280,7 @@ impl LogDirectory {
             total += unsynced.bytes;
             synced.push((partition, unsynced.upto));
         }
+        let began = (!files.is_empty()).then(|| env.clock.mono());
         if planted::is(Bug::FailedSyncRetried) {
             let first = make_durable(env, &self.place, files.clone(), &names).await;
             if first.is_err() {
@@ -278,6 +288,9 @@ impl LogDirectory {
             }
         } else {
             make_durable(env, &self.place, files, &names).await?;
+        }
+        if let Some(began) = began {
+            self.sync_times.record(env.clock.mono().since(began), 1);
         }
         for (partition, upto) in synced {
             partition.on_synced(env, upto);

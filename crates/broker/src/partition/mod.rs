@@ -39,6 +39,7 @@ use ottla_types::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition};
 use tokio::sync::Mutex;
 
 use crate::fetch_session::{Signal, SlotId};
+use crate::watch::Traffic;
 
 pub(crate) use checkpointing::{LogsClosed, run_checkpoints};
 pub(crate) use checkpoints::Checkpoints;
@@ -90,6 +91,7 @@ pub(crate) struct Partition {
     deleting: Mutex<()>,
     /// Held by whoever compacts the log, and makes files in the directory.
     compacting: Mutex<()>,
+    traffic: Traffic,
     state: CountedLock<State>,
 }
 
@@ -254,6 +256,7 @@ impl Partition {
             rolling: Arc::default(),
             deleting: Mutex::default(),
             compacting: Mutex::default(),
+            traffic: Traffic::default(),
             state: CountedLock::new(state),
         }
     }
@@ -384,6 +387,8 @@ impl Partition {
         let now = batch.header().max_timestamp.unwrap_or_else(|| env.clock.wall());
         match log.append(batch, epoch, now) {
             Ok(Appended::New { base_offset, last_offset }) => {
+                let records = last_offset.next().get().abs_diff(base_offset.get());
+                self.traffic.on_appended(records, u64::from(batch.size()));
                 self.on_appended(&mut state, u64::from(batch.size()));
                 Ok(state.accepted(base_offset, last_offset, None))
             }

@@ -15,6 +15,7 @@ use ottla_types::{LeaderEpoch, PartitionId, Timestamp, TopicId, TopicName, Topic
 
 use super::opening::Writer;
 use super::{Checkpoints, Identity, LogDirectory, Partition, Place, log_config};
+use crate::watch::Traffic;
 
 /// The local partitions of one topic.
 #[derive(Clone, Debug)]
@@ -138,13 +139,16 @@ impl Topics {
 pub(crate) struct Partitions {
     topics: ArcSwap<Topics>,
     directory: Arc<LogDirectory>,
+    /// What went through those that were deleted.
+    gone: Traffic,
     /// Some are not open for want of space or descriptors.
     lacks: AtomicBool,
 }
 
 impl Partitions {
     pub(crate) fn new(directory: Arc<LogDirectory>) -> Self {
-        Self { topics: ArcSwap::default(), directory, lacks: AtomicBool::new(false) }
+        let (gone, lacks) = (Traffic::default(), AtomicBool::new(false));
+        Self { topics: ArcSwap::default(), directory, gone, lacks }
     }
 
     /// Whether there are partitions that were not opened for want of space or descriptors: nobody
@@ -288,8 +292,16 @@ impl Partitions {
         let removed: Vec<_> = ids.iter().filter_map(|id| topics.remove(*id)).collect();
         self.topics.store(Arc::new(topics));
         let partitions = removed.iter().flat_map(|entry| entry.partitions());
-        partitions.for_each(|partition| partition.retire());
+        partitions.for_each(|partition| {
+            partition.retire();
+            self.gone.inherit(partition.traffic().read());
+        });
         removed
+    }
+
+    /// What went through partitions that were deleted, until then.
+    pub(crate) const fn gone_traffic(&self) -> &Traffic {
+        &self.gone
     }
 
     /// Every partition of this moment.

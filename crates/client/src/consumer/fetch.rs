@@ -196,6 +196,9 @@ fn decode(
             // Whatever ends a transaction, the producer's next one is another.
             producer.iter().for_each(|producer| _ = aborting.remove(producer));
         } else if !is_aborted {
+            // Whatever the header says: no record is shorter than seven bytes.
+            let count = header.records_count.min(header.size / 7);
+            chunk.records.reserve(usize::try_from(count).unwrap_or(0));
             for record in &records {
                 let record = record.map_err(|error| corrupt(&error))?;
                 // A batch is sent whole, and may begin before what was asked for.

@@ -146,7 +146,7 @@ impl Pour<'_> {
             let memory = self.memory(size.max(settings.batch_bytes)).await?;
             let compression = settings.compression;
             let options = BatchOptions { compression, ..BatchOptions::default() };
-            let builder = BatchBuilder::new(options);
+            let builder = BatchBuilder::with_room(options, size.max(settings.batch_bytes));
             self.open.insert(partition, Open { builder, first: timestamp, memory });
         }
         let open = self.open.get_mut(&partition).expect("it was just opened");

@@ -56,7 +56,11 @@ impl GroupShard {
     ) -> Result<JoinAnswer, JoinRefused> {
         let drawn = || MemberId::new(&request.drawn.to_string());
         let id = request.member.clone().unwrap_or_else(drawn);
-        let refused = |why| JoinRefused { member: Some(id.clone()), why };
+        let refused = |why| {
+            let is_told = why == JoinError::MemberIdRequired;
+            let member = if is_told { Some(id.clone()) } else { request.member.clone() };
+            JoinRefused { member, why }
+        };
         let (admission, subscription) = self.admit_classic(at, request, &id).map_err(refused)?;
         let name = &request.group;
         let downgrades = matches!(&admission, Admission::Replaces(old)

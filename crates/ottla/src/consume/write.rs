@@ -16,8 +16,10 @@ const BUFFER_BYTES: usize = 256 * 1024;
 #[derive(Clone, Debug)]
 pub(super) enum Style {
     Template(Template),
-    /// Place, time, key and value, for somebody who looks on.
-    People,
+    /// Place, time, key and value, for somebody who looks on; the key stands out in bold.
+    People {
+        bold: bool,
+    },
     /// One JSON document a line.
     Json,
     /// Values with tabs between them, titles first.
@@ -35,12 +37,16 @@ impl Style {
         match (template, format) {
             (Some(template), _) => Self::Template(template.clone()),
             (None, Some(Format::Json | Format::Jsonl)) => Self::Json,
-            (None, Some(Format::Table | Format::Wide)) => Self::People,
+            (None, Some(Format::Table | Format::Wide)) => Self::people(),
             (None, Some(Format::Tsv)) => Self::Tabs,
             (None, Some(Format::Csv)) => Self::Commas,
-            (None, None) if io::stdout().is_terminal() => Self::People,
+            (None, None) if io::stdout().is_terminal() => Self::people(),
             (None, None) => Self::Template(Template::value_lines()),
         }
+    }
+
+    fn people() -> Self {
+        Self::People { bold: crate::show::is_bold() }
     }
 }
 
@@ -58,7 +64,7 @@ impl Writer {
         match style {
             Style::Tabs => buffer.extend_from_slice((TITLES.join("\t") + "\n").as_bytes()),
             Style::Commas => buffer.extend_from_slice((TITLES.join(",") + "\n").as_bytes()),
-            Style::Template(_) | Style::People | Style::Json => {}
+            Style::Template(_) | Style::People { .. } | Style::Json => {}
         }
         Self { style, buffer, out: io::stdout(), written: 0 }
     }
@@ -66,7 +72,7 @@ impl Writer {
     pub(super) fn record(&mut self, record: &ConsumerRecord) -> io::Result<()> {
         match &self.style {
             Style::Template(template) => template.write(&mut self.buffer, record),
-            Style::People => for_people(&mut self.buffer, record),
+            Style::People { bold } => for_people(&mut self.buffer, record, *bold),
             Style::Json => as_json(&mut self.buffer, record),
             Style::Tabs => as_values(&mut self.buffer, record, b'\t'),
             Style::Commas => as_values(&mut self.buffer, record, b','),
@@ -118,7 +124,7 @@ fn as_values(out: &mut Vec<u8>, record: &ConsumerRecord, between: u8) {
     out.push(b'\n');
 }
 
-fn for_people(out: &mut Vec<u8>, record: &ConsumerRecord) {
+fn for_people(out: &mut Vec<u8>, record: &ConsumerRecord, bold: bool) {
     let shown = |bytes: &Option<bytes::Bytes>| match bytes.as_deref() {
         None => "-".to_owned(),
         Some(bytes) => match words::text(bytes) {
@@ -127,7 +133,10 @@ fn for_people(out: &mut Vec<u8>, record: &ConsumerRecord) {
         },
     };
     let (topic, partition) = (&record.partition.topic, record.partition.partition);
-    let (key, value) = (shown(&record.key), shown(&record.value));
+    let (mut key, value) = (shown(&record.key), shown(&record.value));
+    if bold && record.key.is_some() {
+        key = format!("\x1b[1m{key}\x1b[0m");
+    }
     let time = words::time(record.timestamp);
     let line = format!("{topic}[{partition}]@{}  {time}  {key}  {value}", record.offset);
     out.extend_from_slice(line.as_bytes());

@@ -92,29 +92,28 @@ fn read_all(mut from: impl Read, empty: &Receiver<Vec<u8>>, to: &Sender<io::Resu
     }
 }
 
-/// Reads until there is a whole line; what is behind the last one waits in `tail`.
+/// Reads until there is a whole line; what is behind the last one waits in `tail`. A buffer that
+/// comes back is as long as it was, so that nothing is zeroed twice.
 fn fill(from: &mut impl Read, mut bytes: Vec<u8>, tail: &mut Vec<u8>) -> io::Result<Option<Chunk>> {
-    bytes.clear();
-    bytes.append(tail);
+    let mut had = tail.len();
+    bytes.resize(bytes.len().max(had), 0);
+    bytes[..had].copy_from_slice(tail);
+    tail.clear();
     loop {
-        let had = bytes.len();
-        bytes.resize(had.max(BUFFER_BYTES / 2) + BUFFER_BYTES / 2, 0);
+        bytes.resize(bytes.len().max(had.max(BUFFER_BYTES / 2) + BUFFER_BYTES / 2), 0);
         let count = match from.read(&mut bytes[had..]) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            Ok(0) => {
-                bytes.truncate(had);
-                let whole = bytes.len();
-                return Ok((whole > 0).then_some(Chunk { bytes, whole }));
-            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Ok(0) => return Ok((had > 0).then_some(Chunk { bytes, whole: had })),
             read => read?,
         };
-        bytes.truncate(had + count);
-        if let Some(end) = bytes[had..].iter().rposition(|byte| *byte == b'\n') {
-            let whole = had + end + 1;
-            tail.extend_from_slice(&bytes[whole..]);
+        let new = had..had + count;
+        had = new.end;
+        if let Some(end) = bytes[new.clone()].iter().rposition(|byte| *byte == b'\n') {
+            let whole = new.start + end + 1;
+            tail.extend_from_slice(&bytes[whole..had]);
             return Ok(Some(Chunk { bytes, whole }));
         }
-        if bytes.len() > LINE_BYTES_MAX {
+        if had > LINE_BYTES_MAX {
             let told = format!("a line is longer than {LINE_BYTES_MAX} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidData, told));
         }
@@ -141,8 +140,10 @@ mod tests {
         for step in [1, 2, 3, 1_000] {
             let (mut from, mut tail, mut lines) =
                 (Slowly(text.into(), step), Vec::new(), Vec::new());
-            while let Some(chunk) = fill(&mut from, Vec::new(), &mut tail).unwrap() {
+            let mut buffer = Vec::new();
+            while let Some(chunk) = fill(&mut from, buffer, &mut tail).unwrap() {
                 lines.extend(chunk.lines().map(|line| String::from_utf8(line.to_vec()).unwrap()));
+                buffer = chunk.bytes;
             }
             assert_eq!(lines, expected, "{text:?} by {step}");
         }

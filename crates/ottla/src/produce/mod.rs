@@ -137,7 +137,10 @@ async fn produce(arguments: &Arguments, session: &Session) -> Result<(), Failure
     let value = arguments.value.as_ref().or(arguments.value_option.as_ref());
     match (lines, value) {
         (Some(lines), _) => {
-            let progress = Progress::new(&session.env.clock, size(arguments), arguments.quiet);
+            // Whoever types knows how far it is.
+            let is_typed = arguments.file.is_none() && std::io::stdin().is_terminal();
+            let quiet = arguments.quiet || is_typed;
+            let progress = Progress::new(&session.env.clock, size(arguments), quiet);
             pour_lines(arguments, &split, (lines, progress), &mut pour).await?;
         }
         (None, value) => {

@@ -203,12 +203,16 @@ pub(crate) enum Answer {
     Pages(Vec<Page>),
 }
 
+/// Whether somebody looks on who has nothing against bold letters.
+pub(crate) fn is_bold() -> bool {
+    let colours = std::env::var_os("NO_COLOR").is_none_or(|said| said.is_empty());
+    colours && io::stdout().is_terminal()
+}
+
 /// Writes an answer to standard output.
 pub(crate) fn print(kind: &'static str, answer: &Answer, format: Format) -> io::Result<()> {
-    let colours = std::env::var_os("NO_COLOR").is_none_or(|said| said.is_empty());
-    let bold = colours && io::stdout().is_terminal();
     let mut text = Vec::new();
-    write(&mut text, kind, answer, (format, bold))?;
+    write(&mut text, kind, answer, (format, is_bold()))?;
     let mut out = io::stdout().lock();
     out.write_all(&text)?;
     out.flush()

@@ -12,7 +12,7 @@ use crate::failure::say;
 const EXAMPLES: &str = "\
 Examples:
   ottla install-tools ~/.local/bin
-  ottla install-tools /opt/kafka/bin --force";
+  ottla install-tools kafka/bin --force";
 
 /// Links the names of Apache Kafka's tools to this program: kafka-topics and the others, each with
 /// and without .sh

@@ -26,6 +26,7 @@ fn exit_codes_tell_a_failure_from_a_mistake() {
         ("consume orders -n 0",                      0, ""),
         ("topic delete nothing --if-exists --yes",   0, "there is no topic nothing"),
         ("group lag",                                0, ""),
+        ("config describe topic payments",           0, "nothing was set for topic payments"),
         ("--help",                                   0, ""),
         ("produce --help",                           0, ""),
         ("topic describe ordrs",                     1, "did you mean orders?"),

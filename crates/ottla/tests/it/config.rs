@@ -11,6 +11,7 @@ group.initial.rebalance.delay.ms=0
 listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093
 log.dirs=./ottla-data
 node.id=1
+ottla.http.listener=http://127.0.0.1:8080
 process.roles=broker,controller
 ";
 

@@ -5,12 +5,15 @@
 mod conduct;
 mod config;
 mod dev;
+mod docs;
 mod examples;
 mod help;
 mod log;
 mod node;
+mod observed;
 mod operate;
 mod records;
+mod start;
 mod topic;
 
 use std::fs;

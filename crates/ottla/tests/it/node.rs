@@ -10,6 +10,8 @@ pub(crate) struct Node {
     child: Child,
     /// Where its clients find it.
     pub(crate) address: String,
+    /// Where its metrics are.
+    pub(crate) http: String,
     folder: PathBuf,
 }
 
@@ -45,6 +47,7 @@ impl Node {
         let data = format!("log.dirs={}", folder.join("data").display());
         command.args(["server", "--override", listeners, "--override", &data]);
         command.args(["--override", "group.initial.rebalance.delay.ms=0"]);
+        command.args(["--override", "ottla.http.listener=http://127.0.0.1:0"]);
         command.args(overrides.iter().flat_map(|pair| ["--override", *pair]));
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -55,7 +58,12 @@ impl Node {
             Some(rest.split(',').next()?.to_owned())
         });
         let address = address.unwrap_or_else(|| panic!("the node does not start: {told:?}"));
-        Self { child, address, folder }
+        let http = told.iter().find_map(|line| {
+            let (_, rest) = line.trim().strip_prefix("metrics")?.split_once("http://")?;
+            Some(rest.strip_suffix("/metrics")?.to_owned())
+        });
+        let http = http.expect("it answers HTTP");
+        Self { child, address, http, folder }
     }
 
     /// Runs a command against it.

@@ -83,8 +83,19 @@ impl Default for FetchResponsePartition<'_> {
     }
 }
 
-/// Appends a Fetch response as one frame, except for the records: they are sent from where they
-/// lie, in the holes that [`Self::partition`] names.
+/// The records of a partition in a Fetch response.
+#[derive(Clone, Copy, Debug)]
+pub enum ResponseRecords<'a> {
+    /// There is no list of records, which is something else than an empty one.
+    Null,
+    /// To be appended to the buffer.
+    Here(&'a [u8]),
+    /// So many bytes, which are sent from where they lie.
+    Elsewhere(usize),
+}
+
+/// Appends a Fetch response as one frame, except for records that lie elsewhere: they are sent in
+/// the holes that [`Self::partition`] names.
 #[derive(Debug)]
 pub struct FetchResponseWriter<'b> {
     response: Response<'b>,
@@ -126,8 +137,8 @@ impl<'b> FetchResponseWriter<'b> {
         self.response.topic(topic, partitions)
     }
 
-    /// Appends a partition with so many bytes of records; returns the position in the buffer where
-    /// those bytes are to be sent.
+    /// Appends a partition with its records; returns the position in the buffer where those that
+    /// lie elsewhere are to be sent.
     ///
     /// # Errors
     /// If the version cannot say it.
@@ -137,17 +148,23 @@ impl<'b> FetchResponseWriter<'b> {
     pub fn partition(
         &mut self,
         partition: &FetchResponsePartition<'_>,
-        records: Option<usize>,
+        records: ResponseRecords<'_>,
     ) -> Result<usize, EncodeError> {
         self.response.partition();
         let Response { writer, layout, .. } = &mut self.response;
         partition.write_bounds(writer, *layout);
         partition.write_aborted(writer, *layout)?;
         partition.write_preferred_read_replica(writer, *layout)?;
-        writer.length_of_bytes(records, *layout)?;
+        let (here, length): (&[u8], _) = match records {
+            ResponseRecords::Null => (&[], None),
+            ResponseRecords::Here(bytes) => (bytes, Some(bytes.len())),
+            ResponseRecords::Elsewhere(length) => (&[], Some(length)),
+        };
+        writer.length_of_bytes(length, *layout)?;
+        writer.raw(here);
         let hole = writer.position();
         partition.write_tags(writer, *layout)?;
-        self.elsewhere += records.unwrap_or(0);
+        self.elsewhere += length.map_or(0, |length| length - here.len());
         Ok(hole)
     }
 

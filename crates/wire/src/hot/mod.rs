@@ -15,7 +15,7 @@ pub use by_topic::{ByTopic, Entry, TopicRef, Visit};
 pub use fetch_request::{FetchPartition, FetchRequest};
 pub use fetch_response::{
     AbortedTransaction, EpochAndOffset, FetchResponseHead, FetchResponsePartition,
-    FetchResponseWriter,
+    FetchResponseWriter, ResponseRecords,
 };
 pub use produce_request::{ProducePartition, ProduceRequest};
 pub use produce_response::{ProduceResponsePartition, ProduceResponseWriter, RecordError};

@@ -7,7 +7,8 @@ use ottla_types::Uuid;
 use ottla_wire::hot::{
     AbortedTransaction, CurrentLeader, Entry, EpochAndOffset, FetchPartition, FetchRequest,
     FetchResponseHead, FetchResponsePartition, FetchResponseWriter, NodeEndpoint, ProducePartition,
-    ProduceRequest, ProduceResponsePartition, ProduceResponseWriter, RecordError, TopicRef,
+    ProduceRequest, ProduceResponsePartition, ProduceResponseWriter, RecordError, ResponseRecords,
+    TopicRef,
 };
 use ottla_wire::messages::fetch_request;
 use ottla_wire::messages::fetch_response::{FetchResponse, PartitionData};
@@ -174,8 +175,11 @@ fn write_fetch(response: &FetchResponse<'static>, version: i16) -> Result<Vec<u8
     for t in &response.responses {
         writer.topic(topic(&t.topic, t.topic_id, version), t.partitions.len())?;
         for p in &t.partitions {
-            let at = write_fetch_partition(&mut writer, &p)?;
-            holes.push((at, p.records.unwrap_or_default().into_owned()));
+            let here = p.partition_index % 2 == 0;
+            let at = write_fetch_partition(&mut writer, &p, here)?;
+            if !here {
+                holes.push((at, p.records.unwrap_or_default().into_owned()));
+            }
         }
     }
     let endpoints: Vec<_> = response.node_endpoints.iter().collect();
@@ -198,6 +202,7 @@ fn write_fetch(response: &FetchResponse<'static>, version: i16) -> Result<Vec<u8
 fn write_fetch_partition(
     writer: &mut FetchResponseWriter<'_>,
     p: &PartitionData<'_>,
+    here: bool,
 ) -> Result<usize, EncodeError> {
     let aborted: Option<Vec<_>> = p.aborted_transactions.as_ref().map(|list| {
         let one = |t: messages::fetch_response::AbortedTransaction<'_>| AbortedTransaction {
@@ -227,7 +232,11 @@ fn write_fetch_partition(
         aborted_transactions: aborted.as_deref(),
         preferred_read_replica: p.preferred_read_replica,
     };
-    writer.partition(&partition, p.records.as_ref().map(|records| records.len()))
+    let records = p.records.as_ref().map_or(ResponseRecords::Null, |records| match here {
+        true => ResponseRecords::Here(records),
+        false => ResponseRecords::Elsewhere(records.len()),
+    });
+    writer.partition(&partition, records)
 }
 
 #[test]

@@ -91,9 +91,8 @@ impl Api {
         errors: &Errors,
     ) -> Result<Value, String> {
         let tagged = encode::is_flexible(&self.response, version) && self.name != "ApiVersions";
-        let body = match (tagged, bytes) {
-            (true, [0, body @ ..]) | (false, body) => body,
-            (true, _) => return Err("a header with tags".to_owned()),
+        let ((true, [0, body @ ..]) | (false, body)) = (tagged, bytes) else {
+            return Err("a header with tags".to_owned());
         };
         decode::body(&self.response, version, body, errors)
     }

@@ -114,7 +114,8 @@ fn value(path: &str, kafka: &Value, ottla: &Value, found: Found<'_>) {
 }
 
 /// Fields that say which element of a list it is.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
+    "log_dir",
     "name",
     "topic",
     "topic_name",
@@ -173,6 +174,11 @@ impl Rule {
                 Ok(Self { name, case, path, kafka, ottla })
             })
             .collect()
+    }
+
+    /// Whether it is about requests that are drawn.
+    pub(super) fn is_of_seeds(&self) -> bool {
+        self.case.starts_with("seed ")
     }
 
     pub(super) fn explains(&self, difference: &Difference) -> bool {

@@ -11,6 +11,8 @@ pub(super) struct Known {
     pub(super) topics: BTreeMap<String, String>,
     /// The request's text: what it says itself is no accident.
     pub(super) asked: String,
+    /// Whether the answer is of the metadata log, whose length and epochs say nothing.
+    pub(super) of_quorum: bool,
 }
 
 /// Fields whose numbers are a matter of the moment, or of the machine.
@@ -71,6 +73,7 @@ fn normal_word(name: &str, word: &str, known: &Known) -> String {
         ("session_id", Some(id)) if id != 0 && !said(word) => "$session".to_owned(),
         ("producer_id", Some(id)) if id >= 0 && !said(word) => "$pid".to_owned(),
         (_, Some(number)) if number > TIMES_BEGIN && number < i64::MAX => "$time".to_owned(),
+        ("high_watermark" | "leader_epoch", Some(_)) if known.of_quorum => format!("${name}"),
         (name, Some(number)) if ACCIDENTS.contains(&name) && number >= 0 => format!("${name}"),
         _ => word.to_owned(),
     }
@@ -113,7 +116,7 @@ mod tests {
 
     fn check(answer: &str, expected: &str) {
         let topics = BTreeMap::from([(format!("{:032x}", 0xff), "orders".to_owned())]);
-        let known = Known { topics, asked: "{member_id:'mine'}".to_owned() };
+        let known = Known { topics, asked: "{member_id:'mine'}".to_owned(), of_quorum: false };
         let normal = super::answer(&Value::parse(answer).unwrap(), &known);
         assert_eq!(normal.to_string(), expected);
     }

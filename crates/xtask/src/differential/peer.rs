@@ -214,7 +214,8 @@ impl<'c> Peer<'c> {
             Ok(value) => {
                 self.learn(&value);
                 let names = self.topics.iter().map(|(name, id)| (id.clone(), name.clone()));
-                let known = Known { topics: names.collect(), asked: text.to_owned() };
+                let of_quorum = api.name == "DescribeQuorum";
+                let known = Known { topics: names.collect(), asked: text.to_owned(), of_quorum };
                 Reply::Answer(normal::answer(&value, &known))
             }
         }
@@ -222,6 +223,11 @@ impl<'c> Peer<'c> {
 
     /// Remembers what the top of an answer calls things.
     fn learn(&mut self, value: &Value) {
+        // A refusal repeats what it refuses, unless it gives a name to come again with.
+        let meant = ["NONE", "MEMBER_ID_REQUIRED"].map(Value::word);
+        if value.field("error_code").is_some_and(|error| !meant.contains(error)) {
+            return;
+        }
         for (field, name) in LEARNED {
             match value.field(field) {
                 Some(Value::Text(text)) if !text.is_empty() => {

@@ -46,6 +46,7 @@ impl Value {
         }
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "numbers and references to texts")]
     pub(super) fn word(word: impl ToString) -> Self {
         Self::Word(word.to_string())
     }

@@ -49,6 +49,12 @@ const TABLE: &[Row] = &[
         &["bytes", "thiserror", "tokio", "tracing"],
         &["ottla-broker", "ottla-sim"],
     ),
+    row(
+        "console",
+        &["types", "env", "broker"],
+        &["bytes", "tokio", "tracing"],
+        &["ottla-client", "ottla-sim"],
+    ),
     // worlds
     row("runtime", &["types", "env"], &["bytes", "rustix", "socket2", "tokio", "tracing"], &[]),
     row(
@@ -60,7 +66,7 @@ const TABLE: &[Row] = &[
     // the binary
     row(
         "ottla",
-        &["types", "env", "wire", "records", "log", "broker", "client", "runtime"],
+        &["types", "env", "wire", "records", "log", "broker", "client", "console", "runtime"],
         &[
             "bytes",
             "clap",

@@ -418,10 +418,13 @@ fn classic_members_of_a_consumer_group_are_fenced_like_others() {
     assert_eq!(classic.sync("m1", old), Err(SyncError::UnknownMember));
     assert_eq!(classic.sync("nobody", old), Err(SyncError::UnknownMember));
     let mut refused = |request: JoinGroup, why: JoinError| {
+        let named = request.member.clone();
         let Some(GroupAnswer::Join(Err(refused))) = classic.world.ask(GroupRequest::Join(request))
         else {
             panic!("refused")
         };
+        // Only who is to come again under a new name is given one.
+        assert!(why == JoinError::MemberIdRequired || refused.member == named, "{why:?}");
         assert_eq!(refused.why, why);
     };
     let alien = JoinGroup { protocol_type: "connect".into(), ..join(None, None, &[]) };
