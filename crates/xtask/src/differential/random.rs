@@ -1,4 +1,4 @@
-//! Requests drawn by the schema: each field by its type and name, from what exists and what does not.
+//! Requests drawn by the schema: each field by its type and name, from what exists and what not.
 
 use super::catalog::{Api, Catalog};
 use super::encode::{self, name_of, struct_of};
