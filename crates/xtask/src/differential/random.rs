@@ -1,4 +1,5 @@
-//! Requests drawn by the schema: each field by its type and name, from what exists and what does not.
+//! Requests drawn by the schema: each field by its type and name, from what exists and what does
+//! not.
 
 use super::catalog::{Api, Catalog};
 use super::encode::{self, name_of, struct_of};
@@ -12,7 +13,8 @@ use crate::hostile::{Random, crc32c};
 const REQUESTS: u64 = 6;
 
 /// Requests that change what later ones are answered, or wait for others: only written cases have
-/// them. ApiVersions has a case for each of its fields; what ListGroups tells changes while one looks.
+/// them. ApiVersions has a case for each of its fields; what ListGroups tells changes while one
+/// looks.
 const NOT_DRAWN: [&str; 3] = ["ApiVersions", "UpdateFeatures", "ListGroups"];
 
 /// Asks what the seed draws.
