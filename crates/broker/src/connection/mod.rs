@@ -87,7 +87,7 @@ pub(crate) struct Luggage {
 pub(crate) enum Ended {
     Closed(Closed),
     /// Between two requests, with nothing to answer.
-    Leaves(Box<dyn Socket>, Luggage),
+    Leaves(Box<dyn Socket>, Box<Luggage>),
 }
 
 /// An answer that is not there yet, while nothing else may start.
@@ -347,7 +347,7 @@ impl Connection {
                     moved_at,
                     wrote_at,
                 };
-                Ended::Leaves(socket, luggage)
+                Ended::Leaves(socket, Box::new(luggage))
             }
             Err(error) => Ended::Closed(error.into()),
         }
