@@ -328,6 +328,7 @@ impl Accept {
             }
             // Once for each of them would fill the disk with complaints.
             Err(why) => {
+                self.serving.broker.counters.on_refused(Refusal::Limit);
                 tracing::debug!(listener = %self.serving.listening.name, %why, "not admitted");
             }
         }
@@ -388,7 +389,8 @@ impl Serving {
                 match closed {
                     Closed::FrameLength(_) => counters.on_refused(Refusal::FrameLength),
                     Closed::Refused(_) => counters.on_refused(Refusal::Request),
-                    Closed::ByPeer | Closed::Broken(_) | Closed::Late(_) => {}
+                    Closed::Late(_) => counters.on_refused(Refusal::Late),
+                    Closed::ByPeer | Closed::Broken(_) => {}
                 }
                 // Whoever sends garbage must not fill the disk with our complaints.
                 tracing::debug!(%peer, why = %closed, "connection closed");
@@ -398,7 +400,7 @@ impl Serving {
                 open.leaves();
                 drop(open);
                 drop(place);
-                self.hand_over(socket, Some(luggage), Seat { place: next, admitted });
+                self.hand_over(socket, Some(*luggage), Seat { place: next, admitted });
             }
         }
     }

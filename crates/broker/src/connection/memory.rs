@@ -64,7 +64,6 @@ impl RequestMemory {
     }
 
     /// Bytes that are held now.
-    #[cfg(test)]
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
     }

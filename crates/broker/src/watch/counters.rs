@@ -30,6 +30,10 @@ pub(crate) enum Refusal {
     FrameLength,
     /// A request that cannot be read, or that is not served.
     Request,
+    /// It took too long over a request, or an answer.
+    Late,
+    /// Its address has as many as it may have.
+    Limit,
 }
 
 /// The counters of a node.
@@ -41,8 +45,8 @@ pub(crate) struct Counters {
     listeners: Vec<(String, Vec<Connections>)>,
     produce_errors: Errors,
     fetch_errors: Errors,
-    frame_lengths: AtomicU64,
-    requests: AtomicU64,
+    /// In the order of [`Refusal::ALL`].
+    refused: [AtomicU64; Refusal::ALL.len()],
     /// What was told of all partitions last.
     pub(super) told: Traffic,
 }
@@ -116,8 +120,7 @@ impl Counters {
             listeners: listeners.into_iter().map(of_listener).collect(),
             produce_errors: Errors::new(),
             fetch_errors: Errors::new(),
-            frame_lengths: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
+            refused: Default::default(),
             told: Traffic::default(),
         }
     }
@@ -139,11 +142,7 @@ impl Counters {
 
     /// A connection was closed for what its client sent.
     pub(crate) fn on_refused(&self, why: Refusal) {
-        match why {
-            Refusal::FrameLength => &self.frame_lengths,
-            Refusal::Request => &self.requests,
-        }
-        .fetch_add(1, Ordering::Relaxed);
+        self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A partition refused a part of a request, with the code of an error.
@@ -183,12 +182,23 @@ impl Counters {
         })
     }
 
-    pub(super) fn refused(&self, why: Refusal) -> u64 {
-        match why {
-            Refusal::FrameLength => &self.frame_lengths,
-            Refusal::Request => &self.requests,
+    /// How often each reason was one to refuse a connection.
+    pub(super) fn all_refused(&self) -> Vec<(&'static str, u64)> {
+        let of = |why: Refusal| self.refused[why as usize].load(Ordering::Relaxed);
+        Refusal::ALL.map(|why| (why.name(), of(why))).to_vec()
+    }
+}
+
+impl Refusal {
+    const ALL: [Self; 4] = [Self::FrameLength, Self::Request, Self::Late, Self::Limit];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::FrameLength => "frame length",
+            Self::Request => "request",
+            Self::Late => "late",
+            Self::Limit => "limit",
         }
-        .load(Ordering::Relaxed)
     }
 }
 
@@ -223,6 +233,16 @@ mod tests {
         drop(open);
         assert_eq!(seen(), [(0, 0, 1, 0), (1, 0, 1, 2)]);
         assert!(counters.connections().all(|it| it.listener == "B" || it.opened == 0));
+    }
+
+    #[test]
+    fn every_reason_to_refuse_has_its_count() {
+        let counters = Counters::new(NOW, 1, 1, Vec::new());
+        for (times, why) in (1..).zip(Refusal::ALL) {
+            (0..times).for_each(|_| counters.on_refused(why));
+        }
+        let expected = [("frame length", 1), ("request", 2), ("late", 3), ("limit", 4)];
+        assert_eq!(counters.all_refused(), expected);
     }
 
     #[test]

@@ -24,10 +24,10 @@ pub struct NodeReport {
     pub connections: Vec<ConnectionReport>,
     /// What its clients say that they are, and how many connections of each there are.
     pub software: Vec<(ClientSoftware, usize)>,
-    /// Connections that were closed because a length was no frame's.
-    pub closed_for_frame_length: u64,
-    /// Connections that were closed because a request could not be read, or is not served.
-    pub closed_for_request: u64,
+    /// Connections that were refused or closed, by the reason.
+    pub refused: Vec<(&'static str, u64)>,
+    /// Bytes that connections hold of requests and answers.
+    pub request_memory_bytes: u64,
     /// How long it took to make what was appended durable.
     pub syncs: Times,
     /// Bytes that were appended and are not durable yet.

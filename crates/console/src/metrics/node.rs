@@ -69,8 +69,14 @@ static SOFTWARE: Family = gauge(
 static CONNECTIONS_REFUSED: Family = counter(
     "ottla_connections_refused_total",
     &["reason"],
-    "Connections that were closed for what their client sent: a length that no frame has, or a \
-     request that cannot be read or is not served.",
+    "Connections that were closed for a length that no frame has, for a request that cannot be \
+     read or is not served, for being late, or refused because their address has as many as it may \
+     have.",
+);
+static REQUEST_MEMORY: Family = gauge(
+    "ottla_request_memory_bytes",
+    &[],
+    "Bytes that connections hold of requests and answers.",
 );
 static SESSIONS: Family = gauge(
     "kafka_server_fetchsessioncache_numincrementalfetchsessions",
@@ -138,6 +144,7 @@ pub(super) static SECTION: Section = Section {
         &CONNECTIONS_CLOSED,
         &SOFTWARE,
         &CONNECTIONS_REFUSED,
+        &REQUEST_MEMORY,
         &SESSIONS,
         &SYNC_QUANTILES,
         &SYNC_TIMES,
@@ -233,8 +240,10 @@ fn connections(page: &mut Page<'_, '_>, scraped: &Scraped) {
         page.sample(&[&software.name, &software.version], count);
     }
     page.family(&CONNECTIONS_REFUSED);
-    page.sample(&[&"frame length"], node.closed_for_frame_length);
-    page.sample(&[&"request"], node.closed_for_request);
+    for (reason, count) in &node.refused {
+        page.sample(&[reason], count);
+    }
+    page.single(&REQUEST_MEMORY, node.request_memory_bytes);
     page.single(&SESSIONS, node.fetch_sessions);
 }
 
