@@ -400,7 +400,7 @@ impl Serving {
                 open.leaves();
                 drop(open);
                 drop(place);
-                self.hand_over(socket, Some(*luggage), Seat { place: next, admitted });
+                self.hand_over(socket, Some(luggage), Seat { place: next, admitted });
             }
         }
     }
