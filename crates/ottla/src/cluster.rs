@@ -6,6 +6,7 @@ use std::time::Duration;
 use ottla_client::TopicMetadata;
 use ottla_types::TopicName;
 
+use crate::clients;
 use crate::failure::{Failure, say};
 use crate::reach::{self, Reach, Session};
 use crate::show::{Answer, Cell, Column, Format, Page, Show, Table, Watch, print};
@@ -41,6 +42,13 @@ enum Command {
     /// Lists the features of the cluster and their levels
     #[command(after_help = "Examples:\n  ottla cluster features")]
     Features,
+    /// Lists the software that has connections to a node which serves its metrics over HTTP
+    #[command(after_help = "Examples:\n  ottla cluster clients\n  ottla cluster clients --http node1:8080")]
+    Clients {
+        /// Where the node serves its metrics: its property ottla.http.listener
+        #[arg(long, value_name = "HOST:PORT", default_value = clients::HTTP)]
+        http: String,
+    },
     /// Says whether every broker answers and every partition is led and replicated
     #[command(after_help = "Examples:\n  ottla cluster health\n  ottla cluster health --wait 30s")]
     Health {
@@ -57,6 +65,7 @@ pub(crate) fn run(arguments: &Arguments, before: &Reach) -> ExitCode {
         Command::Health { wait } => {
             reach::run_patiently(&reach, async |session| health(*wait, format, session).await)
         }
+        Command::Clients { http } => clients::run(http, format),
         Command::Info => reach::run(&reach, async |session| info(format, session).await),
         Command::Nodes { watch } => reach::run(&reach, async |session| {
             let made = async || nodes(session).await;

@@ -1,5 +1,6 @@
 //! Ottla: an Apache Kafka-compatible event-streaming system in one binary.
 
+mod clients;
 mod cluster;
 mod complete;
 mod config;
