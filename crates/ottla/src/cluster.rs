@@ -43,7 +43,7 @@ enum Command {
     #[command(after_help = "Examples:\n  ottla cluster features")]
     Features,
     /// Lists the software that has connections to a node which serves its metrics over HTTP
-    #[command(after_help = "Examples:\n  ottla cluster clients\n  ottla cluster clients --http node1:8080")]
+    #[command(after_help = "Examples:\n  ottla cluster clients --http 127.0.0.1:8080")]
     Clients {
         /// Where the node serves its metrics: its property ottla.http.listener
         #[arg(long, value_name = "HOST:PORT", default_value = clients::HTTP)]

@@ -67,6 +67,8 @@ fn run(node: &Node, example: &str) -> Option<String> {
     // What goes on until it is stopped is looked at once.
     let endless = example.contains("watch") && !example.contains("--times");
     let line = if endless { format!("{example} --times 1") } else { example.to_owned() };
+    // Where a node without a configuration serves its metrics.
+    let line = line.replace("127.0.0.1:8080", &node.http);
     if example.split(' ').any(|word| word.starts_with('/')) {
         return Some(format!("{example}: a test runs it, so it names no place outside"));
     }
