@@ -28,7 +28,7 @@ class History:
     """Everything that the members of a group have said so far; filled by a thread for each member."""
 
     def __init__(self):
-        # Members that commit what they were handed when they are stopped, and do not print it.
+        # Members that commit the record they are handed while they are stopped, and do not print it.
         self.careless = set()
         self._lock = threading.Lock()
         self._events = []
@@ -89,21 +89,37 @@ class History:
 
     def missing(self, ends):
         """Records below these ends that nobody has been given, though somebody should have been."""
-        reader = {(p, o): member for _, member, p, o in self.reads()}
-        ended = {event.member for event in self.events("ended")}
+        reader = {(p, o): at for at, _, p, o in self.reads()}
+        held = self._held_by_careless()
         missing = []
         for partition, end in ends.items():
-            last, gap = None, []
-            for offset in range(end):
-                if (partition, offset) not in reader:
+            gap, since = [], 0
+            for offset in range(end + 1):
+                at = reader.get((partition, offset))
+                if at is None and offset < end:
                     gap.append((partition, offset))
                     continue
-                # Who came after a careless one went on behind its commit.
-                if last not in ended & self.careless:
-                    missing += gap
-                last, gap = reader[partition, offset], []
-            missing += gap
+                # Each careless one that ended with the partition in hand has taken one record with it.
+                until = float("inf") if at is None else at
+                taken = sum(start <= until and stop >= since for start, stop in held.get(partition, ()))
+                missing += gap[taken:]
+                gap, since = [], until
         return missing
+
+    def _held_by_careless(self):
+        """When each partition was in the hands of careless members that have ended: from when to when."""
+        held, begun = {}, {}
+        for event in self.events("assigned", "ended"):
+            if event.member not in self.careless:
+                continue
+            if event.kind == "assigned":
+                for partition in event.partitions():
+                    begun.setdefault((event.member, partition), event.at)
+                continue
+            for (member, partition), start in begun.items():
+                if member == event.member:
+                    held.setdefault(partition, []).append((start, event.at))
+        return held
 
     def demand_all(self, ends):
         """Nothing is lost, and nothing was invented."""
