@@ -12,6 +12,7 @@ mod check;
 mod compression;
 mod control;
 mod header;
+mod kept;
 mod old_format;
 mod record;
 mod retain;
@@ -27,6 +28,7 @@ pub use control::{ControlType, EndTransactionMarker, InvalidControlRecord};
 pub use header::{
     Attributes, BatchHeader, BatchSpan, HEADER_BYTES, HeaderError, ProducerStamp, SIZED_BYTES,
 };
+pub use kept::KeptBatches;
 pub use old_format::{is_old_message, old_message_size};
 pub use record::{Headers, Record, RecordError, RecordIter, Records};
 pub use retain::{RawRecord, RawRecords};

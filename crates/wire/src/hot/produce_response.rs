@@ -123,6 +123,34 @@ impl<'b> ProduceResponseWriter<'b> {
     }
 }
 
+/// Where a batch is, as an answer says it that was written beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducedAt {
+    /// The offset of the first record.
+    pub base_offset: i64,
+    /// As [`ProduceResponsePartition::log_append_time_ms`].
+    pub log_append_time_ms: i64,
+    /// Where the log starts; since version 5.
+    pub log_start_offset: i64,
+}
+
+impl ProducedAt {
+    /// Says so in `answer`, for the partition whose error code stands at `error_at`.
+    ///
+    /// # Panics
+    /// If no partition's answer stands there.
+    pub fn write_to(self, answer: &mut [u8], error_at: usize, version: i16) {
+        let Self { base_offset, log_append_time_ms, log_start_offset } = self;
+        let fields = [base_offset, log_append_time_ms, log_start_offset];
+        let known = if version >= 5 { fields.len() } else { fields.len() - 1 };
+        let places = answer.get_mut(error_at + size_of::<i16>()..).unwrap_or_default();
+        assert!(places.len() >= known * size_of::<i64>(), "a partition's answer stands there");
+        for (place, field) in places.chunks_exact_mut(size_of::<i64>()).zip(fields).take(known) {
+            place.copy_from_slice(&field.to_be_bytes());
+        }
+    }
+}
+
 impl ProduceResponsePartition<'_> {
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         writer.i32(self.index);
