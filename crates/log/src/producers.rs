@@ -273,11 +273,7 @@ impl Producer {
         }
     }
 
-    fn admit(
-        &self,
-        stamp: ProducerStamp,
-        batch: &BatchHeader,
-    ) -> Result<Admission, ProducerError> {
+    fn admit(&self, stamp: ProducerStamp, batch: &BatchHeader) -> Result<Admission, ProducerError> {
         if let Some(same) = self.find(stamp, batch.last_sequence())
             && !planted::is(Bug::NoDeduplicationOfRetriedBatch)
         {

@@ -27,6 +27,7 @@ mod fetch_answer;
 mod fetch_incremental;
 pub(crate) mod fetch_read;
 mod find_coordinator;
+pub(crate) mod gathered;
 mod group_errors;
 mod heartbeat;
 mod init_producer_id;

@@ -10,6 +10,7 @@ mod configs;
 mod descriptors;
 mod formatting;
 mod full_disk;
+mod gathered;
 mod groups;
 mod leaving;
 mod limits;
