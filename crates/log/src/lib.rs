@@ -46,6 +46,7 @@ mod truncate;
 mod unsettled;
 mod view;
 mod walk;
+mod written;
 
 pub use aborted::AbortedTransaction;
 pub use advance::{Doomed, SetAside};
