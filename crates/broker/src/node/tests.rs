@@ -12,6 +12,7 @@ mod formatting;
 mod full_disk;
 mod groups;
 mod leaving;
+mod legacy;
 mod limits;
 mod operations;
 mod repeated;
