@@ -16,6 +16,7 @@ use super::Refused;
 use super::errors::Refusal;
 use super::gathered::{Asked, Ready, commit_by, gather, may_gather};
 use super::keys::check_keys;
+use super::legacy_produce::as_batch;
 use super::timestamps::check_timestamps;
 use super::topic_cursor::TopicCursor;
 use crate::broker::Broker;
@@ -309,8 +310,8 @@ fn prepare<'a>(
         false => Inside::Header,
     };
     let limits = BatchLimits { size_max: settings.max_message_bytes, inside };
-    let records = data.records.unwrap_or_default();
-    let mut batch = check_produced(records, limits)?;
+    let records = as_batch(data.records.unwrap_or_default(), version)?;
+    let mut batch = check_produced(&records, limits)?;
     admit(&batch, version)?;
     if compacts {
         check_keys(&batch, partition.name(), partition.bounds().log_start)?;

@@ -13,6 +13,7 @@ mod full_disk;
 mod gathered;
 mod groups;
 mod leaving;
+mod legacy;
 mod limits;
 mod operations;
 mod repeated;

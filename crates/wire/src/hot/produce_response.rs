@@ -12,7 +12,8 @@ pub struct ProduceResponsePartition<'a> {
     pub error_code: i16,
     /// The offset of the first record, -1 if nothing was appended.
     pub base_offset: i64,
-    /// The broker's clock where the topic uses log append time, else -1; in milliseconds.
+    /// The broker's clock where the topic uses log append time, else -1; in milliseconds. Since
+    /// version 2.
     pub log_append_time_ms: i64,
     /// Where the log starts, -1 if unknown; since version 5.
     pub log_start_offset: i64,
@@ -113,8 +114,10 @@ impl<'b> ProduceResponseWriter<'b> {
         endpoints: &[NodeEndpoint<'_>],
     ) -> Result<(), EncodeError> {
         self.0.end_topics();
-        self.0.writer.i32(throttle_time_ms);
         let version = self.0.layout.version;
+        if version >= 1 {
+            self.0.writer.i32(throttle_time_ms);
+        }
         if !endpoints.is_empty() && version < 10 {
             let field = "ProduceResponse.node_endpoints";
             return Err(EncodeError::FieldNotInVersion { field, version });
@@ -156,7 +159,9 @@ impl ProduceResponsePartition<'_> {
         writer.i32(self.index);
         writer.i16(self.error_code);
         writer.i64(self.base_offset);
-        writer.i64(self.log_append_time_ms);
+        if layout.version >= 2 {
+            writer.i64(self.log_append_time_ms);
+        }
         if layout.version >= 5 {
             writer.i64(self.log_start_offset);
         }
