@@ -160,11 +160,12 @@ async fn look_up(
     asked: Asked,
     asking: Asking,
 ) -> Result<Found, ErrorCode> {
+    // As in Kafka, before anybody looks whether there is such a partition.
+    let spec = OffsetSpec::from_wire(asked.timestamp, asking.version);
+    let spec = spec.ok_or(ErrorCode::UnsupportedVersion)?;
     let entry = broker.partitions.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let partition = entry.partition(asked.index)?;
     check_epoch(partition, asked.leader_epoch)?;
-    let spec = OffsetSpec::from_wire(asked.timestamp, asking.version);
-    let spec = spec.ok_or(ErrorCode::UnsupportedVersion)?;
     let latest_of_all =
         spec == OffsetSpec::Latest && asking.isolation == Isolation::ReadUncommitted;
     if !latest_of_all && partition.is_unsure_of_stable() {
