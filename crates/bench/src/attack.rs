@@ -17,7 +17,7 @@ use crate::options::Options;
 use crate::process;
 
 const USAGE: &str = "attack --address HOST:PORT --pid PID [--idle N] [--slow N] [--halves N] \
-                     [--seconds N]";
+                     [--rounds N] [--seconds N]";
 
 /// How often the healthy client asks.
 const EVERY: Duration = Duration::from_millis(5);
@@ -27,6 +27,10 @@ const ANNOUNCED_BYTES: u32 = 40 << 20;
 
 /// What a broker may say in the end.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between a crowd that leaves and the next quiet measurement: a broker closes 10,000 connections
+/// in a fraction of it.
+const LEAVING: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 struct Plan {
@@ -38,10 +42,17 @@ struct Plan {
     slow: usize,
     /// Connections that send half of a large request, and no more.
     halves: usize,
+    /// How often the crowd comes and leaves.
+    rounds: usize,
+    /// Of each measurement.
     seconds: u64,
 }
 
-/// Measures the healthy client alone, with idle and slow peers, and with half requests as well.
+/// Measures the healthy client alone and beside idle and slow peers, in turns, and then with half
+/// requests as well.
+///
+/// A machine has better and worse moments, and a 99th percentile shows each: what is told is the
+/// ratio of the two percentiles of a round, and the median of the rounds.
 ///
 /// # Errors
 /// When the healthy client is refused anything.
@@ -50,30 +61,41 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let topic = frames::fresh_topic();
     let frame = produce_frame(&plan, &topic)?;
     print_rss("before", &plan)?;
-    measure("quiet", &plan, &frame)?;
-    let mut peers = Peers::default();
-    peers.add_idle(&plan);
-    peers.add_slow(&plan);
-    println!("attack.idle_connections {}", peers.idle.len());
-    print_rss("crowded", &plan)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let dripping = peers.drip(&plan, &stop);
-    let measured = measure("crowded", &plan, &frame);
-    let halves = add_halves(&plan);
-    println!("attack.half_requests {}", halves.len());
-    print_rss("halves", &plan)?;
-    let measured = measured.and_then(|()| measure("halves", &plan, &frame));
-    stop.store(true, Ordering::Relaxed);
-    let closed = dripping.join().map_err(|_| "the slow ones panicked")?;
-    println!("attack.slow_closed {closed}");
-    drop(halves);
-    measured?;
+    let mut ratios = Vec::new();
+    for round in 1..=plan.rounds {
+        let quiet = measure(&format!("quiet{round}"), &plan, &frame)?;
+        let crowd = Crowd::gather(&plan);
+        println!("attack.idle_connections {}", crowd.idle.len());
+        print_rss("crowded", &plan)?;
+        let crowded = measure(&format!("crowded{round}"), &plan, &frame);
+        if round == plan.rounds {
+            beside_halves(&plan, &frame)?;
+        }
+        println!("attack.slow_closed {}", crowd.leave()?);
+        ratios.push(crowded? as f64 / quiet.max(1) as f64);
+        thread::sleep(LEAVING);
+    }
+    println!("attack.p99_ratio {:.2}", median(ratios));
     print_rss("after", &plan)
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of.get(of.len() / 2).copied().unwrap_or_default()
+}
+
+/// The crowd is there; half requests come to it.
+fn beside_halves(plan: &Plan, frame: &[u8]) -> Result<(), String> {
+    let halves = add_halves(plan);
+    println!("attack.half_requests {}", halves.len());
+    print_rss("halves", plan)?;
+    measure("halves", plan, frame).map(drop)
 }
 
 fn plan(arguments: &[String]) -> Result<Plan, String> {
     let none = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut plan = Plan { address: none, pid: 0, idle: 1_000, slow: 100, halves: 30, seconds: 10 };
+    let (idle, slow, halves, rounds, seconds) = (1_000, 100, 30, 1, 10);
+    let mut plan = Plan { address: none, pid: 0, idle, slow, halves, rounds, seconds };
     for pair in arguments.chunks(2) {
         let [name, value] = pair else { return Err(USAGE.to_owned()) };
         let number = || value.parse::<u32>().map_err(|_| format!("{name} {value}: not a number"));
@@ -85,6 +107,7 @@ fn plan(arguments: &[String]) -> Result<Plan, String> {
             "--idle" => plan.idle = number()? as usize,
             "--slow" => plan.slow = number()? as usize,
             "--halves" => plan.halves = number()? as usize,
+            "--rounds" => plan.rounds = number()? as usize,
             "--seconds" => plan.seconds = u64::from(number()?),
             _ => return Err(USAGE.to_owned()),
         }
@@ -106,8 +129,8 @@ fn produce_frame(plan: &Plan, topic: &str) -> Result<Rc<[u8]>, String> {
     load.frames().first().map(Rc::clone).ok_or_else(|| "there is nothing to send".to_owned())
 }
 
-/// Delays of the healthy client, a request at a time.
-fn measure(name: &str, plan: &Plan, frame: &[u8]) -> Result<(), String> {
+/// Delays of the healthy client, a request at a time; their 99th percentile in nanoseconds.
+fn measure(name: &str, plan: &Plan, frame: &[u8]) -> Result<u64, String> {
     let told =
         |error: std::io::Error| format!("the healthy client is not served ({name}): {error}");
     let mut connection = Connection::open(plan.address).map_err(told)?;
@@ -125,59 +148,75 @@ fn measure(name: &str, plan: &Plan, frame: &[u8]) -> Result<(), String> {
         let nanos = delays.quantile(of_100_000).unwrap_or(0);
         println!("attack.{name}_{quantile}_us {:.1}", nanos as f64 / 1e3);
     }
-    Ok(())
+    Ok(delays.quantile(99_000).unwrap_or(0))
 }
 
-#[derive(Debug, Default)]
-struct Peers {
+/// Idle peers, and slow ones with the thread that plays them.
+#[derive(Debug)]
+struct Crowd {
     idle: Vec<TcpStream>,
-    slow: Vec<TcpStream>,
+    dripping: thread::JoinHandle<u64>,
+    stop: Arc<AtomicBool>,
 }
 
-impl Peers {
+impl Crowd {
     /// As many as the system's limits allow.
-    fn add_idle(&mut self, plan: &Plan) {
+    fn gather(plan: &Plan) -> Self {
+        let mut idle = Vec::with_capacity(plan.idle);
         for _ in 0..plan.idle {
             match introduced(plan.address) {
-                Ok(stream) => self.idle.push(stream),
+                Ok(stream) => idle.push(stream),
                 Err(error) => {
                     eprintln!("ottla-bench: no more connections: {error}");
                     break;
                 }
             }
         }
+        let slow_ones = (0..plan.slow).map_while(|_| slow(plan.address).ok()).collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (address, until) = (plan.address, Arc::clone(&stop));
+        let dripping = thread::spawn(move || drip(slow_ones, address, &until));
+        Self { idle, dripping, stop }
     }
 
-    fn add_slow(&mut self, plan: &Plan) {
-        self.slow.extend((0..plan.slow).map_while(|_| slow(plan.address).ok()));
+    /// All of them go. How many slow ones the broker had closed meanwhile.
+    fn leave(self) -> Result<u64, String> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.dripping.join().map_err(|_| "the slow ones panicked".to_owned())
     }
+}
 
-    /// Each slow one sends a byte a second; whoever was closed comes again. How many were.
-    fn drip(&mut self, plan: &Plan, stop: &Arc<AtomicBool>) -> thread::JoinHandle<u64> {
-        let (mut slow_ones, address) = (std::mem::take(&mut self.slow), plan.address);
-        let stop = Arc::clone(stop);
-        thread::spawn(move || {
-            let mut closed = 0;
-            while !stop.load(Ordering::Relaxed) {
-                for stream in &mut slow_ones {
-                    if stream.write_all(&[0]).is_err() {
-                        closed += 1;
-                        if let Ok(again) = slow(address) {
-                            *stream = again;
-                        }
-                    }
+/// Each sends a byte a second, one after the other through the second: whoever sends all at once
+/// measures itself. Whoever was closed comes again.
+fn drip(mut slow_ones: Vec<TcpStream>, address: SocketAddr, stop: &AtomicBool) -> u64 {
+    let mut closed = 0;
+    let mut due = Instant::now();
+    let each = Duration::from_secs(1) / u32::try_from(slow_ones.len().max(1)).unwrap_or(u32::MAX);
+    while !stop.load(Ordering::Relaxed) {
+        for stream in &mut slow_ones {
+            if stream.write_all(&[0]).is_err() {
+                closed += 1;
+                if let Ok(again) = slow(address) {
+                    *stream = again;
                 }
-                thread::sleep(Duration::from_secs(1));
             }
-            closed
-        })
+            due += each;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        if slow_ones.is_empty() {
+            thread::sleep(EVERY);
+        }
     }
+    closed
 }
 
 /// A connection that has asked the first question of a client.
 fn introduced(address: SocketAddr) -> std::io::Result<TcpStream> {
     use std::io::Read;
     let mut stream = TcpStream::connect(address)?;
+    // Its port is free at once when it leaves: a crowd that comes five times needs more of them
+    // than the system has.
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(&frames::api_versions())?;
     let mut size = [0; 4];

@@ -73,7 +73,8 @@ ottla-bench compact --address HOST:PORT --pid PID --data FOLDER [--megabytes N] 
     what it takes to compact a topic that was filled while nothing compacted it
 ottla-bench storm --address HOST:PORT --pid PID --connections N
     N connections, each with the first question of a client, kept open
-ottla-bench attack --address HOST:PORT --pid PID [--idle N] [--slow N] [--halves N] [--seconds N]
+ottla-bench attack --address HOST:PORT --pid PID [--idle N] [--slow N] [--halves N] [--rounds N]
+                   [--seconds N]
     delays of a healthy client, alone, beside N idle and N slow peers, and with half requests too
 ottla-bench idle --pid PID --seconds N
     CPU time, sleeps of threads and memory of a process that is left alone";

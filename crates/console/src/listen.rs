@@ -181,8 +181,7 @@ impl State {
             return answer.text(Status::Unavailable, "starting\n").await;
         };
         let mut scraper = self.scraper.lock().await;
-        let now = self.env.clock.mono();
-        let Some(scraped) = scraper.scrape(&watch, now).await else {
+        let Some(scraped) = scraper.scrape(&watch, &*self.env.clock).await else {
             return answer.text(Status::Unavailable, "stopped\n").await;
         };
         answer.begin(METRICS).await?;

@@ -11,6 +11,10 @@ pub struct Usage {
     pub resident_bytes: u64,
     /// Bytes of address space.
     pub virtual_bytes: u64,
+    /// Bytes that storage devices were read for it; `None` where nobody counts them.
+    pub device_read_bytes: Option<u64>,
+    /// Bytes that it had storage devices write; `None` where nobody counts them.
+    pub device_written_bytes: Option<u64>,
     /// Threads.
     pub threads: u64,
     /// Open files and sockets.

@@ -8,6 +8,7 @@ use ottla_types::{
     TopicName, Uuid,
 };
 
+use crate::elections::Elections;
 use crate::features::{METADATA_VERSION, MetadataVersion};
 use crate::image::{BrokerImage, MetadataImage, PartitionImage, TopicImage};
 use crate::record::{ConfigResource, NewPartition, PartitionChange, Record, RegistrationChange};
@@ -26,6 +27,7 @@ pub struct MetadataDelta {
     configured: BTreeSet<ConfigResource>,
     brokers_changed: bool,
     features_changed: bool,
+    elections: Elections,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -131,6 +133,7 @@ impl MetadataDelta {
             configured: BTreeSet::new(),
             brokers_changed: false,
             features_changed: false,
+            elections: Elections::default(),
         }
     }
 
@@ -149,6 +152,7 @@ impl MetadataDelta {
             configured: image.all_configs().map(|(resource, _)| resource.clone()).collect(),
             brokers_changed: true,
             features_changed: true,
+            elections: Elections::default(),
         }
     }
 
@@ -188,6 +192,12 @@ impl MetadataDelta {
     #[must_use]
     pub const fn features_changed(&self) -> bool {
         self.features_changed
+    }
+
+    /// The elections whose winners were not in sync.
+    #[must_use]
+    pub const fn elections(&self) -> Elections {
+        self.elections
     }
 
     /// The image after the changes so far, as the state of the log below `end`, whose last record
@@ -343,8 +353,10 @@ impl MetadataDelta {
             let (topic, partition) = (topic.name.clone(), change.partition);
             return Err(ReplayError::UnknownPartition { topic, partition });
         };
+        let elections = Elections::of(state, change);
         *state = Arc::new(with_directories(change.applied_to(state)));
         touched.partitions.insert(change.partition);
+        self.elections += elections;
         Ok(())
     }
 

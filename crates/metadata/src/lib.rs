@@ -9,6 +9,7 @@ mod codec;
 mod config_rule;
 mod controller;
 mod delta;
+mod elections;
 mod features;
 mod group_config;
 mod image;
@@ -31,6 +32,7 @@ pub use controller::{
     UpdateFeaturesError, UpgradeType,
 };
 pub use delta::{MetadataDelta, ReplayError, TopicDelta};
+pub use elections::Elections;
 pub use features::{
     FeatureRange, GROUP_VERSION, KRAFT_VERSION, METADATA_VERSION, MetadataVersion,
     SUPPORTED_FEATURES,

@@ -13,6 +13,7 @@ mod folder;
 mod given;
 mod group;
 mod json;
+mod kcat;
 mod log;
 mod near;
 mod observed;
@@ -108,7 +109,7 @@ fn command_line() -> clap::Command {
 }
 
 fn main() -> ExitCode {
-    if let Some(ended) = tools::called() {
+    if let Some(ended) = tools::called().or_else(kcat::called) {
         return ended;
     }
     complete::answer(command_line);

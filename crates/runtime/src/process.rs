@@ -39,11 +39,16 @@ impl Process for RealProcess {
 
     fn usage(&self) -> Option<Usage> {
         let status = fs::read_to_string("/proc/self/status").ok()?;
+        // Not readable everywhere: containers may hide it.
+        let io = fs::read_to_string("/proc/self/io").ok();
+        let io = |name| io.as_ref().and_then(|io| field(io, name));
         let kib = |name| field(&status, name).map(|kib| kib.saturating_mul(1_024));
         Some(Usage {
             cpu: Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok()?,
             resident_bytes: kib("VmRSS:")?,
             virtual_bytes: kib("VmSize:")?,
+            device_read_bytes: io("read_bytes:"),
+            device_written_bytes: io("write_bytes:"),
             threads: field(&status, "Threads:")?,
             open_files: open_files()?,
             open_files_max: getrlimit(Resource::Nofile).current,
@@ -51,7 +56,7 @@ impl Process for RealProcess {
     }
 }
 
-/// A number of `/proc/self/status`.
+/// A number of `/proc/self/status` or `io`.
 fn field(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
@@ -116,6 +121,7 @@ mod tests {
         assert!(usage.cpu > Duration::ZERO && usage.threads > 0);
         assert!(usage.resident_bytes > 1 << 20 && usage.virtual_bytes > usage.resident_bytes);
         assert!(usage.open_files > 3 && usage.open_files_max.is_none_or(|max| max > 3));
+        assert!(usage.device_read_bytes.is_some() && usage.device_written_bytes.is_some());
         drop(file);
         assert_eq!(field("Name:\tx\nVmRSS:\t  200 kB\n", "VmRSS:"), Some(200));
     }

@@ -1,8 +1,7 @@
 //! As much of JSON as `cargo metadata` prints: a parser library would be most of this package's
 //! build, and this package is built before every check.
 
-use std::iter::Peekable;
-use std::str::Chars;
+use crate::scanner::Scanner;
 
 /// A JSON value; numbers keep their spelling.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,10 +17,9 @@ pub(crate) enum Json {
 impl Json {
     /// Parses a whole text; `None` where it is not JSON.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut reader = Reader { rest: text.chars().peekable() };
-        let value = reader.value()?;
-        reader.skip_space();
-        reader.rest.next().is_none().then_some(value)
+        let mut text = Scanner::new(text);
+        let value = value(&mut text)?;
+        text.peek().is_none().then_some(value)
     }
 
     /// A field of a map, `Null` where there is none.
@@ -41,101 +39,51 @@ impl Json {
     }
 }
 
-struct Reader<'a> {
-    rest: Peekable<Chars<'a>>,
+const NUMBER_ENDS: &str = ",]}";
+
+fn value(text: &mut Scanner<'_>) -> Option<Json> {
+    match text.peek()? {
+        '{' => text.list(('{', '}'), field).map(Json::Map),
+        '[' => text.list(('[', ']'), value).map(Json::List),
+        '"' => quoted(text).map(Json::Text),
+        _ => word(text),
+    }
 }
 
-impl Reader<'_> {
-    fn skip_space(&mut self) {
-        while self.rest.next_if(char::is_ascii_whitespace).is_some() {}
-    }
+fn field(text: &mut Scanner<'_>) -> Option<(String, Json)> {
+    let key = quoted(text)?;
+    text.take(':')?;
+    Some((key, value(text)?))
+}
 
-    /// Takes `wanted` and the space before it.
-    fn take(&mut self, wanted: char) -> Option<()> {
-        self.skip_space();
-        self.rest.next_if_eq(&wanted).map(|_| ())
-    }
+fn quoted(text: &mut Scanner<'_>) -> Option<String> {
+    text.quoted('"', |c| c, escaped)
+}
 
-    fn value(&mut self) -> Option<Json> {
-        self.skip_space();
-        match self.rest.peek()? {
-            '{' => self.map(),
-            '[' => self.list(),
-            '"' => self.text().map(Json::Text),
-            _ => self.word(),
+fn escaped(text: &mut Scanner<'_>, first: char) -> Option<char> {
+    Some(match first {
+        'n' => '\n',
+        't' => '\t',
+        'r' => '\r',
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        // Half a surrogate pair: nothing that we look at is spelled with one.
+        'u' => char::from_u32(text.hex(4)?).unwrap_or('\u{fffd}'),
+        c => c,
+    })
+}
+
+fn word(text: &mut Scanner<'_>) -> Option<Json> {
+    let word = text.word(NUMBER_ENDS)?;
+    Some(match word.as_str() {
+        "null" => Json::Null,
+        "true" => Json::Bool(true),
+        "false" => Json::Bool(false),
+        _ => {
+            word.parse::<f64>().ok()?;
+            Json::Number(word)
         }
-    }
-
-    fn map(&mut self) -> Option<Json> {
-        let mut fields = Vec::new();
-        self.take('{')?;
-        while self.take('}').is_none() {
-            if !fields.is_empty() {
-                self.take(',')?;
-            }
-            self.skip_space();
-            let key = self.text()?;
-            self.take(':')?;
-            fields.push((key, self.value()?));
-        }
-        Some(Json::Map(fields))
-    }
-
-    fn list(&mut self) -> Option<Json> {
-        let mut elements = Vec::new();
-        self.take('[')?;
-        while self.take(']').is_none() {
-            if !elements.is_empty() {
-                self.take(',')?;
-            }
-            elements.push(self.value()?);
-        }
-        Some(Json::List(elements))
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let mut text = String::new();
-        self.take('"')?;
-        loop {
-            match self.rest.next()? {
-                '"' => return Some(text),
-                '\\' => text.push(self.escaped()?),
-                c => text.push(c),
-            }
-        }
-    }
-
-    fn escaped(&mut self) -> Option<char> {
-        Some(match self.rest.next()? {
-            'n' => '\n',
-            't' => '\t',
-            'r' => '\r',
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'u' => {
-                let digits: String = self.rest.by_ref().take(4).collect();
-                // Half a surrogate pair: nothing that we look at is spelled with one.
-                char::from_u32(u32::from_str_radix(&digits, 16).ok()?).unwrap_or('\u{fffd}')
-            }
-            c => c,
-        })
-    }
-
-    fn word(&mut self) -> Option<Json> {
-        let mut word = String::new();
-        while let Some(c) = self.rest.next_if(|c| !",]}".contains(*c) && !c.is_whitespace()) {
-            word.push(c);
-        }
-        Some(match word.as_str() {
-            "null" => Json::Null,
-            "true" => Json::Bool(true),
-            "false" => Json::Bool(false),
-            _ => {
-                word.parse::<f64>().ok()?;
-                Json::Number(word)
-            }
-        })
-    }
+    })
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod json;
 mod node;
 mod options;
 mod readme;
+mod scanner;
 mod session;
 mod sim;
 mod tidy;

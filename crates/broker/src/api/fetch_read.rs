@@ -175,6 +175,7 @@ impl Pass {
     ) -> Result<(), ErrorCode> {
         let failed = |warmed: &Warmed| !warmed.readable && warmed.cold.is_same(&cold);
         if wanted.warmed.is_some_and(failed) {
+            partition.traffic().on_fetch_failed();
             return Err(ErrorCode::KafkaStorageError);
         }
         if self.cold.len() < COLD_PLACES_MAX {
@@ -430,6 +431,7 @@ impl Reading<'_> {
             }
             ReadError::Damaged { .. } | ReadError::Storage(_) => {
                 tracing::error!(partition = %self.partition.name(), %error, "read failed");
+                self.partition.traffic().on_fetch_failed();
                 ErrorCode::KafkaStorageError
             }
         })

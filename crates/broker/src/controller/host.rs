@@ -122,7 +122,8 @@ impl Host {
         publisher: Box<dyn MetadataPublisher>,
         mailbox: Mailbox<Request>,
     ) -> Self {
-        let Leading { quorum, controller, registered, broker_epoch } = leading;
+        let Leading { quorum, controller, registered, broker_epoch, elections } = leading;
+        metadata.on_elections(elections);
         Self {
             quorum,
             controller,
@@ -356,6 +357,7 @@ impl Host {
                 self.uncommitted.pop_front().expect("looked at above");
             let published = change.map(|(delta, image)| {
                 self.metadata.image.store(Arc::clone(&image));
+                self.metadata.on_elections(delta.elections());
                 self.publisher.publish(&delta, &image)
             });
             self.publishing.push_back(Publishing { published, parked });

@@ -16,16 +16,16 @@ mod tests;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use ottla_env::{Answer, Env, Full, Reply, Sender, reply};
 use ottla_log::{AppendError, OpenLogError, ReadError, RollError};
 use ottla_metadata::{
     AllocateProducerIdsError, AlterConfigs, AlteredConfigs, CreatePartitions, CreateTopics,
-    DeleteTopics, DeletedTopic, ElectLeaders, Elected, MetadataImage, MorePartitionsOutcome,
-    ProducerIdBlock, RegisterBrokerError, ReplayError, TopicOutcome, UpdateFeatures,
-    UpdateFeaturesError,
+    DeleteTopics, DeletedTopic, ElectLeaders, Elected, Elections, MetadataImage,
+    MorePartitionsOutcome, ProducerIdBlock, RegisterBrokerError, ReplayError, TopicOutcome,
+    UpdateFeatures, UpdateFeaturesError,
 };
 use ottla_raft::{NotElectable, QuorumStateError};
 use ottla_types::{BrokerEpoch, Offset};
@@ -49,11 +49,21 @@ const MAILBOX_MAX: usize = 256;
 /// The metadata as of the last commit. Reading it takes no lock.
 pub(crate) struct Metadata {
     image: ArcSwap<MetadataImage>,
+    elections: Mutex<Elections>,
 }
 
 impl Metadata {
     fn new(image: Arc<MetadataImage>) -> Self {
-        Self { image: ArcSwap::new(image) }
+        Self { image: ArcSwap::new(image), elections: Mutex::default() }
+    }
+
+    /// The elections since the node's start whose winners were not in sync.
+    pub(crate) fn elections(&self) -> Elections {
+        *self.elections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn on_elections(&self, more: Elections) {
+        *self.elections.lock().unwrap_or_else(PoisonError::into_inner) += more;
     }
 
     /// The image of this moment; it never changes.

@@ -10,7 +10,7 @@ use ottla_log::{
 };
 use ottla_metadata::{
     BrokerRegistrationRequest, Controller, ControllerConfig, ControllerRegistrationRequest,
-    Endpoint, MetadataReplay, Record, UnsupportedFeature,
+    Elections, Endpoint, MetadataReplay, Record, UnsupportedFeature,
 };
 use ottla_raft::{self as raft, LogEnd, QuorumState, RaftNode, SnapshotId, Voters};
 use ottla_types::{BrokerEpoch, LeaderEpoch, Offset, Uuid};
@@ -33,6 +33,8 @@ pub(super) struct Leading {
     pub(super) controller: Controller,
     pub(super) registered: Registered,
     pub(super) broker_epoch: BrokerEpoch,
+    /// How it came to lead its partitions.
+    pub(super) elections: Elections,
 }
 
 /// What this node told of itself, in both its roles.
@@ -62,14 +64,14 @@ pub(super) async fn lead(
     let mut quorum = Quorum::lead(env, directory, followed, raft).await?;
     activate(&mut quorum, &bootstrap).await?;
     let registered = registration(env, config, identity, listeners);
-    let broker_epoch = register(&mut quorum, &registered).await?;
+    let (broker_epoch, elections) = register(&mut quorum, &registered).await?;
     let controller = Controller::new(ControllerConfig {
         partitions: config.partitions_default,
         replication_factor: REPLICATION_FACTOR,
         topic_defaults: as_set(config, quorum.image()).0.logs.topics,
         group_limits: config.groups.limits(),
     });
-    Ok(Leading { quorum, controller, registered, broker_epoch })
+    Ok(Leading { quorum, controller, registered, broker_epoch, elections })
 }
 
 /// Refuses a cluster whose log this build cannot keep, before a byte is written; says what else the
@@ -278,7 +280,10 @@ fn registration(
 /// Registers this node in both its roles. The lock on its folder says that its former incarnation
 /// is dead, so it waits for no session to end, and since nothing is served before this returns, it
 /// is let in at once.
-async fn register(quorum: &mut Quorum, node: &Registered) -> Result<BrokerEpoch, HostError> {
+async fn register(
+    quorum: &mut Quorum,
+    node: &Registered,
+) -> Result<(BrokerEpoch, Elections), HostError> {
     let record = Controller::register_controller(quorum.image(), &node.controller);
     quorum.append(record.as_slice()).await?;
     let outcome = Controller::register_broker(quorum.image(), &node.broker, quorum.end())?;
@@ -286,8 +291,8 @@ async fn register(quorum: &mut Quorum, node: &Registered) -> Result<BrokerEpoch,
     let _ = quorum.take_changes();
     let unfence = Controller::unfence_broker(quorum.image(), node.broker.id);
     quorum.append(&unfence).await?;
-    let _ = quorum.take_changes();
-    Ok(outcome.response)
+    let (changes, _) = quorum.take_changes();
+    Ok((outcome.response, changes.elections()))
 }
 
 fn metadata_endpoint(listener: &Listener) -> Endpoint {

@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 
 use ottla_env::DiskExt as _;
 use ottla_metadata::{MetadataImage, PartitionImage, TopicImage};
-use ottla_types::{BrokerId, PartitionId, TopicName};
+use ottla_types::{BrokerId, Offset, PartitionId, Timestamp, TopicName};
 
 pub(crate) use counters::{ApiAt, Counters, Refusal, Refuser};
 pub(crate) use histogram::Histogram;
@@ -95,6 +95,8 @@ impl Watch {
                 epoch: image.epoch(),
                 end: image.end(),
             },
+            elections: broker.metadata.elections(),
+            cluster: image.cluster_id().to_owned(),
         })
     }
 
@@ -139,6 +141,28 @@ impl Watch {
         let Some(broker) = self.broker() else { return all };
         all += broker.partitions.gone_traffic().read();
         broker.counters.told.raise(all)
+    }
+
+    /// When the oldest record was written that lies at `offset` or behind it in a partition that
+    /// this node serves, by the first timestamp of its batch. `None` if there is none, or it
+    /// cannot be found out.
+    pub async fn written_at(
+        &self,
+        topic: &TopicName,
+        partition: PartitionId,
+        offset: Offset,
+    ) -> Option<Timestamp> {
+        let broker = self.broker()?;
+        let entry = broker.partitions.topic(topic.as_str())?;
+        let found = entry.partition(partition.get()).ok()?;
+        // In this order, as for every read.
+        let bounds = found.bounds();
+        let from = offset.max(bounds.log_start);
+        let written = found.view().written_at(&broker.env.disk, from, bounds.high_watermark).await;
+        written.unwrap_or_else(|error| {
+            tracing::debug!(partition = %found.name(), %error, "the age of a record is unknown");
+            None
+        })
     }
 
     /// The groups that this node has, with at most `offsets_max` committed offsets.

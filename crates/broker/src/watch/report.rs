@@ -1,6 +1,7 @@
 //! What whoever watches a node is told, in plain values.
 
 use ottla_env::{Space, Usage};
+use ottla_metadata::Elections;
 use ottla_types::{BrokerId, LeaderEpoch, NodeId, Offset, PartitionId, Timestamp, TopicName};
 
 use super::histogram::Times;
@@ -42,6 +43,10 @@ pub struct NodeReport {
     pub brokers: Vec<BrokerReport>,
     /// The metadata quorum.
     pub quorum: QuorumReport,
+    /// Elections since the node's start whose winners were not in sync.
+    pub elections: Elections,
+    /// The cluster that it belongs to.
+    pub cluster: String,
 }
 
 /// The requests of one API.

@@ -15,6 +15,7 @@ pub(crate) struct Traffic {
     refused_appends: AtomicU64,
     refused_bytes: AtomicU64,
     fetches: AtomicU64,
+    failed_fetches: AtomicU64,
     bytes_out: AtomicU64,
 }
 
@@ -33,14 +34,16 @@ pub struct TrafficReport {
     pub refused_bytes: u64,
     /// Answers that told of it.
     pub fetches: u64,
-    /// Bytes of batches in them.
+    /// Reads for an answer that a damaged log, or the disk, had fail.
+    pub failed_fetches: u64,
+    /// Bytes of batches in the answers.
     pub bytes_out: u64,
 }
 
 impl Traffic {
-    /// A batch was appended; under the partition's lock.
-    pub(crate) fn on_appended(&self, records: u64, bytes: u64) {
-        add_alone(&self.appends, 1);
+    /// So many batches were appended; under the partition's lock.
+    pub(crate) fn on_appended(&self, batches: u64, records: u64, bytes: u64) {
+        add_alone(&self.appends, batches);
         add_alone(&self.records_in, records);
         add_alone(&self.bytes_in, bytes);
     }
@@ -59,6 +62,11 @@ impl Traffic {
         }
     }
 
+    /// What a consumer asked for could not be read: the log is damaged, or the disk fails.
+    pub(crate) fn on_fetch_failed(&self) {
+        self.failed_fetches.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn read(&self) -> TrafficReport {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         TrafficReport {
@@ -68,6 +76,7 @@ impl Traffic {
             refused_appends: read(&self.refused_appends),
             refused_bytes: read(&self.refused_bytes),
             fetches: read(&self.fetches),
+            failed_fetches: read(&self.failed_fetches),
             bytes_out: read(&self.bytes_out),
         }
     }
@@ -95,6 +104,7 @@ impl Traffic {
         act(&self.refused_appends, report.refused_appends);
         act(&self.refused_bytes, report.refused_bytes);
         act(&self.fetches, report.fetches);
+        act(&self.failed_fetches, report.failed_fetches);
         act(&self.bytes_out, report.bytes_out);
     }
 }
@@ -107,6 +117,7 @@ impl std::ops::AddAssign for TrafficReport {
         self.refused_appends += other.refused_appends;
         self.refused_bytes += other.refused_bytes;
         self.fetches += other.fetches;
+        self.failed_fetches += other.failed_fetches;
         self.bytes_out += other.bytes_out;
     }
 }
@@ -118,14 +129,15 @@ mod tests {
     #[test]
     fn what_is_told_of_all_never_falls() {
         let (first, all, told) = (Traffic::default(), Traffic::default(), Traffic::default());
-        first.on_appended(3, 100);
+        first.on_appended(1, 3, 100);
         first.on_append_refused(7);
         first.on_fetched(100);
         first.on_fetched(0);
+        first.on_fetch_failed();
         let report = first.read();
         assert_eq!((report.appends, report.records_in, report.bytes_in), (1, 3, 100));
         assert_eq!((report.refused_appends, report.refused_bytes), (1, 7));
-        assert_eq!((report.fetches, report.bytes_out), (2, 100));
+        assert_eq!((report.fetches, report.failed_fetches, report.bytes_out), (2, 1, 100));
         assert_eq!(told.raise(report), report);
         // It is gone, and not counted among those yet.
         assert_eq!(told.raise(TrafficReport::default()), report);

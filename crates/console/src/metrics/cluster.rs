@@ -4,7 +4,7 @@ use ottla_broker::PartitionReport;
 use ottla_types::NodeId;
 
 use super::{Scraped, Section};
-use crate::family::{Family, gauge};
+use crate::family::{Family, counter, gauge};
 use crate::page::Page;
 
 static BROKERS: Family = gauge("kafka_brokers", &[], "Brokers that are not fenced.");
@@ -42,6 +42,18 @@ static NOT_PREFERRED: Family = gauge(
     &[],
     "Partitions that another one leads than their preferred leader.",
 );
+static UNCLEAN_ELECTIONS: Family = counter(
+    "kafka_controller_controllerstats_uncleanleaderelections_total",
+    &[],
+    "Leaders that were elected though they were neither in sync nor eligible: what they lack is \
+     lost.",
+);
+static ELR_ELECTIONS: Family = counter(
+    "kafka_controller_controllerstats_electionfromeligibleleaderreplicas_total",
+    &[],
+    "Leaders that were elected while nobody was in sync, because they are known to lack nothing \
+     (KIP-966).",
+);
 static QUORUM_STATE: Family = gauge(
     "kafka_server_raftmetrics_current_state",
     &["state"],
@@ -54,6 +66,11 @@ static QUORUM_LEADER: Family = gauge(
 );
 static QUORUM_EPOCH: Family =
     gauge("kafka_server_raftmetrics_current_epoch", &[], "The metadata quorum's epoch.");
+static QUORUM_VOTE: Family = gauge(
+    "kafka_server_raftmetrics_current_vote",
+    &[],
+    "The number of the node that this one has voted for: itself where it leads, -1 for none.",
+);
 static QUORUM_HIGH_WATERMARK: Family = gauge(
     "kafka_server_raftmetrics_high_watermark",
     &[],
@@ -70,6 +87,16 @@ static OFFLINE_HERE: Family = gauge(
     "kafka_server_replicamanager_offlinereplicacount",
     &[],
     "Replicas of this node that it cannot serve, because their files are damaged.",
+);
+static ISR_SHRINKS: Family = counter(
+    "kafka_server_replicamanager_isrshrinks_total",
+    &[],
+    "Replicas that fell behind partitions led here: none, while each partition has one replica.",
+);
+static ISR_EXPANDS: Family = counter(
+    "kafka_server_replicamanager_isrexpands_total",
+    &[],
+    "Replicas that caught up with partitions led here: none, while each partition has one replica.",
 );
 static UNDER_REPLICATED: Family = gauge(
     "kafka_server_replicamanager_underreplicatedpartitions",
@@ -100,13 +127,18 @@ pub(super) static SECTION: Section = Section {
         &PARTITIONS,
         &OFFLINE,
         &NOT_PREFERRED,
+        &UNCLEAN_ELECTIONS,
+        &ELR_ELECTIONS,
         &QUORUM_STATE,
         &QUORUM_LEADER,
+        &QUORUM_VOTE,
         &QUORUM_EPOCH,
         &QUORUM_HIGH_WATERMARK,
         &REPLICAS_HERE,
         &LED_HERE,
         &OFFLINE_HERE,
+        &ISR_SHRINKS,
+        &ISR_EXPANDS,
         &UNDER_REPLICATED,
         &UNDER_MIN_ISR,
         &AT_MIN_ISR,
@@ -129,6 +161,8 @@ pub(super) fn write(page: &mut Page<'_, '_>, scraped: &Scraped) {
     page.single(&REPLICAS_HERE, count(&|it| it.is_here));
     page.single(&LED_HERE, count(&|it| it.leader == Some(node)));
     page.single(&OFFLINE_HERE, count(&damaged));
+    page.single(&ISR_SHRINKS, 0);
+    page.single(&ISR_EXPANDS, 0);
     let led = |it: &PartitionReport| it.leader == Some(node);
     page.single(&UNDER_REPLICATED, count(&|it| led(it) && it.is_under_replicated()));
     page.single(&UNDER_MIN_ISR, count(&|it| led(it) && it.is_under_min_isr()));
@@ -152,9 +186,12 @@ fn quorum(page: &mut Page<'_, '_>, scraped: &Scraped) {
     let quorum = scraped.node.quorum;
     let leads = quorum.leader.is_some_and(|leader| leader.get() == scraped.node.node.get());
     page.single(&ACTIVE_CONTROLLER, u8::from(leads));
+    page.single(&UNCLEAN_ELECTIONS, scraped.node.elections.unclean);
+    page.single(&ELR_ELECTIONS, scraped.node.elections.from_elr);
     page.family(&QUORUM_STATE);
     page.sample(&[&if leads { "leader" } else { "observer" }], 1);
     page.single(&QUORUM_LEADER, NodeId::to_wire(quorum.leader));
+    page.single(&QUORUM_VOTE, NodeId::to_wire(quorum.leader.filter(|_| leads)));
     page.single(&QUORUM_EPOCH, quorum.epoch);
     page.single(&QUORUM_HIGH_WATERMARK, quorum.end);
 }

@@ -1,11 +1,12 @@
 //! What is exported: a list of families, and what writes each.
 //!
-//! Names are those that dashboards of Kafka use: the JMX exporter's (`kafka_server_...`) and
-//! kafka_exporter's (`kafka_topic_...`, `kafka_consumergroup_...`). What Kafka does not count
-//! begins with `ottla_`.
+//! Names are those that dashboards of Kafka use: the JMX exporter's (`kafka_server_...`),
+//! kafka_exporter's (`kafka_topic_...`, `kafka_consumergroup_...`) and kafka-lag-exporter's
+//! (`kafka_consumergroup_group_...`). What Kafka does not count begins with `ottla_`.
 
 mod cluster;
 mod groups;
+mod lag;
 mod node;
 mod partitions;
 mod topics;
@@ -15,14 +16,15 @@ use std::fmt::Write as _;
 use std::io;
 
 use ottla_broker::{DirectorySpace, GroupsReport, NodeReport, TopicReport, TrafficReport, Watch};
-use ottla_env::Mono;
+use ottla_env::Clock;
 
 use crate::family::Family;
 use crate::page::Page;
 use crate::within::pause;
+use lag::Ages;
 use window::Window;
 
-/// Committed offsets that a page tells at most, in two lines of 120 bytes each.
+/// Committed offsets that a page tells at most, in four lines of 120 bytes each.
 const OFFSETS_MAX: usize = 50_000;
 
 /// Partitions that are looked at before the loop's other tasks have their turn.
@@ -45,6 +47,7 @@ pub(crate) struct Scraped {
     topics: Vec<TopicReport>,
     total: TrafficReport,
     groups: GroupsReport,
+    ages: Ages,
     /// What was counted lately.
     lately: Window,
 }
@@ -57,7 +60,7 @@ pub(crate) struct Scraper {
 
 impl Scraper {
     /// Looks at a node; `None` after its end.
-    pub(crate) async fn scrape(&mut self, watch: &Watch, now: Mono) -> Option<Scraped> {
+    pub(crate) async fn scrape(&mut self, watch: &Watch, clock: &dyn Clock) -> Option<Scraped> {
         let (mut topics, mut total) = (Vec::new(), TrafficReport::default());
         let mut looked_at = 0;
         for name in watch.topics() {
@@ -72,10 +75,11 @@ impl Scraper {
         }
         let total = watch.total(total);
         let groups = watch.groups(OFFSETS_MAX).await;
+        let ages = Ages::find(&groups.groups, watch, clock).await;
         let space = watch.space().await;
         let node = watch.node()?;
-        let lately = self.window.look(&node, now);
-        Some(Scraped { node, space, topics, total, groups, lately })
+        let lately = self.window.look(&node, clock.mono());
+        Some(Scraped { node, space, topics, total, groups, ages, lately })
     }
 }
 
@@ -92,7 +96,8 @@ impl Scraped {
         if extent == Extent::Partitions {
             partitions::write(page, self).await?;
         }
-        groups::write(page, self, extent).await
+        groups::write(page, self, extent).await?;
+        lag::write(page, self, extent).await
     }
 }
 
@@ -103,8 +108,14 @@ struct Section {
     families: &'static [&'static Family],
 }
 
-static SECTIONS: [&Section; 5] =
-    [&node::SECTION, &cluster::SECTION, &topics::SECTION, &partitions::SECTION, &groups::SECTION];
+static SECTIONS: [&Section; 6] = [
+    &node::SECTION,
+    &cluster::SECTION,
+    &topics::SECTION,
+    &partitions::SECTION,
+    &groups::SECTION,
+    &lag::SECTION,
+];
 
 const HEAD: &str = "\
 # Metrics
@@ -114,9 +125,9 @@ that is started without a configuration file has one at `http://127.0.0.1:8080`.
 written by `cargo xtask gen` from the list that the node exports: nothing else is exported.
 
 The names are those that dashboards of Kafka use: the JMX exporter's, as Strimzi's rules and most
-vendors spell them, and kafka_exporter's. So existing dashboards and alerts go on, and neither
-exporter is needed. What Kafka does not count begins with `ottla_`. What a node of Ottla does not
-have, it does not export: there are no request queues, no pools of handlers, no JVM.
+vendors spell them, kafka_exporter's, and kafka-lag-exporter's. So existing dashboards and alerts
+go on, and no exporter is needed. What Kafka does not count begins with `ottla_`. What a node of
+Ottla does not have, it does not export: there are no request queues, no pools of handlers, no JVM.
 
 `GET /metrics/topics` leaves out what is told of single partitions: for nodes that have very many.
 
@@ -126,8 +137,8 @@ have, it does not export: there are no request queues, no pools of handlers, no 
 
 Counters begin at zero when the node starts, those of a topic when it is made. A few alerts that
 are worth having: `kafka_controller_kafkacontroller_offlinepartitionscount > 0`,
-`ottla_log_dir_takes_records == 0`, `kafka_consumergroup_lag_sum` that keeps growing, and
-`up == 0`.
+`ottla_log_dir_takes_records == 0`, `kafka_consumergroup_group_max_lag_seconds` beyond how late a
+reader may be, and `up == 0`.
 ";
 
 /// The list of all metrics, as Markdown.

@@ -14,6 +14,16 @@ static RESIDENT: Family =
 static VIRTUAL: Family =
     gauge("process_virtual_memory_bytes", &[], "Address space of the process in bytes.");
 static THREADS: Family = gauge("process_threads", &[], "Threads of the process.");
+static DEVICE_READ: Family = gauge(
+    "kafka_server_kafkaserver_linux_disk_read_bytes",
+    &[],
+    "Bytes that storage devices were read for the process, since its start.",
+);
+static DEVICE_WRITTEN: Family = gauge(
+    "kafka_server_kafkaserver_linux_disk_write_bytes",
+    &[],
+    "Bytes that the process had storage devices write, since its start.",
+);
 static OPEN_FILES: Family =
     gauge("process_open_fds", &[], "Open files and sockets of the process.");
 static OPEN_FILES_MAX: Family =
@@ -131,6 +141,8 @@ pub(super) static SECTION: Section = Section {
         &RESIDENT,
         &VIRTUAL,
         &THREADS,
+        &DEVICE_READ,
+        &DEVICE_WRITTEN,
         &OPEN_FILES,
         &OPEN_FILES_MAX,
         &STARTED,
@@ -191,6 +203,9 @@ fn process(page: &mut Page<'_, '_>, scraped: &Scraped, version: &str) {
     maybe(&RESIDENT, usage.map(|usage| usage.resident_bytes as f64));
     maybe(&VIRTUAL, usage.map(|usage| usage.virtual_bytes as f64));
     maybe(&THREADS, usage.map(|usage| usage.threads as f64));
+    maybe(&DEVICE_READ, usage.and_then(|usage| usage.device_read_bytes).map(|it| it as f64));
+    let written = usage.and_then(|usage| usage.device_written_bytes);
+    maybe(&DEVICE_WRITTEN, written.map(|it| it as f64));
     maybe(&OPEN_FILES, usage.map(|usage| usage.open_files as f64));
     maybe(&OPEN_FILES_MAX, usage.and_then(|usage| usage.open_files_max).map(|max| max as f64));
     page.single(&STARTED, node.started.millis() as f64 / 1e3);

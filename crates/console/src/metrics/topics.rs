@@ -39,6 +39,11 @@ static FETCHED: Family = counter(
     &["topic"],
     "Partitions that answers to consumers told of.",
 );
+static FETCHES_FAILED: Family = counter(
+    "kafka_server_brokertopicmetrics_failedfetchrequests_total",
+    &["topic"],
+    "Reads for consumers that a damaged log, or the disk, had fail.",
+);
 static REFUSED: Family = counter(
     "kafka_server_brokertopicmetrics_failedproducerequests_total",
     &["topic"],
@@ -59,13 +64,14 @@ pub(super) static SECTION: Section = Section {
         &PRODUCED,
         &FETCHED,
         &REFUSED,
+        &FETCHES_FAILED,
     ],
 };
 
 type Counted = fn(&TrafficReport) -> u64;
 
 /// What is counted in both directions.
-static COUNTERS: [(&Family, Counted); 7] = [
+static COUNTERS: [(&Family, Counted); 8] = [
     (&RECORDS_IN, |traffic| traffic.records_in),
     (&BYTES_IN, |traffic| traffic.bytes_in),
     (&BYTES_OUT, |traffic| traffic.bytes_out),
@@ -73,6 +79,7 @@ static COUNTERS: [(&Family, Counted); 7] = [
     (&PRODUCED, |traffic| traffic.appends + traffic.refused_appends),
     (&FETCHED, |traffic| traffic.fetches),
     (&REFUSED, |traffic| traffic.refused_appends),
+    (&FETCHES_FAILED, |traffic| traffic.failed_fetches),
 ];
 
 pub(super) async fn write(page: &mut Page<'_, '_>, scraped: &Scraped) -> io::Result<()> {

@@ -74,6 +74,16 @@ fn what_is_told_is_what_was_done() {
             (format!("kafka_consumergroup_lag{group},partition=\"1\"}}"), 1.0),
             (format!("kafka_consumergroup_current_offset{group},partition=\"1\"}}"), 1.0),
             (format!("kafka_consumergroup_lag_sum{group}}}"), 3.0),
+            (orders("kafka_server_brokertopicmetrics_failedfetchrequests_total"), 0.0),
+            ("kafka_controller_controllerstats_uncleanleaderelections_total".to_owned(), 0.0),
+            (
+                "kafka_controller_controllerstats_electionfromeligibleleaderreplicas_total"
+                    .to_owned(),
+                0.0,
+            ),
+            ("kafka_server_replicamanager_isrshrinks_total".to_owned(), 0.0),
+            ("kafka_server_replicamanager_isrexpands_total".to_owned(), 0.0),
+            ("kafka_server_raftmetrics_current_vote".to_owned(), 1.0),
             (format!("kafka_consumergroup_current_offset_sum{group}}}"), 2.0),
             (r#"kafka_consumergroup_members{consumergroup="a \"group\""}"#.to_owned(), 0.0),
             ("kafka_network_requestmetrics_requests_total{request=\"Produce\"}".to_owned(), 5.0),
@@ -107,6 +117,66 @@ fn what_is_told_is_what_was_done() {
         let open: f64 =
             series.iter().filter(|(name, _)| name.starts_with(open)).map(|(_, count)| count).sum();
         assert!(open >= 1.0, "the client's connections");
+    });
+}
+
+#[test]
+fn lag_has_the_names_of_kafka_lag_exporter_too() {
+    beside_node(Duration::ZERO, async |operator| {
+        let client = operator.client();
+        work(&client).await;
+        let (_, series) = scrape(&operator, "/metrics").await;
+        let cluster = client.admin().describe_cluster().await.unwrap().id;
+        let exported = format!(r#"{{cluster_name="{cluster}",group="a \"group\"""#);
+        let first = r#",topic="orders",partition="0"}"#;
+        for (name, expected) in [
+            (format!("kafka_consumergroup_group_max_lag{exported}}}"), 2.0),
+            (format!("kafka_consumergroup_group_sum_lag{exported}}}"), 3.0),
+            (format!("kafka_consumergroup_group_topic_sum_lag{exported},topic=\"orders\"}}"), 3.0),
+            (format!("kafka_consumergroup_group_lag{exported}{first}"), 2.0),
+            ("ottla_group_lag_seconds_left_out".to_owned(), 0.0),
+        ] {
+            assert_eq!(series.get(&name), Some(&expected), "{name}");
+        }
+    });
+}
+
+#[test]
+fn lag_in_seconds_is_the_age_of_the_oldest_record_that_was_not_read() {
+    beside_node(Duration::ZERO, async |operator| {
+        let client = operator.client();
+        client.admin().create_topic(NewTopic::new("t")).await.unwrap();
+        let producer = client.producer().build();
+        let from = partition("t", 0);
+        let read_to = async |offset| {
+            let offsets = [(from.clone(), CommittedOffset::from(Offset::new(offset)))];
+            let offsets = BTreeMap::from(offsets);
+            client.admin().alter_group_offsets("g", &offsets).await.unwrap();
+        };
+        // An hour behind each other.
+        for _ in 0..3 {
+            producer.send(Record::to("t").value("v")).await.unwrap().await.unwrap();
+            operator.env.clock.sleep(Duration::from_hours(1)).await;
+        }
+        let told = async |name: &str| {
+            let (_, series) = scrape(&operator, "/metrics").await;
+            let mut found = series.iter().filter(|(series, _)| series.starts_with(name));
+            let value = found.next().map(|(_, value)| (value / 3_600.0).round());
+            assert!(found.next().is_none(), "{name} once");
+            value
+        };
+        for (committed, hours) in [(0, 3.0), (1, 2.0), (2, 1.0), (3, 0.0)] {
+            read_to(committed).await;
+            for name in ["lag_seconds", "max_lag_seconds"] {
+                let name = format!("kafka_consumergroup_group_{name}{{");
+                assert_eq!(told(&name).await, Some(hours), "{name} at {committed}");
+            }
+        }
+        // What nobody can read any more is not what the group is late with.
+        read_to(0).await;
+        client.admin().delete_records(&from, Offset::new(1)).await.unwrap();
+        assert_eq!(told("kafka_consumergroup_group_lag_seconds{").await, Some(2.0));
+        producer.close().await;
     });
 }
 

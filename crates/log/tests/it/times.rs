@@ -1,11 +1,11 @@
 //! From times to offsets.
 
-use ottla_log::{Log, LogPosition};
+use ottla_log::{Log, LogPosition, ReadOutcome};
 use ottla_records::{BatchBuilder, BatchOptions, BuiltBatch, Compression, NewRecord};
-use ottla_types::Timestamp;
+use ottla_types::{Offset, Timestamp};
 
 use crate::memory_disk::MemoryDisk;
-use crate::support::{append, now, open};
+use crate::support::{NOW, append, now, open, reopen, stop};
 
 /// Timestamps of each batch, in the order of their offsets.
 type Times = &'static [&'static [i64]];
@@ -93,5 +93,50 @@ fn no_record_behind_the_bound_is_found() {
     }
     for (upto, records) in bounds {
         check_all(&disk, &log, &all[..records], upto);
+    }
+}
+
+/// For each offset: when the batch that holds it was written, by its first record.
+fn written(disk: &MemoryDisk, log: &Log, upto: LogPosition) -> Vec<Option<i64>> {
+    let (view, ports) = (log.view(), disk.ports());
+    let at = |from| now(view.written_at(&ports, Offset::new(from), upto)).unwrap();
+    (0..=upto.offset.get()).map(|from| at(from).map(Timestamp::millis)).collect()
+}
+
+#[test]
+fn a_record_is_as_old_as_its_batch_and_nobody_has_to_keep_it_open() {
+    let disk = MemoryDisk::default();
+    let log = filled(&disk, Compression::None, 9, MIXED);
+    let batches = std::iter::repeat_n(MIXED, 9).flatten();
+    let expected = batches.flat_map(|times| times.iter().map(|_| Some(times[0])));
+    let expected: Vec<_> = expected.chain([None]).collect();
+    assert_eq!(written(&disk, &log, log.end()), expected);
+    assert!(log.view().sealed_sizes().len() > 2, "several segments");
+    let known = stop(&disk, log);
+    let log = reopen(&disk, known).unwrap();
+    disk.cool();
+    assert_eq!(written(&disk, &log, log.end()), expected);
+    let oldest = now(log.view().written_at(&disk.ports(), Offset::ZERO, log.end())).unwrap();
+    assert_eq!(oldest, Some(Timestamp::from_millis(50)));
+    let read = log.view().read(Offset::ZERO, log.end(), u32::MAX, true).unwrap();
+    assert!(matches!(read, ReadOutcome::Cold(_)), "the oldest segment was closed again");
+}
+
+#[test]
+fn records_without_a_time_have_no_age_and_appends_have_theirs() {
+    for (appended, time, expected) in [
+        (None, 7, Some(7)),
+        (None, -1, None),
+        (Some(NOW), 7, Some(NOW.millis())),
+        (Some(NOW), -1, Some(NOW.millis())),
+    ] {
+        let disk = MemoryDisk::default();
+        let mut log = open(&disk);
+        let options = BatchOptions { append_time: appended, ..Default::default() };
+        let mut builder = BatchBuilder::new(options);
+        let timestamp = Timestamp::from_millis(time);
+        builder.push(NewRecord { timestamp, key: None, value: None, headers: &[] });
+        append(&disk, &mut log, &builder.build()).unwrap();
+        assert_eq!(written(&disk, &log, log.end()), [expected, None], "{appended:?} {time}");
     }
 }

@@ -14,6 +14,7 @@ use ottla_runtime::stop_requested;
 use ottla_types::{Offset, TopicName, TopicPartition};
 
 use crate::failure::{Failure, say};
+use crate::kcat;
 use crate::pattern::Glob;
 use crate::progress::{Done, Progress};
 use crate::reach::{self, Reach, Session};
@@ -97,6 +98,10 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     reach: Reach,
+
+    /// What kcat does in its own way.
+    #[arg(skip)]
+    pub(crate) kcat: Option<kcat::Reading>,
 }
 
 pub(crate) fn run(arguments: &Arguments, before: &Reach) -> ExitCode {
@@ -110,7 +115,7 @@ async fn consume(arguments: &Arguments, session: &Session) -> Result<(), Failure
         Some(group) => of_group(arguments, session, (group, &topics)).await?,
         None => of_partitions(arguments, session, &topics).await?,
     };
-    let writer = Writer::new(Style::chosen(arguments.format.as_ref(), arguments.output));
+    let writer = Writer::new(style(arguments, session, &topics).await?);
     // Where records are seen themselves, a line between them is in the way.
     let quiet = std::io::stdout().is_terminal();
     let progress = Progress::new(&session.env.clock, plan.total, quiet);
@@ -125,7 +130,35 @@ async fn consume(arguments: &Arguments, session: &Session) -> Result<(), Failure
     progress.clear();
     writer.flush()?;
     ended?;
+    if arguments.kcat.as_ref().is_some_and(|kcat| kcat.tells_ends) {
+        tell_ends(&plan);
+    }
     Ok(plan.consumer.close().await?)
+}
+
+async fn style(
+    arguments: &Arguments,
+    session: &Session,
+    topics: &BTreeMap<TopicName, TopicMetadata>,
+) -> Result<Style, Failure> {
+    let Some(kcat) = &arguments.kcat else {
+        return Ok(Style::chosen(arguments.format.as_ref(), arguments.output));
+    };
+    if kcat.is_json {
+        return Ok(Style::Kcat(kcat::Surroundings::of(session, topics).await?));
+    }
+    let template = arguments.format.clone().unwrap_or_else(Template::value_lines);
+    Ok(Style::Template(template.with_null(kcat.null)))
+}
+
+/// Says of each partition where it was left.
+fn tell_ends(plan: &Plan) {
+    for of in plan.ends.iter().flat_map(BTreeMap::keys) {
+        if let Some(at) = plan.consumer.position(of) {
+            let TopicPartition { topic, partition } = of;
+            say(&format!("reached the end of topic {topic} [{partition}] at offset {at}: exiting"));
+        }
+    }
 }
 
 /// The topics that were named, all of them there.
@@ -235,7 +268,8 @@ async fn of_group(
         usize::try_from(count).unwrap_or(POLL_RECORDS).clamp(1, POLL_RECORDS)
     });
     let builder = session.client.consumer().group(group).subscribe(names);
-    let builder = builder.offset_reset(OffsetReset::Earliest).auto_commit(COMMIT_EVERY);
+    let reset = arguments.kcat.as_ref().map_or(OffsetReset::Earliest, |kcat| kcat.reset);
+    let builder = builder.offset_reset(reset).auto_commit(COMMIT_EVERY);
     let builder = builder.poll_records_max(poll_records);
     let consumer = session.properties.consumer(builder, FETCH_BYTES).build()?;
     let ends = if arguments.exit {

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 use ottla_client::ConsumerRecord;
 use ottla_types::Timestamp;
 
+use crate::kcat::Surroundings;
 use crate::show::{Format, escape, quote};
 use crate::template::Template;
 use crate::{json, words};
@@ -22,6 +23,8 @@ pub(super) enum Style {
     },
     /// One JSON document a line.
     Json,
+    /// The same, as kcat has it.
+    Kcat(Surroundings),
     /// Values with tabs between them, titles first.
     Tabs,
     /// The same with commas, as RFC 4180 has it.
@@ -64,7 +67,7 @@ impl Writer {
         match style {
             Style::Tabs => buffer.extend_from_slice((TITLES.join("\t") + "\n").as_bytes()),
             Style::Commas => buffer.extend_from_slice((TITLES.join(",") + "\n").as_bytes()),
-            Style::Template(_) | Style::People { .. } | Style::Json => {}
+            Style::Template(_) | Style::People { .. } | Style::Json | Style::Kcat(_) => {}
         }
         Self { style, buffer, out: io::stdout(), written: 0 }
     }
@@ -74,6 +77,7 @@ impl Writer {
             Style::Template(template) => template.write(&mut self.buffer, record),
             Style::People { bold } => for_people(&mut self.buffer, record, *bold),
             Style::Json => as_json(&mut self.buffer, record),
+            Style::Kcat(known) => as_kcat_json(&mut self.buffer, record, known),
             Style::Tabs => as_values(&mut self.buffer, record, b'\t'),
             Style::Commas => as_values(&mut self.buffer, record, b','),
         }
@@ -173,6 +177,36 @@ fn as_json(out: &mut Vec<u8>, record: &ConsumerRecord) {
         ("headers", Json::List(record.headers.iter().map(header).collect())),
     ]);
     writeln!(out, "{document}").expect("a Vec takes everything");
+}
+
+/// A document as kcat writes it: bytes that are no text are written as the text nearest to them.
+fn as_kcat_json(out: &mut Vec<u8>, record: &ConsumerRecord, known: &Surroundings) {
+    use json::Json;
+    let text = |bytes: &[u8]| Json::text(String::from_utf8_lossy(bytes));
+    let bytes = |bytes: &Option<bytes::Bytes>| bytes.as_deref().map_or(Json::Null, text);
+    let topic = &record.partition.topic;
+    let partition = usize::try_from(record.partition.partition.get()).unwrap_or(usize::MAX);
+    let leader = known.topics.get(topic).and_then(|topic| topic.partitions.get(partition)?.leader);
+    let kind = match record.timestamp {
+        None => "unknown",
+        Some(_) if known.by_append.contains(topic) => "logappend",
+        Some(_) => "create",
+    };
+    let mut fields = vec![
+        ("topic", Json::text(topic.as_str())),
+        ("partition", Json::Number(record.partition.partition.get().into())),
+        ("offset", Json::Number(record.offset.get())),
+        ("tstype", Json::text(kind)),
+        ("ts", Json::Number(record.timestamp.map_or(0, Timestamp::millis))),
+        ("broker", Json::Number(leader.unwrap_or(-1).into())),
+    ];
+    if !record.headers.is_empty() {
+        let headers = record.headers.iter();
+        let pairs = headers.flat_map(|(name, value)| [text(name), bytes(value)]);
+        fields.push(("headers", Json::List(pairs.collect())));
+    }
+    fields.extend([("key", bytes(&record.key)), ("payload", bytes(&record.value))]);
+    writeln!(out, "{}", Json::Object(fields)).expect("a Vec takes everything");
 }
 
 #[cfg(test)]

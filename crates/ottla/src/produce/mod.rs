@@ -5,7 +5,7 @@ mod split;
 
 use std::fs::File;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -95,6 +95,10 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     reach: Reach,
+
+    /// Files that are a record each, as kcat takes them.
+    #[arg(skip)]
+    pub(crate) records: Vec<PathBuf>,
 }
 
 /// Bytes between two fields; a type of its own, because clap takes a `Vec` for a list.
@@ -143,6 +147,13 @@ async fn produce(arguments: &Arguments, session: &Session) -> Result<(), Failure
             let progress = Progress::new(&session.env.clock, size(arguments), quiet);
             pour_lines(arguments, &split, (lines, progress), &mut pour).await?;
         }
+        (None, None) if !arguments.records.is_empty() => {
+            for path in &arguments.records {
+                let value = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+                let fields = Fields { value: Some(&value), ..Fields::default() };
+                push(arguments, &mut pour, fields).await?;
+            }
+        }
         (None, value) => {
             let value = value.map_or("", String::as_str);
             let fields = Fields { value: Some(value.as_bytes()), ..Fields::default() };
@@ -155,7 +166,8 @@ async fn produce(arguments: &Arguments, session: &Session) -> Result<(), Failure
 
 /// What is to be read; `None` where the record was given.
 fn source(arguments: &Arguments) -> Result<Option<Lines>, Failure> {
-    if arguments.value.is_some() || arguments.value_option.is_some() {
+    let is_given = arguments.value.is_some() || arguments.value_option.is_some();
+    if is_given || !arguments.records.is_empty() {
         return Ok(None);
     }
     let Some(path) = &arguments.file else {
@@ -164,9 +176,12 @@ fn source(arguments: &Arguments) -> Result<Option<Lines>, Failure> {
         }
         return Ok(Some(Lines::of(std::io::stdin())));
     };
-    let file = File::open(path)
-        .map_err(|error| Failure::told(format!("cannot read {}: {error}", path.display())))?;
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     Ok(Some(Lines::of(file)))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::told(format!("cannot read {}: {error}", path.display()))
 }
 
 /// How much there is to read, where somebody knows.

@@ -88,6 +88,11 @@ impl Reach {
         reach
     }
 
+    /// Said by somebody else than clap.
+    pub(crate) const fn of(bootstrap: Option<String>, pairs: Vec<String>) -> Self {
+        Self { bootstrap, pairs, profile: None }
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.bootstrap.is_none() && self.pairs.is_empty() && self.profile.is_none()
     }

@@ -71,16 +71,30 @@ pub(crate) enum HeaderForm {
 
 /// A format, for clap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Template(Vec<Piece>);
+pub(crate) struct Template {
+    pieces: Vec<Piece>,
+    /// What is written of a key, or of a value, that is null or empty.
+    null: &'static [u8],
+}
 
 impl Template {
     /// A value and the end of a line.
     pub(crate) fn value_lines() -> Self {
-        Self(vec![Piece::Value(Spelling::Raw), Piece::Text(b"\n".to_vec())])
+        Self::of(vec![Piece::Value(Spelling::Raw), Piece::Text(b"\n".to_vec())])
+    }
+
+    const fn of(pieces: Vec<Piece>) -> Self {
+        Self { pieces, null: b"" }
+    }
+
+    /// The same format, which names nulls; what is empty, too, as kcat does.
+    pub(crate) fn with_null(mut self, null: &'static [u8]) -> Self {
+        self.null = null;
+        self
     }
 
     pub(crate) fn pieces(&self) -> &[Piece] {
-        &self.0
+        &self.pieces
     }
 
     /// Reads a format, for clap.
@@ -106,7 +120,7 @@ impl Template {
         if !plain.is_empty() {
             pieces.push(Piece::Text(plain));
         }
-        Ok(Self(pieces))
+        Ok(Self::of(pieces))
     }
 
     /// Appends a record as the format has it.
@@ -114,9 +128,11 @@ impl Template {
         let length = |bytes: &Option<_>| {
             bytes.as_ref().map_or(-1, |bytes: &bytes::Bytes| as_i64(bytes.len()))
         };
-        for piece in &self.0 {
+        for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
+                Piece::Key(_) if is_empty(&record.key) => out.extend_from_slice(self.null),
+                Piece::Value(_) if is_empty(&record.value) => out.extend_from_slice(self.null),
                 Piece::Key(spelling) => put(out, record.key.as_deref(), *spelling),
                 Piece::Value(spelling) => put(out, record.value.as_deref(), *spelling),
                 Piece::Topic => out.extend_from_slice(record.partition.topic.as_str().as_bytes()),
@@ -139,6 +155,10 @@ impl Template {
             }
         }
     }
+}
+
+fn is_empty(bytes: &Option<bytes::Bytes>) -> bool {
+    bytes.as_ref().is_none_or(bytes::Bytes::is_empty)
 }
 
 fn as_i64(len: usize) -> i64 {
@@ -290,6 +310,9 @@ mod tests {
         let mut out = Vec::new();
         Template::parse("%K,%k.").unwrap().write(&mut out, &record(None));
         assert_eq!(out, b"-1,.");
+        out.clear();
+        Template::parse("%k=%s").unwrap().with_null(b"NULL").write(&mut out, &record(None));
+        assert_eq!(out, b"NULL=paid");
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn time(verb: char, how: Option<&str>) -> Result<Time, String> {
 
 fn headers(how: Option<&str>) -> Result<HeaderForm, String> {
     let Some(format) = how else { return Ok(HeaderForm::List) };
-    let Template(pieces) = Template::parse(format)?;
+    let Template { pieces, .. } = Template::parse(format)?;
     let is_of_header =
         |piece: &Piece| matches!(piece, Piece::Text(_) | Piece::Key(_) | Piece::Value(_));
     if pieces.iter().all(is_of_header) {

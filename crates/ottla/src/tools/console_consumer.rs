@@ -15,7 +15,7 @@ use ottla_types::{Offset, TopicName, TopicPartition};
 use super::flags::{Flag, Given, Grammar, flag, word};
 use super::formatter::Formatter;
 use super::include;
-use super::settings::{Settings, properties_of};
+use super::settings::{READERS_OWN, Settings, properties_of};
 use super::{Manner, Tool, ToolError, complain, line, log, talk};
 use crate::reach::Session;
 
@@ -52,15 +52,6 @@ static FLAGS: [Flag; 22] = [
     flag("enable-systest-events", "Says when it has ended"),
     word("isolation-level", "level", "read_committed or read_uncommitted"),
     word("group", "group", "The group; without it, one of its own that is not used again"),
-];
-
-/// Properties that say what is done here rather than in the client.
-const OWN: [&str; 5] = [
-    "group.id",
-    "auto.offset.reset",
-    "enable.auto.commit",
-    "auto.commit.interval.ms",
-    "max.poll.records",
 ];
 
 /// How often a group's offsets are committed where nothing is said.
@@ -233,7 +224,7 @@ fn run(given: &Given) -> Result<(), ToolError> {
     let files: &[&str] = &["consumer.config", "command-config"];
     let pairs: &[&str] = &["consumer-property", "command-property"];
     let usual = Settings::usual(&[("client.id", "console-consumer")]);
-    let mut settings = usual.read(given, (files, pairs), &OWN)?;
+    let mut settings = usual.read(given, (files, pairs), &READERS_OWN)?;
     settings.bootstrap(given)?;
     if let Some(level) = given.word("isolation-level")? {
         settings.set("isolation.level", level)?;
@@ -463,7 +454,7 @@ mod tests {
         let planned = || -> Result<Plan, ToolError> {
             check(&given)?;
             let pairs: &[&str] = &["command-property"];
-            let settings = Settings::default().read(&given, (&[], pairs), &OWN)?;
+            let settings = Settings::default().read(&given, (&[], pairs), &READERS_OWN)?;
             plan(&given, &settings)
         };
         match planned() {

@@ -10,7 +10,7 @@ use ottla_types::{Timestamp, TopicName};
 
 use super::flags::{Flag, Given, Grammar, flag, maybe, word};
 use super::include;
-use super::settings::Settings;
+use super::settings::{READERS_OWN, Settings};
 use super::thrown::Thrown;
 use super::{Manner, Tool, ToolError, line, talk};
 use crate::reach::Session;
@@ -47,15 +47,6 @@ static FLAGS: [Flag; 18] = [
 
 /// The one format of times that is known here.
 const DATE_FORMAT: &str = "yyyy-MM-dd HH:mm:ss:SSS";
-
-/// Properties that say what is done here rather than in the client.
-const OWN: [&str; 5] = [
-    "group.id",
-    "auto.offset.reset",
-    "enable.auto.commit",
-    "auto.commit.interval.ms",
-    "max.poll.records",
-];
 
 struct Plan {
     records: u64,
@@ -100,7 +91,7 @@ fn run(given: &Given) -> Result<(), ToolError> {
     let plan = plan(given)?;
     let usual = Settings::usual(&[("client.id", "perf-consumer-client")]);
     let files: &[&str] = &["consumer.config", "command-config"];
-    let mut settings = usual.read(given, (files, &["command-property"]), &OWN)?;
+    let mut settings = usual.read(given, (files, &["command-property"]), &READERS_OWN)?;
     settings.bootstrap(given)?;
     if let Some(bytes) = given.word("fetch-size")? {
         settings.set("max.partition.fetch.bytes", bytes)?;

@@ -11,6 +11,7 @@ mod console_producer;
 mod consumer_groups;
 mod consumer_perf;
 mod delete_records;
+mod deliveries;
 mod dump_log;
 mod features;
 mod flags;

@@ -1,17 +1,14 @@
 //! `kafka-producer-perf-test`.
 
-use std::collections::VecDeque;
-use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_client::{Delivery, ProduceError, Producer, Record};
+use ottla_client::{ProduceError, Producer, Record};
 use ottla_env::{Mono, Purpose};
 use ottla_types::TopicName;
 
 use super::console_producer::producer_of;
+use super::deliveries::Deliveries;
 use super::flags::{Flag, Given, Grammar, OptionError, flag, word, words};
 use super::settings::{Settings, read_file};
 use super::statistics::Statistics;
@@ -200,7 +197,7 @@ fn run(given: &Given) -> Result<(), ToolError> {
         let mut run = Run {
             plan: &plan,
             session,
-            waiting: VecDeque::new(),
+            waiting: Deliveries::default(),
             all: Statistics::new(plan.records, false),
             steady: None,
             began,
@@ -216,14 +213,12 @@ struct Sent {
     at: Mono,
     bytes: usize,
     is_steady: bool,
-    delivery: Delivery,
 }
 
 struct Run<'a> {
     plan: &'a Plan,
     session: &'a Session,
-    /// Bounded by what the producer may hold: sending waits beyond that.
-    waiting: VecDeque<Sent>,
+    waiting: Deliveries<Sent>,
     all: Statistics,
     /// And when it began.
     steady: Option<(Statistics, Mono)>,
@@ -248,12 +243,11 @@ impl Run<'_> {
             let (at, bytes, is_steady) = (self.now(), value.len(), self.steady.is_some());
             let record = Record::to(self.plan.topic.as_str()).value(value);
             let delivery = producer.send(record).await?;
-            self.waiting.push_back(Sent { at, bytes, is_steady, delivery });
-            self.collect().await?;
+            self.waiting.push(Sent { at, bytes, is_steady }, delivery);
+            self.count_ended().await?;
             self.hold_back(number).await?;
         }
-        while let Some(mut sent) = self.waiting.pop_front() {
-            let told = (&mut sent.delivery).await;
+        while let Some((sent, told)) = self.waiting.next().await {
             self.count(&sent, told)?;
         }
         let now = self.now();
@@ -265,20 +259,11 @@ impl Run<'_> {
     }
 
     /// Counts what has been delivered, without waiting.
-    async fn collect(&mut self) -> Result<(), ToolError> {
-        loop {
-            let waiting = &mut self.waiting;
-            let told = poll_fn(|cx| match waiting.front_mut() {
-                None => Poll::Ready(None),
-                Some(sent) => match Pin::new(&mut sent.delivery).poll(cx) {
-                    Poll::Ready(told) => Poll::Ready(Some(told)),
-                    Poll::Pending => Poll::Ready(None),
-                },
-            });
-            let Some(told) = told.await else { return Ok(()) };
-            let sent = self.waiting.pop_front().expect("it was just looked at");
+    async fn count_ended(&mut self) -> Result<(), ToolError> {
+        while let Some((sent, told)) = self.waiting.ended().await {
             self.count(&sent, told)?;
         }
+        Ok(())
     }
 
     fn count<T>(&mut self, sent: &Sent, told: Result<T, ProduceError>) -> Result<(), ToolError> {
@@ -318,7 +303,7 @@ impl Run<'_> {
                 break;
             }
             self.session.env.clock.sleep(left.min(Duration::from_millis(50))).await;
-            self.collect().await?;
+            self.count_ended().await?;
         }
         Ok(())
     }

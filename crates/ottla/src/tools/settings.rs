@@ -49,6 +49,15 @@ const WITHOUT_EFFECT: &[&str] = &[
     "value.serializer",
 ];
 
+/// Properties of a consumer that say what a tool does rather than its client.
+pub(super) const READERS_OWN: [&str; 5] = [
+    "group.id",
+    "auto.offset.reset",
+    "enable.auto.commit",
+    "auto.commit.interval.ms",
+    "max.poll.records",
+];
+
 /// Properties of Kafka's clients that mean something, and that this client does not serve.
 const REFUSED: &[&str] = &[
     "allow.auto.create.topics",

@@ -1,16 +1,13 @@
 //! `kafka-verifiable-producer`: what Kafka's system tests drive, line by line in JSON.
 
-use std::collections::VecDeque;
-use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
-use ottla_client::{Delivered, Delivery, ProduceError, Producer, Record};
+use ottla_client::{Delivered, ProduceError, Producer, Record};
 use ottla_env::{First, Mono, first};
 use ottla_runtime::stop_requested;
 use ottla_types::{Offset, Timestamp, TopicName};
 
+use super::deliveries::Deliveries;
 use super::flags::{Flag, Given, Grammar, OptionError, word};
 use super::settings::Settings;
 use super::thrown::Thrown;
@@ -95,8 +92,8 @@ fn run(given: &Given) -> Result<(), ToolError> {
     talk(&settings, async |session, _| {
         let producer = session.properties.producer(session.client.producer()).build();
         let began = session.env.clock.mono();
-        let mut run =
-            Run { plan: &plan, session, waiting: VecDeque::new(), sent: 0, acked: 0, began };
+        let waiting = Deliveries::default();
+        let mut run = Run { plan: &plan, session, waiting, sent: 0, acked: 0, began };
         event(session, "startup_complete", vec![])?;
         match first(run.write_all(&producer), stop_requested()).await {
             First::Left(ended) => ended?,
@@ -106,17 +103,13 @@ fn run(given: &Given) -> Result<(), ToolError> {
     })
 }
 
-struct Waiting {
-    key: Option<String>,
-    value: String,
-    delivery: Delivery,
-}
+/// The key and the value of a record.
+type Written = (Option<String>, String);
 
 struct Run<'a> {
     plan: &'a Plan,
     session: &'a Session,
-    /// Bounded by what the producer may hold.
-    waiting: VecDeque<Waiting>,
+    waiting: Deliveries<Written>,
     sent: u64,
     acked: u64,
     began: Mono,
@@ -142,10 +135,10 @@ impl Run<'_> {
             }
             self.sent += 1;
             match producer.send(record).await {
-                Ok(delivery) => self.waiting.push_back(Waiting { key, value, delivery }),
+                Ok(delivery) => self.waiting.push((key, value), delivery),
                 Err(error) => self.failed(key, value, &error)?,
             }
-            self.collect().await?;
+            self.tell_ended().await?;
             self.hold_back().await?;
         }
         Ok(())
@@ -161,32 +154,22 @@ impl Run<'_> {
         let due = each.saturating_mul(u32::try_from(self.sent).unwrap_or(u32::MAX));
         while let Some(left) = due.checked_sub(self.since_began()).filter(|left| !left.is_zero()) {
             self.session.env.clock.sleep(left.min(Duration::from_millis(20))).await;
-            self.collect().await?;
+            self.tell_ended().await?;
         }
         Ok(())
     }
 
     /// Tells of what has been delivered, without waiting.
-    async fn collect(&mut self) -> Result<(), ToolError> {
-        loop {
-            let waiting = &mut self.waiting;
-            let told = poll_fn(|cx| match waiting.front_mut() {
-                None => Poll::Ready(None),
-                Some(each) => match Pin::new(&mut each.delivery).poll(cx) {
-                    Poll::Ready(told) => Poll::Ready(Some(told)),
-                    Poll::Pending => Poll::Ready(None),
-                },
-            });
-            let Some(told) = told.await else { return Ok(()) };
-            let Waiting { key, value, .. } = self.waiting.pop_front().expect("it was looked at");
-            self.tell(key, value, told)?;
+    async fn tell_ended(&mut self) -> Result<(), ToolError> {
+        while let Some((written, told)) = self.waiting.ended().await {
+            self.tell(written, told)?;
         }
+        Ok(())
     }
 
     async fn end(&mut self) -> Result<(), ToolError> {
-        while let Some(Waiting { key, value, delivery }) = self.waiting.pop_front() {
-            let told = delivery.await;
-            self.tell(key, value, told)?;
+        while let Some((written, told)) = self.waiting.next().await {
+            self.tell(written, told)?;
         }
         event(self.session, "shutdown_complete", vec![])?;
         let seconds = self.since_began().as_secs_f64().max(0.001);
@@ -209,8 +192,7 @@ impl Run<'_> {
 
     fn tell(
         &mut self,
-        key: Option<String>,
-        value: String,
+        (key, value): Written,
         told: Result<Delivered, ProduceError>,
     ) -> Result<(), ToolError> {
         let delivered = match told {

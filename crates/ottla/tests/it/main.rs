@@ -8,6 +8,7 @@ mod dev;
 mod docs;
 mod examples;
 mod help;
+mod kcat;
 mod log;
 mod node;
 mod observed;

@@ -6,6 +6,7 @@
 //! `harm=AT:HEX` (other bytes, and nothing made right), `cut=N` (the last bytes dropped). Batches
 //! are joined by `;`.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::hostile::crc32c;
@@ -45,6 +46,17 @@ struct Batch {
 struct Record {
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
+}
+
+/// Now in milliseconds, and later than ever before: of two batches of one moment the first has the
+/// newest record, which a slower broker would not say.
+fn moment() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let before = LAST.fetch_max(now - 1, Ordering::Relaxed).max(now - 1);
+    LAST.store(before + 1, Ordering::Relaxed);
+    before + 1
 }
 
 impl Batch {
@@ -89,8 +101,7 @@ impl Batch {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let time = i64::try_from(now).unwrap_or(i64::MAX).saturating_add(self.at);
+        let time = moment().saturating_add(self.at);
         let count = i32::try_from(self.records.len()).expect("batches are small");
         let mut bytes = Vec::new();
         bytes.extend(self.base.to_be_bytes());

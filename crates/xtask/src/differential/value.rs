@@ -1,8 +1,8 @@
 //! What requests and answers say, as text: `{name:'orders',partitions:[0,1],offset:-1,error:NONE}`.
 
 use std::fmt;
-use std::iter::Peekable;
-use std::str::Chars;
+
+use crate::scanner::Scanner;
 
 /// A value without its type: the schema knows that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +37,10 @@ impl Value {
     /// # Errors
     /// When it is not one value.
     pub(super) fn parse(text: &str) -> Result<Self, NoValue> {
-        let mut reader = Reader { rest: text.chars().peekable() };
-        let value = reader.value();
-        reader.skip_space();
-        match value {
-            Some(value) if reader.rest.peek().is_none() => Ok(value),
-            Some(_) | None => Err(NoValue { rest: reader.rest.collect() }),
+        let mut text = Scanner::new(text);
+        match value(&mut text) {
+            Some(value) if text.peek().is_none() => Ok(value),
+            Some(_) | None => Err(NoValue { rest: text.rest() }),
         }
     }
 
@@ -103,90 +101,38 @@ fn write_text(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     f.write_str("'")
 }
 
-struct Reader<'a> {
-    rest: Peekable<Chars<'a>>,
+const WORD_ENDS: &str = ",:[]{}";
+
+fn value(text: &mut Scanner<'_>) -> Option<Value> {
+    match text.peek()? {
+        '{' => text.list(('{', '}'), field).map(Value::Fields),
+        '[' => text.list(('[', ']'), value).map(Value::List),
+        '\'' => quoted(text).map(Value::Text),
+        _ => text.word(WORD_ENDS).map(|word| match word.as_str() {
+            "null" => Value::Null,
+            _ => Value::Word(word),
+        }),
+    }
 }
 
-impl Reader<'_> {
-    fn skip_space(&mut self) {
-        while self.rest.next_if(char::is_ascii_whitespace).is_some() {}
-    }
+fn field(text: &mut Scanner<'_>) -> Option<(String, Value)> {
+    let name = text.word(WORD_ENDS)?;
+    text.take(':')?;
+    Some((name, value(text)?))
+}
 
-    /// Takes `wanted` and the space before it.
-    fn take(&mut self, wanted: char) -> Option<()> {
-        self.skip_space();
-        self.rest.next_if_eq(&wanted).map(|_| ())
-    }
+fn quoted(text: &mut Scanner<'_>) -> Option<Vec<u8>> {
+    let parts: Vec<Vec<u8>> =
+        text.quoted('\'', |c| c.encode_utf8(&mut [0; 4]).bytes().collect(), escaped)?;
+    Some(parts.concat())
+}
 
-    fn value(&mut self) -> Option<Value> {
-        self.skip_space();
-        match self.rest.peek()? {
-            '{' => self.fields(),
-            '[' => self.list(),
-            '\'' => self.text().map(Value::Text),
-            _ => self.word().map(|word| match word.as_str() {
-                "null" => Value::Null,
-                _ => Value::Word(word),
-            }),
-        }
-    }
-
-    fn word(&mut self) -> Option<String> {
-        let mut word = String::new();
-        while let Some(c) = self.rest.next_if(|c| !",:[]{}".contains(*c) && !c.is_whitespace()) {
-            word.push(c);
-        }
-        (!word.is_empty()).then_some(word)
-    }
-
-    fn list(&mut self) -> Option<Value> {
-        let mut elements = Vec::new();
-        self.take('[')?;
-        while self.take(']').is_none() {
-            if !elements.is_empty() {
-                self.take(',')?;
-            }
-            elements.push(self.value()?);
-        }
-        Some(Value::List(elements))
-    }
-
-    fn fields(&mut self) -> Option<Value> {
-        let mut fields = Vec::new();
-        self.take('{')?;
-        while self.take('}').is_none() {
-            if !fields.is_empty() {
-                self.take(',')?;
-            }
-            self.skip_space();
-            let name = self.word()?;
-            self.take(':')?;
-            fields.push((name, self.value()?));
-        }
-        Some(Value::Fields(fields))
-    }
-
-    fn text(&mut self) -> Option<Vec<u8>> {
-        let mut text = Vec::new();
-        self.take('\'')?;
-        loop {
-            match self.rest.next()? {
-                '\'' => return Some(text),
-                '\\' => text.push(self.escaped()?),
-                c => text.extend(c.encode_utf8(&mut [0; 4]).bytes()),
-            }
-        }
-    }
-
-    fn escaped(&mut self) -> Option<u8> {
-        match self.rest.next()? {
-            'x' => {
-                let digits: String = self.rest.by_ref().take(2).collect();
-                u8::from_str_radix(&digits, 16).ok()
-            }
-            c => u8::try_from(c).ok().filter(|byte| b"\\'".contains(byte)),
-        }
-    }
+fn escaped(text: &mut Scanner<'_>, first: char) -> Option<Vec<u8>> {
+    let byte = match first {
+        'x' => u8::try_from(text.hex(2)?).ok(),
+        c => u8::try_from(c).ok().filter(|byte| b"\\'".contains(byte)),
+    };
+    byte.map(|byte| vec![byte])
 }
 
 #[cfg(test)]
