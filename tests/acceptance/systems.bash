@@ -122,3 +122,18 @@ end() {
   [ -n "$ended" ] || { echo "the node does not end after SIG$1"; return 1; }
   node=
 }
+
+# What a script that asks one thing after another has seen: a line each, with the seconds since the one before.
+seconds=0
+step() {
+  printf 'ok        %-72s %4d s\n' "$1" $((SECONDS - seconds))
+  echo "- $1" >>"$work/steps"
+  seconds=$SECONDS
+}
+
+# Makes those a section of the page that the script was given, if any, below the words on the standard input.
+write_page() { # TITLE
+  [ -z "${page:-}" ] ||
+    { cat; echo; echo "Seen:"; echo; cat "$work/steps"; } |
+      env PYTHONDONTWRITEBYTECODE=1 "PYTHONPATH=$here" python3 -m judge.page "$page" "$1"
+}

@@ -11,6 +11,7 @@ mod fetch_session;
 mod format;
 mod groups;
 mod identity;
+mod lanes;
 mod node;
 mod partition;
 mod placement;

@@ -4,7 +4,6 @@
 mod tests;
 
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +13,12 @@ use crate::admission::{Admission, Admitted};
 use crate::api::TABLE;
 use crate::broker::{Broker, Listening, Role};
 use crate::config::{Listener, LiveConfig, NodeConfig};
-use crate::connection::{Closed, Connection, Ended, Lane, Luggage, RequestMemory};
+use crate::connection::{Closed, Connection, Ended, Luggage, RequestMemory};
 use crate::controller::{ControllerHost, HostError};
 use crate::fetch_session::FetchSessions;
 use crate::groups::{Groups, ShardKeeper};
 use crate::identity::{Identity, IdentityError};
+use crate::lanes::lane_of;
 use crate::partition::{
     Cleaner, LogDirectory, LogsClosed, PartitionHost, Partitions, SpaceWatch, enforce_retention,
     run_checkpoints, run_space_watch, run_syncer,
@@ -335,11 +335,6 @@ impl Accept {
     }
 }
 
-thread_local! {
-    /// The buffer of this thread's loop.
-    static LANE: Rc<Lane> = Lane::new();
-}
-
 impl Serving {
     /// For another connection.
     fn again(&self) -> Self {
@@ -366,7 +361,7 @@ impl Serving {
             }
         };
         let (broker, listening) = (Arc::clone(&self.broker), Arc::clone(&self.listening));
-        let lane = LANE.with(Rc::clone);
+        let lane = lane_of(&self.broker);
         let counters = &self.broker.counters;
         let mut open = counters.connected(&listening.name, place.on(), luggage.is_none());
         let mut connection = Connection::new(broker, listening, peer.ip(), lane, stream);

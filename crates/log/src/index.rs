@@ -143,10 +143,10 @@ impl SegmentIndex {
         self.times.len().checked_sub(1).map(|last| self.time_at(last))
     }
 
-    /// Whether files of at most `bytes` can take no further entry; of times, one more is made when
-    /// the segment is sealed.
-    pub(crate) fn is_full(&self, bytes: u32) -> bool {
-        let full = |len: usize, entry: u32| len >= (bytes / entry) as usize;
+    /// Whether files of at most `bytes` can take no further entry behind `more` that are to come;
+    /// of times, one more is made when the segment is sealed.
+    pub(crate) fn is_full(&self, bytes: u32, more: usize) -> bool {
+        let full = |len: usize, entry: u32| len + more >= (bytes / entry) as usize;
         full(self.offsets.len(), OFFSET_ENTRY_BYTES) || full(self.times.len() + 1, TIME_ENTRY_BYTES)
     }
 
@@ -271,15 +271,16 @@ mod tests {
     #[test]
     fn an_index_is_full_when_its_file_would_be() {
         let index = SegmentIndex::new(Offset::ZERO);
-        assert!(!index.is_full(24));
+        assert!(!index.is_full(24, 0));
         index.push_offset(Offset::ZERO, 0);
         index.push_offset(Offset::new(1), 100);
-        assert!(!index.is_full(24));
+        assert!(!index.is_full(24, 0));
         index.push_offset(Offset::new(2), 200);
-        assert!(index.is_full(24));
-        assert!(!index.is_full(32));
+        assert!(index.is_full(24, 0));
+        assert!(!index.is_full(32, 0));
         index.push_time(max(10, 0));
-        assert!(index.is_full(32));
-        assert!(!index.is_full(36));
+        assert!(index.is_full(32, 0));
+        assert!(!index.is_full(36, 0));
+        assert!(index.is_full(36, 1));
     }
 }

@@ -11,6 +11,7 @@ mod aborted;
 mod advance;
 mod ages;
 mod append_list;
+mod append_run;
 mod checkpoint;
 mod checkpoint_file;
 mod cold;
@@ -49,6 +50,7 @@ mod written;
 
 pub use aborted::AbortedTransaction;
 pub use advance::{Doomed, SetAside};
+pub use append_run::RunRoom;
 pub use checkpoint::{CheckpointPlan, Superseded, WrittenCheckpoint};
 pub use checkpoint_file::{
     CLEAN_SHUTDOWN, CLEANER_CHECKPOINT, CleanShutdown, HIGH_WATERMARK_CHECKPOINT,

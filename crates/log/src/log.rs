@@ -10,6 +10,7 @@ use ottla_records::{BatchHeader, CheckedBatch, EndTransactionMarker};
 use ottla_types::planted::{self, Bug};
 use ottla_types::{LeaderEpoch, Offset, Timestamp};
 
+use crate::append_run::Ahead;
 use crate::checkpoint::Checkpoints;
 use crate::durability::Durability;
 use crate::open::RecoveryReport;
@@ -88,7 +89,7 @@ pub struct Log {
 
 /// Whether the log takes batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
+pub(crate) enum Health {
     Open,
     /// A successor of the active segment is being made.
     Rolling,
@@ -265,7 +266,8 @@ impl Log {
         if self.health == Health::NeedsCut {
             return Err(AppendError::NeedsCut);
         }
-        if self.health == Health::Rolling || self.is_full_for(batch.header(), now) {
+        let full = |log: &Self| log.is_full_for(batch.header(), now, Ahead::NONE);
+        if self.health == Health::Rolling || full(self) {
             self.health = Health::Rolling;
             return Err(AppendError::NeedsRoll);
         }
@@ -278,14 +280,22 @@ impl Log {
 
     fn write(&mut self, batch: &CheckedBatch<'_>, epoch: LeaderEpoch) -> Result<(), AppendError> {
         let head = batch.head_at(self.end_offset, epoch);
-        let parts = [IoSlice::new(&head), IoSlice::new(batch.section())];
-        let written = self.active().file.write_at(self.tail.position, &parts);
+        self.write_parts(&[IoSlice::new(&head), IoSlice::new(batch.section())])
+    }
+
+    /// Writes behind the last batch.
+    pub(crate) fn write_parts(&mut self, parts: &[IoSlice<'_>]) -> Result<(), AppendError> {
+        let written = self.active().file.write_at(self.tail.position, parts);
         written.map_err(|error| {
             let no_space =
                 matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
             self.health = if no_space { Health::NeedsCut } else { Health::Dead };
             if no_space { AppendError::Full(error) } else { AppendError::Storage(error) }
         })
+    }
+
+    pub(crate) const fn health(&self) -> Health {
+        self.health
     }
 
     pub(crate) fn active_file(&self) -> Arc<dyn File> {
@@ -301,7 +311,8 @@ impl Log {
         self.health = Health::Open;
     }
 
-    fn on_written(
+    /// A batch is in the file.
+    pub(crate) fn on_written(
         &mut self,
         header: &BatchHeader,
         epoch: LeaderEpoch,
@@ -317,18 +328,29 @@ impl Log {
         active.on_ended(self.producers.on_appended(header, marker));
     }
 
-    /// Kafka's reasons to roll before a batch.
-    fn is_full_for(&self, batch: &BatchHeader, now: Timestamp) -> bool {
-        let relative = self.end_offset.get() - self.view.active().base.get();
-        let room = u64::from(self.config.segment_bytes).saturating_sub(self.tail.position);
+    /// Kafka's reasons to roll before a batch, which is not the next one but follows those `ahead`.
+    pub(crate) fn is_full_for(
+        &self,
+        batch: &BatchHeader,
+        now: Timestamp,
+        ahead: Ahead<'_>,
+    ) -> bool {
+        let position = self.tail.position + ahead.bytes;
+        let end = ahead.headers.last().map_or(self.end_offset, |last| last.last_offset().next());
+        let relative = end.get() - self.view.active().base.get();
+        let room = u64::from(self.config.segment_bytes).saturating_sub(position);
         let time = batch.max_timestamp.unwrap_or(now).millis();
-        let age = self.tail.first_timestamp.map_or(0, |first| time.saturating_sub(first.millis()));
+        let first = || ahead.headers.iter().find_map(|batch| batch.max_timestamp);
+        let first = self.tail.first_timestamp.or_else(first);
+        let age = first.map_or(0, |first| time.saturating_sub(first.millis()));
         let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
         let age_max = self.config.age_max(&self.directory, self.view.active().base);
+        // Those ahead have an entry each at the most.
+        let entries = ahead.headers.len();
         u64::from(batch.size) > room
-            || (self.tail.position > 0 && age > age_max)
-            || (self.tail.position > 0
-                && self.active().index.is_full(self.config.segment_index_bytes))
+            || (position > 0 && age > age_max)
+            || (position > 0
+                && self.active().index.is_full(self.config.segment_index_bytes, entries))
             || relative + i64::from(batch.last_offset_delta) > i64::from(i32::MAX)
     }
 

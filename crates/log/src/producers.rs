@@ -104,16 +104,33 @@ impl ProducerState {
     pub fn check(&self, batch: &BatchHeader) -> Result<Admission, ProducerError> {
         let Some(stamp) = batch.producer else { return Ok(Admission::New) };
         let Some(known) = self.producers.get(&stamp.id) else { return Ok(Admission::New) };
-        if let Some(same) = known.find(stamp, batch.last_sequence())
-            && !planted::is(Bug::NoDeduplicationOfRetriedBatch)
-        {
-            return Ok(Admission::Duplicate(same));
+        known.admit(stamp, batch)
+    }
+
+    /// As [`Self::check`], of a batch behind others, outside of transactions, that are to be in
+    /// the log before it and that nobody has taken note of yet.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn check_behind(
+        &self,
+        others: &[BatchHeader],
+        batch: &BatchHeader,
+    ) -> Result<Admission, ProducerError> {
+        let Some(stamp) = batch.producer else { return Ok(Admission::New) };
+        // Only so many of them matter: as many are remembered.
+        let mut before = [None; RECENT_BATCHES];
+        let theirs = others.iter().rev().filter_map(|other| Some((other.producer?, other)));
+        let same = theirs.filter(|(other, _)| other.id == stamp.id);
+        for (place, other) in before.iter_mut().rev().zip(same) {
+            *place = Some(other);
         }
-        known.check(stamp)?;
-        if known.transaction_start.is_some() && !batch.attributes.is_transactional() {
-            return Err(ProducerError::InvalidTransactionState { producer: stamp.id });
-        }
-        Ok(Admission::New)
+        let mut before = before.into_iter().flatten().peekable();
+        let Some((first, _)) = before.peek() else { return self.check(batch) };
+        let known = self.producers.get(&stamp.id);
+        let mut known = known.map_or_else(|| Producer::new(first.epoch), |known| (**known).clone());
+        before.for_each(|(stamp, other)| known.on_appended(stamp, other));
+        known.admit(stamp, batch)
     }
 
     /// Takes note of a batch that is in the log, with its final offsets; `marker` if it is a
@@ -129,18 +146,7 @@ impl ProducerState {
             return self.on_marker(batch, stamp, marker?);
         }
         let producer = self.enter(stamp);
-        producer.last_timestamp = batch.max_timestamp;
-        if let (Some(first_sequence), Some(last_sequence)) =
-            (stamp.base_sequence, batch.last_sequence())
-        {
-            producer.remember(RecentBatch {
-                first_sequence,
-                last_sequence,
-                base_offset: batch.base_offset,
-                last_offset: batch.last_offset(),
-                timestamp: batch.max_timestamp,
-            });
-        }
+        producer.on_appended(stamp, batch);
         if batch.attributes.is_transactional() && producer.transaction_start.is_none() {
             producer.transaction_start = Some(batch.base_offset);
             self.open_transactions.insert(batch.base_offset, stamp.id);
@@ -264,6 +270,36 @@ impl Producer {
             last_timestamp: None,
             transaction_start: None,
             coordinator_epoch: None,
+        }
+    }
+
+    fn admit(&self, stamp: ProducerStamp, batch: &BatchHeader) -> Result<Admission, ProducerError> {
+        if let Some(same) = self.find(stamp, batch.last_sequence())
+            && !planted::is(Bug::NoDeduplicationOfRetriedBatch)
+        {
+            return Ok(Admission::Duplicate(same));
+        }
+        self.check(stamp)?;
+        if self.transaction_start.is_some() && !batch.attributes.is_transactional() {
+            return Err(ProducerError::InvalidTransactionState { producer: stamp.id });
+        }
+        Ok(Admission::New)
+    }
+
+    /// Takes note of a batch with records.
+    fn on_appended(&mut self, stamp: ProducerStamp, batch: &BatchHeader) {
+        self.enter_epoch(stamp.epoch);
+        self.last_timestamp = batch.max_timestamp;
+        if let (Some(first_sequence), Some(last_sequence)) =
+            (stamp.base_sequence, batch.last_sequence())
+        {
+            self.remember(RecentBatch {
+                first_sequence,
+                last_sequence,
+                base_offset: batch.base_offset,
+                last_offset: batch.last_offset(),
+                timestamp: batch.max_timestamp,
+            });
         }
     }
 

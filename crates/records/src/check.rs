@@ -73,12 +73,12 @@ pub enum TimestampError {
 /// One whole batch that may be appended: checked as far as [`BatchLimits`] say, or built here.
 #[derive(Clone, Debug)]
 pub struct CheckedBatch<'a> {
-    header: BatchHeader,
+    pub(crate) header: BatchHeader,
     /// A copy, since a leader changes fields of it; the records stay where they are.
-    head: [u8; HEADER_BYTES],
-    section: &'a [u8],
+    pub(crate) head: [u8; HEADER_BYTES],
+    pub(crate) section: &'a [u8],
     /// The earliest timestamp of a record, where the records were walked.
-    min_timestamp: Option<Timestamp>,
+    pub(crate) min_timestamp: Option<Timestamp>,
 }
 
 /// Checks what a producer sent for one partition: exactly one batch that says of itself what is

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Golden vectors: record batches as Apache Kafka's own classes build them, in FOLDER/batches/RecordBatch.hex.
+// Golden vectors: record batches as Apache Kafka's own classes build them, in FOLDER/batches/RecordBatch.hex, and
+// sets of messages of the formats before 0.11 in FOLDER/batches/MessageSet.hex.
 // `cargo xtask vectors` runs it.
 //
 //   java -cp <Apache Kafka's jars> Batches.java FOLDER
@@ -22,6 +23,7 @@ import org.apache.kafka.common.record.internal.CompressionType;
 import org.apache.kafka.common.record.internal.ControlRecordType;
 import org.apache.kafka.common.record.internal.EndTransactionMarker;
 import org.apache.kafka.common.record.internal.MemoryRecords;
+import org.apache.kafka.common.record.internal.MemoryRecordsBuilder;
 import org.apache.kafka.common.record.internal.MutableRecordBatch;
 import org.apache.kafka.common.record.internal.Record;
 import org.apache.kafka.common.record.internal.RecordBatch;
@@ -65,6 +67,26 @@ public class Batches {
                 new SimpleRecord(RecordBatch.NO_TIMESTAMP, null, "v".getBytes(StandardCharsets.UTF_8))));
             control(out);
         }
+        try (PrintWriter out = new PrintWriter(Files.newBufferedWriter(folder.resolve("MessageSet.hex")))) {
+            out.println("# Message sets as Apache Kafka " + AppInfoParser.getVersion() + " builds them."
+                + " Made by `cargo xtask vectors`, not by hand.");
+            for (byte magic : new byte[] {RecordBatch.MAGIC_VALUE_V0, RecordBatch.MAGIC_VALUE_V1}) {
+                for (CompressionType codec : CompressionType.values()) {
+                    if (codec == CompressionType.ZSTD) continue;
+                    set(out, magic, codec.name, Compression.of(codec).build(), TimestampType.CREATE_TIME);
+                    if (magic == RecordBatch.MAGIC_VALUE_V1)
+                        set(out, magic, codec.name + "_append_time", Compression.of(codec).build(), TimestampType.LOG_APPEND_TIME);
+                }
+            }
+        }
+    }
+
+    static void set(PrintWriter out, byte magic, String name, Compression compression, TimestampType type) {
+        MemoryRecordsBuilder builder = MemoryRecords.builder(ByteBuffer.allocate(10_000), magic, compression, type, 7L,
+            type == TimestampType.LOG_APPEND_TIME ? TIME + 9 : RecordBatch.NO_TIMESTAMP);
+        for (SimpleRecord record : few())
+            builder.append(record.timestamp(), record.key(), record.value());
+        out.println("v" + magic + " " + name + " " + HexFormat.of().formatHex(Utils.toArray(builder.build().buffer())));
     }
 
     static SimpleRecord[] few() {

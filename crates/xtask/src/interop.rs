@@ -7,18 +7,30 @@ use crate::{Outcome, command};
 const LIVES: [&str; 7] =
     ["first-minutes", "lines", "kills", "power-cut", "tools", "own-tools", "groups"];
 
+/// What starts nodes of its own and takes minutes: Apache Kafka's frameworks on top of a node, and
+/// the tests that clients bring along.
+const LONG: [&str; 4] = ["streams", "connect", "mirror", "peer-suites"];
+
+/// What is made by the runs of the groups and of the long ones.
+const PAGE: &str = "docs/clients.md";
+
 /// Every argument is the script's own. With `--bootstrap` nothing is started. With `--short` and no
 /// step named, a newcomer's first lines are typed, files go in and out, nodes are killed and lose
 /// their power, a few times, Kafka's tools and those of Ottla are asked what Kafka's were asked of
-/// Kafka, and groups of all clients come and go. The name of one of those scripts in front runs it
-/// alone.
+/// Kafka, and groups of all clients come and go. With `--long` alone, what takes long follows, and
+/// the page about clients is made anew. The name of one of those scripts in front runs it alone.
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     if let Some((name, rest)) = arguments.split_first()
-        && LIVES.contains(&name.as_str())
+        && LIVES.iter().chain(&LONG).any(|script| script == name)
     {
         build(&["ottla"])?;
         return live(name, rest);
     }
+    let (arguments, length) = match arguments {
+        [only] if only == "--long" => (&[][..], Length::Long),
+        [only] if only == "--short" => (arguments, Length::Short),
+        _ => (arguments, Length::Steps),
+    };
     let mut script = command::program("tests/acceptance/run");
     script.args(arguments);
     if arguments.iter().any(|argument| argument == "--bootstrap") {
@@ -31,10 +43,31 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     let outcome = command::run(&mut script);
     let stopped = node.stop();
     outcome.and(stopped)?;
-    if arguments != ["--short"] {
-        return Ok(());
+    match length {
+        Length::Steps => Ok(()),
+        Length::Short => LIVES.iter().try_for_each(|name| live(name, arguments)),
+        Length::Long => long(),
     }
-    LIVES.iter().try_for_each(|name| live(name, arguments))
+}
+
+/// How much of it is run behind the steps of `tests/acceptance/run`.
+enum Length {
+    Steps,
+    Short,
+    Long,
+}
+
+/// Every script in its long form. The table of the clients is made first, the sections follow.
+fn long() -> Outcome {
+    for name in LIVES.iter().filter(|name| **name != "groups") {
+        live(name, &[])?;
+    }
+    live("groups", &words(&["--every-client", "--matrix", PAGE]))?;
+    LONG.iter().try_for_each(|name| live(name, &words(&["--page", PAGE])))
+}
+
+fn words(some: &[&str]) -> Vec<String> {
+    some.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn live(name: &str, arguments: &[String]) -> Outcome {

@@ -38,12 +38,14 @@ cargo xtask COMMAND
   tidy                   the rules of the house alone (also a test of this package)
   sim --seed N | --seeds A..B | --minutes M | --planted
                          the node in the simulator
-  interop [--short] [--bootstrap HOST:PORT [--data FOLDER]] [STEP...]
+  interop [--short | --long] [--bootstrap HOST:PORT [--data FOLDER]] [STEP...]
                          Kafka's tools, its Java client and kcat against a node, started for it
                          unless one is named (see tests/acceptance/run); --short alone also
                          kills nodes, cuts their power, compares what Kafka's tools print
-                         with what they print of Kafka, and runs groups of all clients
-  interop kills | power-cut | tools | groups | first-minutes | lines [ARGUMENT...]
+                         with what they print of Kafka, and runs groups of all clients;
+                         --long alone runs every script whole and makes docs/clients.md anew
+  interop kills | power-cut | tools | groups | first-minutes | lines | streams | connect
+        | mirror | peer-suites [ARGUMENT...]
                          one of these alone (see tests/acceptance)
   bench [CASE...] [--peer kafka] [--pairs N] [--short] [--warm-ups N] [--kafka NETWORK/IO/HEAP]
         [--seed N] [--to FOLDER] [--budget] | --draw

@@ -46,7 +46,7 @@ def main(**programs):
     parser = argparse.ArgumentParser()
     parser.add_argument("program", choices=sorted(programs))
     parser.add_argument("--bootstrap", required=True)
-    for name in ("group", "topic", "id", "static", "assignor", "prefix", "pattern"):
+    for name in ("group", "topic", "id", "static", "assignor", "prefix", "pattern", "codec"):
         parser.add_argument("--" + name)
     parser.add_argument("--protocol", default="classic")
     for name in ("session-ms", "partitions", "rate"):

@@ -138,11 +138,13 @@ class Group:
         self.members.pop(name).kill()
         self.history.end(name, now_us())
 
-    def produce(self):
+    def produce(self, variant=None, codec=None, rate=RATE):
         """Records flow from now on."""
         name = f"producer-{now_us()}"
-        arguments = ["produce", "--topic", self.name, "--partitions", str(self.partitions), "--rate", str(RATE)]
-        self.producer = self._program(self.variant, name, arguments, lambda line: None)
+        arguments = ["produce", "--topic", self.name, "--partitions", str(self.partitions), "--rate", str(rate)]
+        if codec:
+            arguments += ["--codec", codec]
+        self.producer = self._program(variant or self.variant, name, arguments, lambda line: None)
 
     def stop_producing(self):
         """All that was sent is acknowledged; how far each partition reaches."""

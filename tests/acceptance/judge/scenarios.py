@@ -6,13 +6,18 @@ import time
 
 from .group import Group, now_us
 from .history import Broken
-from .variants import VARIANTS
+from .variants import VARIANTS, codecs_of
 
 THIRDS = (4, 4, 4)
 HALVES = (6, 6)
 # A dead member is missed after its session, the node's longest is 10 s; then the others share.
 DEATH_SECONDS_MAX = 30
 ADMIN_SECONDS_MAX = 120
+# Enough of them together that a client finds compressing them worth it.
+CODEC_RATE = 20_000
+CODEC_RECORDS = 500
+# Who reads what the others write, and writes what they read; the first that is not the client itself.
+REFERENCES = ["java-classic", "librdkafka-classic"]
 # Longer than the slowest client or node takes to start on a busy machine.
 PATIENT_SESSION_MS = 60_000
 
@@ -224,10 +229,10 @@ def restart(setting, variants):
             group = Group(setting, f"restart-{variant.name}", variant)
             groups.append(group)
             group.produce()
-            for _ in range(3):
+            for _ in shares_of(variant):
                 group.start(session_ms=PATIENT_SESSION_MS)
         for group in groups:
-            group.await_shares(*THIRDS)
+            group.await_shares(*shares_of(group.variant))
         for how in (signal.SIGTERM, signal.SIGKILL):
             for group in groups:
                 group.await_read()
@@ -235,15 +240,16 @@ def restart(setting, variants):
             setting.node.start()
             for group in groups:
                 group.await_read()
-                group.await_shares(*THIRDS)
+                group.await_shares(*shares_of(group.variant))
         for group in groups:
             ends = group.stop_producing()
             group.await_read(ends)
             group.stop(*list(group.members))
-            group.demand_committed(ends)
+            if group.variant.groups:
+                group.demand_committed(ends)
             group.demand_laws(ends, once=False)
         # What the groups have committed outlives the node, too, when they are not there.
-        every = [(group, group.ends()) for group in groups]
+        every = [(group, group.ends()) for group in groups if group.variant.groups]
         setting.node.end(signal.SIGKILL)
         setting.node.start()
         for group, ends in every:
@@ -254,6 +260,11 @@ def restart(setting, variants):
             group.clean_up()
 
 
+def shares_of(variant):
+    """Three members, or a reader of everything."""
+    return THIRDS if variant.groups else (12,)
+
+
 def is_loaded(group):
     """A coordinator that reads its log answers with an error until it has done so."""
     try:
@@ -261,6 +272,47 @@ def is_loaded(group):
     except AssertionError:
         return False
     return True
+
+
+def reference(variant):
+    """A member of another library."""
+    return next(VARIANTS[name] for name in REFERENCES if VARIANTS[name].program != variant.program)
+
+
+def fill(group, variant, codecs):
+    """Each codec has its stretch of the log; that it is used is seen there."""
+    broker = group.setting.node.broker
+    ends = group.ends()
+    for codec in [None, *codecs]:
+        starts = ends
+        group.produce(variant, codec, CODEC_RATE)
+        group.until(lambda: f"with {codec}, nothing is written",
+                    lambda s=starts: all(end > s[p] + CODEC_RECORDS for p, end in group.ends().items()))
+        ends = group.stop_producing()
+        found = set().union(*(broker.codecs(group.name, p, starts[p], ends[p]) for p in ends))
+        if (codec or "none") not in found:
+            raise Broken(f"told to use {codec}, it has written batches with {sorted(found)}")
+    return ends
+
+
+def read_whole(group, variant, ends):
+    """One member reads everything."""
+    reader = group.start(variant=variant)
+    group.await_read(ends)
+    group.stop(reader)
+    group.demand_laws(ends, once=True)
+
+
+def produces(group):
+    """What it writes, plain and with each codec it has, another library reads."""
+    ends = fill(group, group.variant, codecs_of(group.variant.program))
+    read_whole(group, reference(group.variant), ends)
+
+
+def consumes(group):
+    """It reads what another library has written, plain and with each codec that it has."""
+    ends = fill(group, reference(group.variant), codecs_of(group.variant.program))
+    read_whole(group, group.variant, ends)
 
 
 def admin(setting, program):

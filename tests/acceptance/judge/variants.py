@@ -19,6 +19,11 @@ class Variant:
     static: bool = True
     # Whether it speaks KIP-848 with expressions that the broker resolves.
     patterns: bool = True
+    # Why it does not pass some scenarios, with Apache Kafka either; and which.
+    weakness: str = ""
+    weak_in: tuple = ()
+    # Without groups: it reads the partitions it is told to, all of them.
+    groups: bool = True
     # kcat drops, but commits, what it is handed between SIGTERM and its end.
     careless: bool = False
 
@@ -26,6 +31,23 @@ class Variant:
         """What makes a member of this kind."""
         chosen = ["--protocol", self.protocol]
         return chosen + (["--assignor", self.assignor] if self.assignor else [])
+
+
+# What each program can compress with; all four, where nothing is said.
+CODECS = {
+    "kafkajs": ["gzip"],
+    # zstd came with 2.1.
+    "sarama-1.0": ["gzip", "snappy", "lz4"],
+    # Snappy and LZ4 it writes, too, and reads nothing or too little of them as other libraries frame them; zstd takes a
+    # newer Node.js than most have.
+    "platformatic": ["gzip"],
+}
+EVERY_CODEC = ["gzip", "snappy", "lz4", "zstd"]
+
+
+def codecs_of(program):
+    """What it can compress with."""
+    return CODECS.get(program, EVERY_CODEC)
 
 
 VARIANTS = {
@@ -55,6 +77,13 @@ VARIANTS = {
         Variant("aiokafka-classic", "aiokafka", assignor="range"),
         Variant("kafkajs-classic", "kafkajs", static=False),
         Variant("sarama-classic", "sarama", assignor="range"),
+        Variant("sarama-1.0-classic", "sarama-1.0", assignor="range", static=False),
         Variant("kafka-go-classic", "kafka-go", assignor="range", static=False),
+        Variant("kafka-python-2.0-classic", "kafka-python-2.0", assignor="range", static=False),
+        Variant(
+            "platformatic-classic", "platformatic", static=False, weak_in=("handover", "killed", "surplus"),
+            weakness="around a rebalance its stream hands out records twice, or goes on behind some",
+        ),
+        Variant("rskafka-none", "rskafka", protocol="none", groups=False),
     )
 }

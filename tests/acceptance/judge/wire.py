@@ -4,14 +4,27 @@ import socket
 import struct
 import time
 
-CREATE_TOPICS, LIST_OFFSETS, OFFSET_FETCH, FIND_COORDINATOR = 19, 2, 9, 10
+CREATE_TOPICS, LIST_OFFSETS, OFFSET_FETCH, FIND_COORDINATOR, FETCH = 19, 2, 9, 10, 1
 CREATE_PARTITIONS, LIST_GROUPS = 37, 16
 # A topic is answered, and a node serves, before it is known who leads each partition.
 LED_SECONDS_MAX = 30
+CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+# Of a record batch: where its length, its attributes and its last offset (counted from its first) stand.
+LENGTH_AT, ATTRIBUTES_AT, LAST_AT, BATCH_BYTES_MIN = 8, 21, 23, 61
 
 
 def _text(value):
     return struct.pack(">h", len(value)) + value.encode()
+
+
+def _batches(stored):
+    """First offset, codec and last offset of each whole batch."""
+    at = 0
+    while at + BATCH_BYTES_MIN <= len(stored):
+        base, length = struct.unpack_from(">qi", stored, at)
+        attributes, last = struct.unpack_from(">hi", stored, at + ATTRIBUTES_AT)
+        yield base, attributes & 7, base + last
+        at += LENGTH_AT + 4 + length
 
 
 class Answer:
@@ -140,6 +153,38 @@ class Broker:
                 raise AssertionError(f"the end of {topic}-{partition}: error {code}")
             ends[partition] = offset
         return ends
+
+    def codecs(self, topic, partition, start, end):
+        """How the batches between these offsets are compressed."""
+        found = set()
+        while start < end:
+            batches = list(_batches(self._records(topic, partition, start)))
+            if not batches:
+                raise AssertionError(f"nothing is read at {topic}-{partition}@{start}")
+            for base, codec, last in batches:
+                if base < end:
+                    found.add(CODECS[codec])
+                start = last + 1
+        return found
+
+    def _records(self, topic, partition, offset):
+        """What is stored there, as it is stored; version 4."""
+        wanted = struct.pack(">iqi", partition, offset, 1 << 20)
+        body = struct.pack(">iiiibi", -1, 1000, 1, 1 << 20, 0, 1) + _text(topic) + struct.pack(">i", 1) + wanted
+        answer = self.ask(FETCH, 4, body)
+        # Throttled for so long, one topic, its name, one partition.
+        answer.take("i")
+        answer.take("i")
+        answer.text()
+        answer.take("i")
+        _partition, code, _high, _stable = (answer.take(form) for form in "ihqq")
+        if code:
+            raise AssertionError(f"{topic}-{partition}@{offset} cannot be read: error {code}")
+        for _ in range(max(answer.take("i"), 0)):
+            answer.take("q")
+            answer.take("q")
+        length = answer.take("i")
+        return answer.frame[answer.at : answer.at + length]
 
     def committed(self, group, topic, partitions):
         """Each partition's committed offset, -1 where there is none; version 5."""

@@ -30,7 +30,7 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     }
     let supported = SUPPORTED_FEATURES.iter().filter(|(_, min, _)| *min > 0 || call.version >= 4);
     let response = ApiVersionsResponse {
-        api_keys: keys(call.listening.role).into(),
+        api_keys: keys(call.listening.role, call.broker.config.legacy_clients).into(),
         supported_features: supported
             .map(|(name, min, max)| SupportedFeatureKey {
                 name: (*name).into(),
@@ -66,8 +66,9 @@ fn refusal(error: ErrorCode) -> ApiVersionsResponse<'static> {
 
 /// The one answer that every client understands, whatever version it asked in.
 pub(super) fn unsupported_version() -> Result<Vec<u8>, Refused> {
-    let own =
-        keys(Role::Broker).into_iter().filter(|key| key.api_key == ApiKey::ApiVersions.to_wire());
+    let own = keys(Role::Broker, false)
+        .into_iter()
+        .filter(|key| key.api_key == ApiKey::ApiVersions.to_wire());
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion.code(),
         api_keys: own.collect(),
@@ -76,15 +77,17 @@ pub(super) fn unsupported_version() -> Result<Vec<u8>, Refused> {
     encode(|writer| response.encode(writer, 0))
 }
 
-fn keys(role: Role) -> Vec<ApiVersion<'static>> {
+fn keys(role: Role, legacy: bool) -> Vec<ApiVersion<'static>> {
     let served = TABLE.iter().filter(|api| api.roles.contains(&role));
     served
         .map(|api| ApiVersion {
             api_key: api.key.to_wire(),
             min_version: match api.key {
                 // librdkafka takes a broker without Produce 0 for one that it cannot talk to
-                // (KAFKA-18659); versions below 3 are refused all the same.
+                // (KAFKA-18659); versions below 3 are refused all the same,
+                // unless clients from before Kafka 4 are served.
                 ApiKey::Produce => 0,
+                _ if legacy => api.legacy_min(),
                 _ => *api.versions.start(),
             },
             max_version: *api.versions.end(),

@@ -43,12 +43,17 @@ const RESOURCES_MAX: usize = 10_000;
 struct Detail {
     synonyms: bool,
     documentation: bool,
+    /// Whether values are defaults: later versions tell where they come from.
+    defaults: bool,
 }
 
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let request = DescribeConfigsRequest::decode(&mut call.body, call.version)?;
-    let detail =
-        Detail { synonyms: request.include_synonyms, documentation: request.include_documentation };
+    let detail = Detail {
+        synonyms: request.include_synonyms,
+        documentation: request.include_documentation,
+        defaults: call.version == 0,
+    };
     // Each once: what is told of a resource is much longer than its name, and clients read a map.
     let mut seen = BTreeSet::new();
     let is_first = |it: &DescribeConfigsResource<'_>| {
@@ -275,6 +280,7 @@ fn describe(setting: Setting, detail: Detail) -> DescribeConfigsResourceResult<'
         value: setting.value.and_then(told),
         name: setting.name.into(),
         read_only: setting.read_only,
+        is_default: detail.defaults && source == ConfigSource::Default,
         config_source: source_to_wire(source),
         is_sensitive: setting.sensitive,
         config_type: type_to_wire(setting.kind),

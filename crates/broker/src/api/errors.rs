@@ -5,7 +5,7 @@ use ottla_metadata::{
     AlterConfigError, BrokerConfigError, CreatePartitionsError, CreateTopicError, DeleteTopicError,
     ElectLeaderError, UpdateFeaturesError,
 };
-use ottla_records::{BatchError, HeaderError, TimestampError};
+use ottla_records::{BatchError, HeaderError, MessageError, TimestampError, UpConvertError};
 use ottla_types::{InvalidTopicName, Offset};
 use ottla_wire::ErrorCode;
 
@@ -86,6 +86,37 @@ impl From<BatchError> for Refusal {
             ErrorCode::CorruptMessage | ErrorCode::MessageTooLarge => code.into(),
             code => Self::with(code, error.to_string()),
         }
+    }
+}
+
+impl From<UpConvertError> for Refusal {
+    fn from(error: UpConvertError) -> Self {
+        let code = match &error {
+            UpConvertError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            UpConvertError::Message(message) => message_code(message),
+            UpConvertError::AppendTime | UpConvertError::Timestamp { .. } => {
+                ErrorCode::InvalidTimestamp
+            }
+            UpConvertError::Empty
+            | UpConvertError::Mixed { .. }
+            | UpConvertError::NotAlone
+            | UpConvertError::Nested
+            | UpConvertError::NothingInside
+            | UpConvertError::OffsetBelow { .. }
+            | UpConvertError::Inflate(_) => ErrorCode::InvalidRecord,
+        };
+        Self::with(code, error.to_string())
+    }
+}
+
+fn message_code(error: &MessageError) -> ErrorCode {
+    match error {
+        // A batch among messages.
+        MessageError::Magic { magic: 2 } | MessageError::Codec { .. } => ErrorCode::InvalidRecord,
+        MessageError::Size { .. }
+        | MessageError::Magic { .. }
+        | MessageError::Checksum { .. }
+        | MessageError::Cut { .. } => ErrorCode::CorruptMessage,
     }
 }
 

@@ -12,6 +12,7 @@ use super::Refused;
 use super::fetch_answer::{Head, write_answer, write_error};
 use super::fetch_incremental::{self, Incremental};
 use super::fetch_read::{FetchRoom, Found, PartitionRead, Pass, Wanted, Warmed};
+use super::legacy_fetch::{self, MESSAGES_UNTIL};
 use super::topic_cursor::TopicCursor;
 use crate::connection::{AnswerHeader, Blocked, Channel, Handled};
 use crate::fetch_session::SessionId;
@@ -157,6 +158,9 @@ fn answer_full(
             Kind::Opening => fetch_incremental::open(channel, fetch, &room.reads),
             Kind::Sessionless | Kind::Incremental(_) => None,
         };
+        if fetch.head.version <= MESSAGES_UNTIL {
+            legacy_fetch::convert(channel, fetch, room);
+        }
         let topics = fetch.request.partitions.clone().map(|entry| entry.topic);
         write_answer(channel, Head { session, ..fetch.head }, topics, room)?;
         return Ok(Handled::Done);

@@ -13,13 +13,13 @@ use ottla_wire::messages::list_offsets_response::{
 use ottla_wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::fetch_read::check_epoch;
-use super::{Answer, Call, Refused, encode};
+use super::{Answer, Call, Refused, encode, list_offsets_old};
 use crate::broker::Broker;
 use crate::partition::{Isolation, Partition};
 
 /// What a request looks for. The numbers exist in `from_wire` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OffsetSpec {
+pub(super) enum OffsetSpec {
     /// The first record with this timestamp or a later one.
     At(Timestamp),
     /// The next offset that a consumer will see.
@@ -36,7 +36,7 @@ enum OffsetSpec {
 
 impl OffsetSpec {
     /// `None`: not in this version, or not at all.
-    fn from_wire(raw: i64, version: i16) -> Option<Self> {
+    pub(super) fn from_wire(raw: i64, version: i16) -> Option<Self> {
         match raw {
             -1 => Some(Self::Latest),
             -2 => Some(Self::Earliest),
@@ -71,14 +71,17 @@ struct Asked {
 
 /// An offset that was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Found {
+pub(super) struct Found {
     timestamp: Option<Timestamp>,
-    offset: Option<Offset>,
+    pub(super) offset: Option<Offset>,
     leader_epoch: Option<LeaderEpoch>,
 }
 
 pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
     let version = call.version;
+    if version == 0 {
+        return list_offsets_old::handle(call);
+    }
     let request = ListOffsetsRequest::decode(&mut call.body, version)?;
     let asking = Asking { version, isolation: Isolation::from_wire(request.isolation_level) };
     let topics: Vec<Topic> = request
@@ -171,7 +174,7 @@ async fn look_up(
     find(broker, partition, spec, asking.isolation).await
 }
 
-async fn find(
+pub(super) async fn find(
     broker: &Broker,
     partition: &Partition,
     spec: OffsetSpec,

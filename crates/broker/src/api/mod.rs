@@ -27,15 +27,19 @@ mod fetch_answer;
 mod fetch_incremental;
 pub(crate) mod fetch_read;
 mod find_coordinator;
+pub(crate) mod gathered;
 mod group_errors;
 mod heartbeat;
 mod init_producer_id;
 mod join_group;
 mod keys;
 mod leave_group;
+mod legacy_fetch;
+mod legacy_produce;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_offsets_old;
 mod list_partition_reassignments;
 mod metadata;
 mod offline;
@@ -74,6 +78,11 @@ pub(crate) enum Refused {
     Malformed(#[from] DecodeError),
     #[error("{key:?} version {version} is not served here")]
     NotServed { key: ApiKey, version: i16 },
+    #[error(
+        "{key:?} version {version} is one that Kafka 4 dropped; with ottla.legacy.clients.enable=true \
+         it is served"
+    )]
+    Legacy { key: ApiKey, version: i16 },
     #[error("the answer cannot be written: {0}")]
     Answer(#[from] EncodeError),
     #[error("a fetch names more than {max} partitions")]
@@ -124,11 +133,24 @@ pub(crate) struct Api {
     handler: Handler,
 }
 
+impl Api {
+    /// The oldest version that is served to clients from before Kafka 4, if they are.
+    pub(crate) fn legacy_min(&self) -> i16 {
+        *self.key.versions_ever().start().min(self.versions.start())
+    }
+
+    /// Whether it is a version that only such clients use.
+    fn is_legacy(&self, version: i16) -> bool {
+        (self.legacy_min()..*self.versions.start()).contains(&version)
+    }
+}
+
 const fn api(key: ApiKey, versions: RangeInclusive<i16>, handler: Handler) -> Api {
     Api { key, versions, roles: &[Role::Broker], handler }
 }
 
-/// Everything that is served, and so advertised.
+/// Everything that is served, and so advertised, to clients that Kafka 4 talks to. What others are
+/// served beside it, [`Api::legacy_min`] says.
 pub(crate) static TABLE: &[Api] = &[
     api(ApiKey::Produce, 3..=13, Handler::Produce),
     api(ApiKey::Fetch, 4..=18, Handler::Fetch),
@@ -213,8 +235,10 @@ pub(crate) fn handle(
     if let Some((at, _)) = api {
         channel.stopwatch.is_for(ApiAt(at));
     }
-    let Some((_, api)) = api.filter(|(_, api)| api.versions.contains(&version)) else {
-        return refuse(channel, key, version, correlation_id);
+    let legacy = channel.broker.config.legacy_clients;
+    let serves = |api: &Api| api.versions.contains(&version) || (legacy && api.is_legacy(version));
+    let Some((_, api)) = api.filter(|(_, api)| serves(api)) else {
+        return refuse(channel, api.map(|(_, api)| api), key, version, correlation_id);
     };
     let flexible = key.header_versions(version).response > 0;
     let header = AnswerHeader { correlation_id, flexible };
@@ -260,12 +284,16 @@ pub(crate) fn handle(
 /// it is how a client finds out.
 fn refuse(
     channel: &mut Channel,
+    api: Option<&Api>,
     key: ApiKey,
     version: i16,
     correlation_id: i32,
 ) -> Result<Handled, Refused> {
     if key != ApiKey::ApiVersions {
-        return Err(Refused::NotServed { key, version });
+        return Err(match api.is_some_and(|api| api.is_legacy(version)) {
+            true => Refused::Legacy { key, version },
+            false => Refused::NotServed { key, version },
+        });
     }
     let body = api_versions::unsupported_version()?;
     channel.answer_body(AnswerHeader { correlation_id, flexible: false }, &body);

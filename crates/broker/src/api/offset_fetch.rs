@@ -194,8 +194,10 @@ fn told(image: &MetadataImage, fetched: &FetchedTopic, version: i16) -> Option<T
     if version >= TOPIC_IDS_SINCE && id.is_none() {
         return None;
     }
+    // Version 0 asked ZooKeeper, whose answer for what is not there was an error.
+    let unknown = if version == 0 { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::None };
     let position = |(index, fetched): &(i32, FetchedOffset)| match fetched {
-        FetchedOffset::Unknown => Position::none(*index, ErrorCode::None),
+        FetchedOffset::Unknown => Position::none(*index, unknown),
         FetchedOffset::Unstable => Position::none(*index, ErrorCode::UnstableOffsetCommit),
         FetchedOffset::Committed { offset, leader_epoch, metadata } => Position {
             index: *index,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::task::Context;
-use std::time::Duration;
 
 use ottla_env::Mono;
 use ottla_records::{BatchLimits, CheckedBatch, Compression, Inside, check_produced};
@@ -15,7 +14,9 @@ use ottla_wire::hot::{
 
 use super::Refused;
 use super::errors::Refusal;
+use super::gathered::{Asked, Ready, commit_by, gather, may_gather};
 use super::keys::check_keys;
+use super::legacy_produce::as_batch;
 use super::timestamps::check_timestamps;
 use super::topic_cursor::TopicCursor;
 use crate::broker::Broker;
@@ -25,7 +26,7 @@ use crate::watch::Refuser;
 
 /// When a producer wants its answer: `acks`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Acks {
+pub(super) enum Acks {
     /// Never.
     None,
     /// When the leader has appended.
@@ -98,8 +99,12 @@ pub(super) fn handle(
 ) -> Result<Handled, Refused> {
     let request = ProduceRequest::decode(body, version)?;
     let acks = Acks::from_wire(request.acks);
-    let mut topic = TopicCursor::default();
     let done = progress.results.len();
+    let gathers = done == 0 && may_gather(&request, acks);
+    if !gathers && !channel.has_caught_up() {
+        return Ok(Handled::Kept(Blocked::Produce(progress)));
+    }
+    let mut topic = TopicCursor::default();
     let mut last = None;
     for (at, entry) in request.partitions.clone().enumerate() {
         let opens_topic = last.replace(entry.topic) != Some(entry.topic);
@@ -108,7 +113,20 @@ pub(super) fn handle(
         }
         let entry_topic = topic.seek(&channel.broker.partitions, entry.topic);
         let index = entry.partition.index;
-        let appended = match append(channel, acks, version, entry_topic, &entry.partition, cx) {
+        let ready = prepare(channel, acks, version, entry_topic, &entry.partition);
+        if gathers && let Ok(ready) = &ready {
+            let all = acks == Some(Acks::All);
+            let commit_by = all.then(|| commit_by(now, request.timeout_ms));
+            let (topic, correlation_id) = (entry.topic, header.correlation_id);
+            let asked = Asked { version, correlation_id, topic, index, commit_by };
+            if gather(channel, ready, asked, cx)? {
+                return Ok(Handled::Done);
+            }
+            if channel.is_held() {
+                return Ok(Handled::Kept(Blocked::Produce(progress)));
+            }
+        }
+        let appended = match ready.and_then(|ready| append(channel, &ready, cx)) {
             Ok(Some(appended)) => Ok(appended),
             Ok(None) => return Ok(Handled::Kept(Blocked::Produce(progress))),
             Err(refusal) => {
@@ -181,8 +199,7 @@ impl Answered<'_> {
         if self.progress.results.iter().flat_map(|result| &result.appended).all(is_committed) {
             return self.now(channel);
         }
-        let timeout_ms = u64::try_from(self.request.timeout_ms).unwrap_or(0);
-        let deadline = now.after(Duration::from_millis(timeout_ms));
+        let deadline = commit_by(now, self.request.timeout_ms);
         let mut parking = channel.lane.parking();
         self.encode(&mut parking.answer)?;
         let waits = self.progress.results.drain(..).filter_map(|result| {
@@ -243,28 +260,36 @@ impl PartitionResult {
                 log_start_offset: appended.log_start.get(),
                 ..Default::default()
             },
-            Err(refusal) => ProduceResponsePartition {
-                index,
-                error_code: refusal.code.code(),
-                base_offset: -1,
-                log_start_offset: Offset::to_wire(refusal.log_start),
-                record_errors: records,
-                error_message: refusal.message.as_deref(),
-                ..Default::default()
-            },
+            Err(refusal) => describe_refusal(index, refusal, records),
         }
     }
 }
 
-/// Appends one partition's batch. `None`: no room just now; the connection will be woken.
-fn append(
+/// What the answer says of a batch that was refused.
+pub(super) fn describe_refusal<'a>(
+    index: i32,
+    refusal: &'a Refusal,
+    records: &'a [RecordError<'a>],
+) -> ProduceResponsePartition<'a> {
+    ProduceResponsePartition {
+        index,
+        error_code: refusal.code.code(),
+        base_offset: -1,
+        log_start_offset: Offset::to_wire(refusal.log_start),
+        record_errors: records,
+        error_message: refusal.message.as_deref(),
+        ..Default::default()
+    }
+}
+
+/// Checks one partition's batch.
+fn prepare<'a>(
     channel: &Channel,
     acks: Option<Acks>,
     version: i16,
-    entry: Result<&TopicEntry, ErrorCode>,
-    data: &ProducePartition<'_>,
-    cx: &Context<'_>,
-) -> Result<Option<AppendedAt>, Refusal> {
+    entry: Result<&'a TopicEntry, ErrorCode>,
+    data: &ProducePartition<'a>,
+) -> Result<Ready<'a>, Refusal> {
     if acks.is_none() {
         return Err(ErrorCode::InvalidRequiredAcks.into());
     }
@@ -285,8 +310,8 @@ fn append(
         false => Inside::Header,
     };
     let limits = BatchLimits { size_max: settings.max_message_bytes, inside };
-    let records = data.records.unwrap_or_default();
-    let mut batch = check_produced(records, limits)?;
+    let records = as_batch(data.records.unwrap_or_default(), version)?;
+    let mut batch = check_produced(&records, limits)?;
     admit(&batch, version)?;
     if compacts {
         check_keys(&batch, partition.name(), partition.bounds().log_start)?;
@@ -303,12 +328,22 @@ fn append(
             wall.millis()
         }
     };
-    match partition.append(&channel.broker.env, &batch, cx.waker())? {
+    Ok(Ready { partition, batch, log_append_time })
+}
+
+/// Appends one partition's batch. `None`: no room just now; the connection will be woken.
+fn append(
+    channel: &Channel,
+    ready: &Ready<'_>,
+    cx: &Context<'_>,
+) -> Result<Option<AppendedAt>, Refusal> {
+    let Ready { partition, batch, log_append_time } = ready;
+    match partition.append(&channel.broker.env, batch, cx.waker())? {
         Admission::Parked => Ok(None),
         Admission::Accepted { base_offset, committed_at, committed, log_start, before } => {
             // As in Kafka, whatever the topic's type of timestamps.
             let log_append_time =
-                before.map_or(log_append_time, |before| Timestamp::to_wire(before.timestamp));
+                before.map_or(*log_append_time, |before| Timestamp::to_wire(before.timestamp));
             let partition = Arc::clone(partition);
             Ok(Some(AppendedAt {
                 partition,

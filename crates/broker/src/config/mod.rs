@@ -7,6 +7,7 @@ mod environment;
 mod file;
 mod groups;
 mod kafkas;
+mod legacy;
 mod listener;
 mod live;
 mod log;
@@ -79,6 +80,8 @@ pub struct NodeConfig {
     pub connections: ConnectionsConfig,
     /// What others see of it.
     pub watching: WatchingConfig,
+    /// Clients are served that Kafka 4 no longer talks to.
+    pub legacy_clients: bool,
     /// For an empty folder: the cluster's id, random where absent.
     pub cluster_id: Option<String>,
     /// Given, but not known or not supported: a warning names them.
@@ -383,6 +386,7 @@ impl NodeConfig {
         let fetch_session_slots = reader.read(&FETCH_SESSION_SLOTS);
         let connections = connections::read(reader);
         let watching = WatchingConfig::read(reader);
+        let legacy_clients = reader.read(&legacy::LEGACY_CLIENTS);
         let effective = reader.effective();
         let ((), listeners) = (roles?, listeners?);
         check_listeners(reader, &listeners, &protocols?, &advertised_listeners);
@@ -406,6 +410,7 @@ impl NodeConfig {
             fetch_session_slots: fetch_session_slots?,
             connections: connections?,
             watching: watching?,
+            legacy_clients: legacy_clients?,
             effective,
             cluster_id: None,
             ignored: Ignored::default(),

@@ -18,6 +18,7 @@ static FILES: &[&[&dyn Described]] = &[
     super::groups::PROPERTIES,
     super::consumer_groups::PROPERTIES,
     super::watching::PROPERTIES,
+    super::legacy::PROPERTIES,
 ];
 
 /// Every property that a node reads, in no order.

@@ -4,6 +4,7 @@
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
+use super::gathering::Gathering;
 use super::parked::Parking;
 use super::stopwatch::Run;
 use crate::api::fetch_read::FetchRoom;
@@ -40,6 +41,7 @@ pub(crate) struct Lane {
     fetch_room: RefCell<FetchRoom>,
     parkings: RefCell<Vec<Parking>>,
     times: RefCell<Vec<Run>>,
+    gathering: RefCell<Gathering>,
 }
 
 impl Lane {
@@ -51,6 +53,7 @@ impl Lane {
             fetch_room: RefCell::default(),
             parkings: RefCell::default(),
             times: RefCell::default(),
+            gathering: RefCell::default(),
         })
     }
 
@@ -70,6 +73,11 @@ impl Lane {
         if buffer.capacity() <= ANSWERS_BYTES_KEPT {
             self.answers.replace(buffer);
         }
+    }
+
+    /// Small batches that are appended together.
+    pub(crate) fn gathering(&self) -> RefMut<'_, Gathering> {
+        self.gathering.borrow_mut()
     }
 
     /// For a Produce request that has not begun; goes back by [`Self::keep_progress`].
@@ -104,7 +112,7 @@ impl Lane {
     }
 
     /// Takes it back once the answer is on its way.
-    pub(super) fn keep_parking(&self, mut parking: Parking) {
+    pub(crate) fn keep_parking(&self, mut parking: Parking) {
         parking.answer.clear();
         parking.waits.clear();
         let mut kept = self.parkings.borrow_mut();

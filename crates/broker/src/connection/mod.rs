@@ -5,6 +5,7 @@
 //! here, only Produce may start while earlier Produce of the same connection wait for their high
 //! watermark. Every other request that has to wait stops the connection until it is answered.
 
+mod gathering;
 mod inbound;
 mod lane;
 mod memory;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use ottla_env::{Mono, Part, Socket, Stream, Timer};
 use ottla_types::limits::PARKED_PRODUCE_MAX;
 
+use crate::api::gathered::{GatheredProduce, Settled};
 use crate::api::{self, Refused};
 use crate::broker::{Broker, Listening};
 use crate::clients::Known;
@@ -36,10 +38,11 @@ use inbound::{FrameLength, Front, Inbound, frame_end};
 use memory::{FREE_BYTES, Holding};
 use watch::{LOOK_EVERY, Late, State, Watch};
 
+pub(crate) use gathering::{GATHERED_BATCH_BYTES_MAX, Ticket};
 pub(crate) use lane::Lane;
 pub(crate) use memory::RequestMemory;
 pub(crate) use outbox::{AnswerHeader, Outbox};
-pub(crate) use parked::{ParkedProduce, Wait, WaitCodes};
+pub(crate) use parked::{ParkedProduce, Parking, Wait, WaitCodes};
 use stopwatch::{Run, Stopwatch};
 
 /// Answers that may wait for a slow peer before its next request is looked at.
@@ -115,6 +118,8 @@ pub(crate) enum Handled {
 /// Answers in the order of their requests.
 enum Slot {
     Ready(Outbox),
+    /// Its batch is appended at the end of the loop's pass.
+    Gathered(GatheredProduce, Run),
     Waiting(ParkedProduce, Run),
 }
 
@@ -133,6 +138,10 @@ pub(crate) struct Channel {
     pub(crate) lane: Rc<Lane>,
     pub(crate) stopwatch: Stopwatch,
     slots: VecDeque<Slot>,
+    /// Of the slots, those whose batches were gathered.
+    gathered: usize,
+    /// One was in this turn: the loop's other connections come first now.
+    gathers: bool,
 }
 
 impl Channel {
@@ -172,6 +181,35 @@ impl Channel {
         self.slots.push_back(Slot::Waiting(parked, self.stopwatch.put_off()));
     }
 
+    /// Sends an answer once its batch has been appended with others'.
+    pub(crate) fn gather(&mut self, gathered: GatheredProduce) {
+        assert!(self.slots.len() < PARKED_PRODUCE_MAX, "more parked than may be");
+        self.slots.push_back(Slot::Gathered(gathered, self.stopwatch.put_off()));
+        self.gathered += 1;
+        self.gathers = true;
+    }
+
+    /// Has appended what was gathered of this connection, if there is something, and with it what
+    /// was of others.
+    pub(crate) fn append_gathered(&mut self) {
+        if self.gathered > 0 {
+            self.lane.gathering().append(&self.broker.env);
+        }
+    }
+
+    /// Has appended what was gathered of this connection; false if there was no room for it, and
+    /// what comes behind it has to wait.
+    pub(crate) fn has_caught_up(&mut self) -> bool {
+        self.append_gathered();
+        !self.is_held()
+    }
+
+    /// Whether there was no room for a batch that was gathered: nothing may pass it.
+    pub(crate) fn is_held(&self) -> bool {
+        let held = |slot: &Slot| matches!(slot, Slot::Gathered(it, _) if it.is_parked());
+        self.gathered > 0 && self.slots.iter().any(held)
+    }
+
     /// The request at hand has its answer, or is done with without one.
     fn on_done(&mut self) {
         if let Some(run) = self.stopwatch.stop() {
@@ -191,6 +229,22 @@ impl Channel {
         while let Some(slot) = self.slots.pop_front() {
             match slot {
                 Slot::Ready(answer) => self.outbox.append(answer),
+                Slot::Gathered(gathered, run) => match gathered.settle(self) {
+                    Settled::Answered(parking) => {
+                        self.gathered -= 1;
+                        self.outbox.copy(&parking.answer);
+                        self.lane.keep_parking(parking);
+                        self.lane.keep_time(run);
+                    }
+                    Settled::Waits(parked) => {
+                        self.gathered -= 1;
+                        self.slots.push_front(Slot::Waiting(parked, run));
+                    }
+                    Settled::NotYet(gathered) => {
+                        self.slots.push_front(Slot::Gathered(gathered, run));
+                        break;
+                    }
+                },
                 Slot::Waiting(parked, run) => match parked.settle(now) {
                     Ok(parking) => {
                         self.outbox.copy(&parking.answer);
@@ -211,7 +265,7 @@ impl Channel {
     fn deadline(&self) -> Option<Mono> {
         self.slots.iter().find_map(|slot| match slot {
             Slot::Waiting(parked, _) => Some(parked.deadline()),
-            Slot::Ready(_) => None,
+            Slot::Ready(_) | Slot::Gathered(..) => None,
         })
     }
 }
@@ -284,6 +338,8 @@ impl Connection {
             lane,
             stopwatch: Stopwatch::new(on, now),
             slots: VecDeque::new(),
+            gathered: 0,
+            gathers: false,
         };
         Self {
             stream,
@@ -330,6 +386,9 @@ impl Connection {
             Err(closed) => Poll::Ready(Some(closed)),
         });
         if let Some(closed) = closed.await {
+            self.channel.append_gathered();
+            // Others may count on it to be told of room.
+            self.channel.lane.gathering().wake_all();
             return Ended::Closed(closed);
         }
         let Self { stream, channel, inbound, holding, watch, .. } = self;
@@ -375,6 +434,7 @@ impl Connection {
 
     fn advance_with_buffer(&mut self, cx: &mut Context<'_>) -> Result<Mono, Closed> {
         let mut now = self.channel.broker.env.clock.mono();
+        self.channel.append_gathered();
         for pass in 0..PASSES_MAX {
             if pass > 0 {
                 now = self.channel.broker.env.clock.mono();
@@ -401,6 +461,9 @@ impl Connection {
                 }
             }
             self.end_if_due(now)?;
+            if std::mem::take(&mut self.channel.gathers) {
+                break;
+            }
             if !moved && !self.timer_expired(cx) {
                 self.look_soon(now, cx);
                 return Ok(now);
@@ -603,7 +666,7 @@ impl Connection {
         if self.must_write_first() {
             return Ok(false);
         }
-        if matches!(self.blocked, Some(Blocked::Produce(_))) {
+        if matches!(self.blocked, Some(Blocked::Produce(_))) || self.channel.is_held() {
             // It waits for our disk, not for the peer, and is appended even if that leaves: half of
             // it may be in the log already, and acks=0 has nothing to stay for.
             return Ok(false);
@@ -720,6 +783,7 @@ impl Connection {
             return false;
         }
         let waits = self.channel.slots.len();
-        waits == 0 || (waits < PARKED_PRODUCE_MAX && api::is_produce(frame))
+        let behind = waits < PARKED_PRODUCE_MAX && api::is_produce(frame);
+        waits == 0 || (behind && !self.channel.is_held())
     }
 }

@@ -48,6 +48,11 @@ impl ParkedProduce {
         for wait in &parking.waits {
             wait.partition.park_produce(wait.needed, waker);
         }
+        Self::listed(parking, deadline, codes)
+    }
+
+    /// The partitions know already whom to wake.
+    pub(crate) fn listed(parking: Parking, deadline: Mono, codes: WaitCodes) -> Self {
         Self { parking, deadline, codes }
     }
 

@@ -1,8 +1,10 @@
 //! Letting go of a partition's oldest records: because they need not be kept any longer, or because
 //! somebody asked for it.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 
 use ottla_env::{Env, reply};
 use ottla_log::{Doomed, LogView, ReadError, SegmentFacts, SetAside};
@@ -66,6 +68,7 @@ impl Partition {
             Absent::Unknown => DeleteRecordsError::NotLeader,
             Absent::Offline => Offline.into(),
         })?;
+        self.committed_below(to).await;
         for _ in 0..CHECKPOINT_TRIES {
             // Before the turn: who has the checkpoints' waits for that of a deletion.
             self.cover(env, to).await?;
@@ -81,6 +84,22 @@ impl Partition {
         // cost what is known of producers.
         let _turn = self.deleting.lock().await;
         self.delete_in_turn(env, to).await
+    }
+
+    /// Waits for what was appended below `to` and acknowledged, but is not durable yet: a producer
+    /// that does not ask for that finds its records as deletable as with Apache Kafka. Nobody waits
+    /// for what was never appended.
+    async fn committed_below(&self, to: Offset) {
+        poll_fn(|cx| {
+            let Bounds { high_watermark, log_end, .. } = self.bounds();
+            let comes = high_watermark.offset < to && to <= log_end.offset;
+            if !comes || self.is_gone() || self.is_offline() {
+                return Poll::Ready(());
+            }
+            self.park_produce(to, cx.waker());
+            Poll::Pending
+        })
+        .await;
     }
 
     async fn delete_in_turn(

@@ -206,14 +206,19 @@ impl LogDirectory {
         self.work.notify_one();
     }
 
+    /// Whether too much is unsynced for any append.
+    pub(super) fn is_over_budget(&self) -> bool {
+        self.dirty_bytes.load(Ordering::Relaxed) >= DIRTY_BYTES_MAX
+    }
+
     /// Lists the append for a later try if too much is unsynced.
     pub(super) fn park_if_over_budget(&self, waker: &Waker) -> bool {
-        if self.dirty_bytes.load(Ordering::Relaxed) < DIRTY_BYTES_MAX {
+        if !self.is_over_budget() {
             return false;
         }
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
         // Looked at again under the lock: the sync that would wake us may just have ended.
-        let over = self.dirty_bytes.load(Ordering::Relaxed) >= DIRTY_BYTES_MAX;
+        let over = self.is_over_budget();
         if over {
             list_once(&mut parked, waker);
         }

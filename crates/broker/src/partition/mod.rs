@@ -1,5 +1,6 @@
 //! A partition of this node: its log, its high watermark, and those who wait for either.
 
+mod append_run;
 mod checkpointing;
 mod checkpoints;
 mod compaction;
@@ -41,6 +42,7 @@ use tokio::sync::Mutex;
 use crate::fetch_session::{Signal, SlotId};
 use crate::watch::Traffic;
 
+pub(crate) use append_run::{RunBatch, RunRooms};
 pub(crate) use checkpointing::{LogsClosed, run_checkpoints};
 pub(crate) use checkpoints::Checkpoints;
 pub(crate) use compaction::Cleaner;
@@ -385,32 +387,13 @@ impl Partition {
         };
         // To ask the clock takes as long as the rest of a small append, and most need no answer.
         let now = batch.header().max_timestamp.unwrap_or_else(|| env.clock.wall());
-        match log.append(batch, epoch, now) {
-            Ok(Appended::New { base_offset, last_offset }) => {
-                let records = last_offset.next().get().abs_diff(base_offset.get());
-                self.traffic.on_appended(records, u64::from(batch.size()));
-                self.on_appended(&mut state, u64::from(batch.size()));
-                Ok(state.accepted(base_offset, last_offset, None))
-            }
-            Ok(Appended::Duplicate { base_offset, last_offset, timestamp }) => {
-                Ok(state.accepted(base_offset, last_offset, Some(Before { timestamp })))
-            }
-            Err(LogAppendError::NeedsRoll) => {
-                self.roll(env, &mut state);
-                Ok(state.park(waker))
-            }
-            Err(error @ LogAppendError::Full(_)) => {
-                self.on_no_space(env, &state);
-                Err(error.into())
-            }
-            Err(error @ (LogAppendError::Storage(_) | LogAppendError::Dead)) => {
-                // Kafka, too, ends a broker whose only log directory has failed: what the file
-                // holds is known again only once it has been read from its start.
-                env.process.halt(&format!("cannot append to {}: {error}", self.name));
-                Err(error.into())
-            }
-            Err(error) => Err(error.into()),
+        let outcome = log.append(batch, epoch, now);
+        if let Ok(Appended::New { base_offset, last_offset }) = outcome {
+            let records = last_offset.next().get().abs_diff(base_offset.get());
+            self.traffic.on_appended(1, records, u64::from(batch.size()));
+            self.on_appended(&mut state, u64::from(batch.size()));
         }
+        self.on_outcome(env, &mut state, outcome, waker)
     }
 
     fn on_appended(self: &Arc<Self>, state: &mut State, bytes: u64) {

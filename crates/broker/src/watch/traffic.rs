@@ -41,9 +41,9 @@ pub struct TrafficReport {
 }
 
 impl Traffic {
-    /// A batch was appended; under the partition's lock.
-    pub(crate) fn on_appended(&self, records: u64, bytes: u64) {
-        add_alone(&self.appends, 1);
+    /// So many batches were appended; under the partition's lock.
+    pub(crate) fn on_appended(&self, batches: u64, records: u64, bytes: u64) {
+        add_alone(&self.appends, batches);
         add_alone(&self.records_in, records);
         add_alone(&self.bytes_in, bytes);
     }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn what_is_told_of_all_never_falls() {
         let (first, all, told) = (Traffic::default(), Traffic::default(), Traffic::default());
-        first.on_appended(3, 100);
+        first.on_appended(1, 3, 100);
         first.on_append_refused(7);
         first.on_fetched(100);
         first.on_fetched(0);

@@ -8,7 +8,7 @@ use ottla_types::limits::INFLATED_BATCH_BYTES_MAX;
 use ottla_types::planted::{self, Bug};
 use ottla_types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
-use super::key_map::KeyMap;
+use super::key_map::{KeyHash, KeyMap};
 use super::transactions::{Standing, Transactions};
 use crate::{EndedTransaction, ProducerState};
 
@@ -71,8 +71,45 @@ pub(crate) struct Filter {
     pub(crate) now: Timestamp,
     /// `delete.retention.ms`.
     pub(crate) delete_retention: Duration,
-    /// Of the batch at hand: which records stay.
-    pub(crate) keep: Vec<bool>,
+    pub(crate) at_hand: AtHand,
+}
+
+/// Of the batch at hand, kept for the next one as room.
+#[derive(Debug, Default)]
+pub(crate) struct AtHand {
+    records: Vec<Looked>,
+    /// Of the records that have keys.
+    keys: Vec<KeyHash>,
+    /// Where the newest record of each of these is.
+    newest: Vec<Option<Offset>>,
+    /// Which records stay.
+    keep: Vec<bool>,
+}
+
+/// What of a record decides whether it stays.
+#[derive(Clone, Copy, Debug)]
+struct Looked {
+    offset: Offset,
+    has_key: bool,
+    has_value: bool,
+}
+
+impl AtHand {
+    /// Looks at every record, and where the newest of each key is.
+    fn look(&mut self, records: RawRecords<'_>, map: &KeyMap) -> Result<(), RecordError> {
+        self.records.clear();
+        self.keys.clear();
+        self.newest.clear();
+        self.keep.clear();
+        for record in records {
+            let record = record?;
+            let RawRecord { offset, key, has_value, .. } = record;
+            self.records.push(Looked { offset, has_key: key.is_some(), has_value });
+            self.keys.extend(key.map(|key| map.hash(key)));
+        }
+        map.newest_of(&self.keys, &mut self.newest);
+        Ok(())
+    }
 }
 
 /// What was found out about the records of a batch.
@@ -144,33 +181,48 @@ impl Filter {
         let codec = batch.header.attributes.compression();
         let inflated = codec.inflate(&batch.bytes[HEADER_BYTES..], INFLATED_BATCH_BYTES_MAX)?;
         let horizon = horizon_of(batch);
-        let mut tally = Tally::default();
-        self.keep.clear();
-        for record in RawRecords::new(&batch.header, &inflated) {
-            let record = record?;
-            let stays = self.stays(&record, horizon);
-            self.keep.push(stays);
-            tally.kept += usize::from(stays);
-            tally.tombstones += usize::from(stays && !record.has_value);
-        }
+        self.at_hand.look(RawRecords::new(&batch.header, &inflated), &self.map)?;
+        let tally = self.decide(horizon);
         if tally.kept == 0 {
             return Ok(self.without_records(batch));
         }
         let sets_horizon = tally.tombstones > 0 && horizon.is_none();
-        if tally.kept == self.keep.len() && !sets_horizon {
+        let keep = &self.at_hand.keep;
+        if tally.kept == keep.len() && !sets_horizon {
             return Ok(Kept::Whole);
         }
         let horizon = sets_horizon.then(|| self.horizon());
-        Ok(Kept::Rebuilt(batch.retaining(&inflated, &self.keep, horizon)?))
+        Ok(Kept::Rebuilt(batch.retaining(&inflated, keep, horizon)?))
     }
 
-    fn stays(&self, record: &RawRecord<'_>, horizon: Option<Timestamp>) -> bool {
+    /// Which of the records at hand stay.
+    fn decide(&mut self, horizon: Option<Timestamp>) -> Tally {
+        let mut tally = Tally::default();
+        let mut at_hand = std::mem::take(&mut self.at_hand);
+        let mut newest = at_hand.newest.iter();
+        for record in &at_hand.records {
+            let newest = record.has_key.then(|| *newest.next().expect("every key was looked for"));
+            let stays = self.stays(record, newest, horizon);
+            at_hand.keep.push(stays);
+            tally.kept += usize::from(stays);
+            tally.tombstones += usize::from(stays && !record.has_value);
+        }
+        self.at_hand = at_hand;
+        tally
+    }
+
+    /// `newest`: of a record with a key, the newest one that is known.
+    fn stays(
+        &self,
+        record: &Looked,
+        newest: Option<Option<Offset>>,
+        horizon: Option<Timestamp>,
+    ) -> bool {
         if record.offset >= self.map.upto() {
             return true;
         }
         // Written before the topic was to be compacted: nothing could ever take its place.
-        let Some(key) = record.key else { return false };
-        let newest = self.map.newest(key);
+        let Some(newest) = newest else { return false };
         if planted::is(Bug::CompactionDropsNewestOfKey) && newest == Some(record.offset) {
             return record.offset.get() % 8 != 0;
         }

@@ -27,6 +27,15 @@ pub(crate) struct KeyMap {
     upto: Offset,
 }
 
+/// A key as the map knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyHash([u64; 2]);
+
+/// Keys whose places in memory are asked for together. A place is nowhere near the one before it,
+/// so each is waited for as long as memory takes; a processor waits for a dozen at a time as long
+/// as for one.
+const TOGETHER: usize = 16;
+
 /// There is no room for another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -41,10 +50,20 @@ impl KeyMap {
         Self { slots: vec![[0; 3]; slots], seeds: seeds.0, len: 0, len_max, upto: from }
     }
 
-    /// The newest record of `key` is at `offset`, behind all others so far.
-    pub(crate) fn put(&mut self, key: &[u8], offset: Offset) -> Result<(), Full> {
-        let hash = self.hash(key);
-        let at = self.find(hash);
+    /// The newest records of these keys are at these offsets, in rising order and behind all others
+    /// so far.
+    pub(crate) fn put_all(&mut self, keys: &[(KeyHash, Offset)]) -> Result<(), Full> {
+        for keys in keys.chunks(TOGETHER) {
+            self.fetch(keys.iter().map(|(key, _)| *key));
+            for (key, offset) in keys {
+                self.put(*key, *offset)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, key: KeyHash, offset: Offset) -> Result<(), Full> {
+        let at = self.find(key);
         let slot = &mut self.slots[at];
         if slot[2] == 0 {
             if self.len == self.len_max {
@@ -54,14 +73,29 @@ impl KeyMap {
         }
         let word = offset.get().cast_unsigned() + 1;
         assert!(slot[2] < word, "records are looked at in their order");
-        *slot = [hash[0], hash[1], word];
+        *slot = [key.0[0], key.0[1], word];
         Ok(())
     }
 
-    /// Where the newest record of `key` is, if one is in the map.
-    pub(crate) fn newest(&self, key: &[u8]) -> Option<Offset> {
-        let [.., word] = self.slots[self.find(self.hash(key))];
+    /// Where the newest record of each key is, if one is in the map; onto the end of `found`.
+    pub(crate) fn newest_of(&self, keys: &[KeyHash], found: &mut Vec<Option<Offset>>) {
+        for keys in keys.chunks(TOGETHER) {
+            self.fetch(keys.iter().copied());
+            found.extend(keys.iter().map(|key| self.newest(*key)));
+        }
+    }
+
+    fn newest(&self, key: KeyHash) -> Option<Offset> {
+        let [.., word] = self.slots[self.find(key)];
         word.checked_sub(1).map(|offset| Offset::new(offset.cast_signed()))
+    }
+
+    /// Has the processor fetch where these keys will be looked for.
+    fn fetch(&self, keys: impl Iterator<Item = KeyHash>) {
+        let first = |key: KeyHash| self.slots[scale(key.0[0], self.slots.len())];
+        let all = keys.map(first).fold(0, |all, [one, _, three]| all ^ one ^ three);
+        // The reads depend on nothing, and nothing on them: they overlap.
+        std::hint::black_box(all);
     }
 
     /// Everything below `upto` was looked at.
@@ -75,7 +109,7 @@ impl KeyMap {
     }
 
     /// The slot of a key, or the free one where it belongs.
-    fn find(&self, hash: [u64; 2]) -> usize {
+    fn find(&self, KeyHash(hash): KeyHash) -> usize {
         let slots = self.slots.len();
         let mut at = scale(hash[0], slots);
         loop {
@@ -88,7 +122,7 @@ impl KeyMap {
     }
 
     /// Two hashes of one walk over the key.
-    fn hash(&self, key: &[u8]) -> [u64; 2] {
+    pub(crate) fn hash(&self, key: &[u8]) -> KeyHash {
         let [one, two, three, four] = self.seeds;
         let (mut left, mut right) = (one ^ key.len() as u64, two);
         let mut rest = key;
@@ -98,7 +132,7 @@ impl KeyMap {
             right = fold(right ^ high, four ^ low) ^ right.rotate_left(23);
             rest = after;
             if rest.is_empty() {
-                return [fold(left, right ^ one), fold(right ^ four, left ^ two)];
+                return KeyHash([fold(left, right ^ one), fold(right ^ four, left ^ two)]);
             }
         }
     }
@@ -146,28 +180,46 @@ mod tests {
 
     const SEEDS: HashSeeds = HashSeeds([0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f, 3, 0xff51]);
 
+    /// One key after the other.
+    fn put(map: &mut KeyMap, key: &[u8], offset: i64) -> Result<(), Full> {
+        map.put_all(&[(map.hash(key), Offset::new(offset))])
+    }
+
+    fn newest(map: &KeyMap, key: &[u8]) -> Option<i64> {
+        let mut found = Vec::new();
+        map.newest_of(&[map.hash(key)], &mut found);
+        found[0].map(Offset::get)
+    }
+
     #[test]
     fn the_newest_offset_of_each_key_is_found() {
         let mut map = KeyMap::new(1_000, SEEDS, Offset::ZERO);
-        let mut expected = BTreeMap::new();
+        let (mut expected, mut keys) = (BTreeMap::new(), Vec::new());
         for offset in 0..5_000_i64 {
             // Keys of all lengths, those of one byte and none among them.
             let number = offset.wrapping_mul(7_919) % 991;
             let key = format!("{number}").repeat(usize::try_from(number % 13).unwrap());
-            map.put(key.as_bytes(), Offset::new(offset)).unwrap();
+            keys.push((map.hash(key.as_bytes()), Offset::new(offset)));
             expected.insert(key, offset);
         }
+        // A key comes again within what is fetched together, and far behind it.
+        map.put_all(&keys).unwrap();
         for (key, offset) in &expected {
-            assert_eq!(map.newest(key.as_bytes()), Some(Offset::new(*offset)), "{key}");
+            assert_eq!(newest(&map, key.as_bytes()), Some(*offset), "{key}");
         }
+        let (asked, offsets): (Vec<_>, Vec<_>) =
+            expected.iter().map(|(key, at)| (map.hash(key.as_bytes()), Offset::new(*at))).unzip();
+        let mut found = vec![None];
+        map.newest_of(&asked, &mut found);
+        assert_eq!(found[1..], offsets.into_iter().map(Some).collect::<Vec<_>>());
         assert_eq!(map.len, expected.len());
-        assert_eq!(map.newest(b"another"), None);
+        assert_eq!(newest(&map, b"another"), None);
     }
 
     #[test]
     fn keys_that_differ_in_any_way_are_not_the_same() {
         let mut map = KeyMap::new(100_000, SEEDS, Offset::ZERO);
-        let mut offset = Offset::ZERO;
+        let mut offset = 0;
         for len in 0..40 {
             let zeros = vec![0; len];
             let flipped = (0..len * 8).map(|bit| {
@@ -176,9 +228,9 @@ mod tests {
                 key
             });
             for key in std::iter::once(zeros).chain(flipped) {
-                assert_eq!(map.newest(&key), None, "{key:?}");
-                map.put(&key, offset).unwrap();
-                offset = offset.next();
+                assert_eq!(newest(&map, &key), None, "{key:?}");
+                put(&mut map, &key, offset).unwrap();
+                offset += 1;
             }
         }
     }
@@ -186,11 +238,11 @@ mod tests {
     #[test]
     fn a_full_map_takes_known_keys_only() {
         let mut map = KeyMap::new(2, SEEDS, Offset::ZERO);
-        assert_eq!(map.put(b"a", Offset::new(1)), Ok(()));
-        assert_eq!(map.put(b"b", Offset::new(2)), Ok(()));
-        assert_eq!(map.put(b"c", Offset::new(3)), Err(Full));
-        assert_eq!(map.put(b"a", Offset::new(4)), Ok(()));
-        assert_eq!(map.newest(b"a"), Some(Offset::new(4)));
-        assert_eq!(map.newest(b"c"), None);
+        assert_eq!(put(&mut map, b"a", 1), Ok(()));
+        assert_eq!(put(&mut map, b"b", 2), Ok(()));
+        assert_eq!(put(&mut map, b"c", 3), Err(Full));
+        assert_eq!(put(&mut map, b"a", 4), Ok(()));
+        assert_eq!(newest(&map, b"a"), Some(4));
+        assert_eq!(newest(&map, b"c"), None);
     }
 }

@@ -11,7 +11,7 @@ use ottla_types::limits::INFLATED_BATCH_BYTES_MAX;
 
 use super::CompactionError;
 use super::filter::{Filter, Kept, RecordsFault};
-use super::key_map::{Full, HashSeeds, KeyMap};
+use super::key_map::{Full, HashSeeds, KeyHash, KeyMap};
 use super::transactions::{Standing, Transactions};
 use crate::segment::{Loaded, SegmentTail};
 use crate::{EndedTransaction, Fault};
@@ -48,6 +48,8 @@ pub(crate) struct Indexer {
     seeds: HashSeeds,
     keys_max: usize,
     is_full: bool,
+    /// Of the batch at hand.
+    keys: Vec<(KeyHash, Offset)>,
 }
 
 /// The second walk, over the segments that become one.
@@ -137,7 +139,7 @@ impl Indexer {
         transactions: Transactions,
     ) -> Self {
         let map = KeyMap::new(keys_max, seeds, from);
-        Self { map, transactions, from, seeds, keys_max, is_full: false }
+        Self { map, transactions, from, seeds, keys_max, is_full: false, keys: Vec::new() }
     }
 
     /// Takes the next batches.
@@ -188,14 +190,14 @@ impl Indexer {
     fn index(&mut self, batch: &Batch<'_>) -> Result<Result<(), Full>, RecordsFault> {
         let codec = batch.header.attributes.compression();
         let inflated = codec.inflate(&batch.bytes[HEADER_BYTES..], INFLATED_BATCH_BYTES_MAX)?;
+        self.keys.clear();
         for record in RawRecords::new(&batch.header, &inflated) {
             let record = record?;
-            let Some(key) = record.key.filter(|_| record.offset >= self.from) else { continue };
-            if self.map.put(key, record.offset) == Err(Full) {
-                return Ok(Err(Full));
+            if let Some(key) = record.key.filter(|_| record.offset >= self.from) {
+                self.keys.push((self.map.hash(key), record.offset));
             }
         }
-        Ok(Ok(()))
+        Ok(self.map.put_all(&self.keys))
     }
 }
 

@@ -11,7 +11,7 @@ use ottla_env::{Disk, DiskExt, File, Open, reply};
 use ottla_records::{BatchSpan, HEADER_BYTES, HeaderError};
 use ottla_types::{Offset, Timestamp};
 
-use super::filter::{Filter, LastRecords, RecordsFault};
+use super::filter::{AtHand, Filter, LastRecords, RecordsFault};
 use super::key_map::HashSeeds;
 use super::passes::{Chunk, Indexer, Output, Rewriter, Taken};
 use super::plan::{Dirt, GroupLimits, SegmentSizes, group};
@@ -319,7 +319,7 @@ impl Compaction {
             upto: self.dirt.upto,
             now: self.settings.now,
             delete_retention: self.settings.delete_retention,
-            keep: Vec::new(),
+            at_hand: AtHand::default(),
         };
         self.stage = Stage::Between(groups.into_iter().rev().collect(), Box::new(filter));
         Step::Went { bytes: 0 }

@@ -23,6 +23,8 @@ mod reading;
 #[cfg(test)]
 mod recovering;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod times;

@@ -27,6 +27,7 @@ struct World {
     cold: AtomicBool,
     opens: AtomicU64,
     bytes_read: AtomicU64,
+    writes: AtomicU64,
     locked: AtomicBool,
     /// Changes that it still makes, and one more; 0 for ever.
     changes_left: AtomicUsize,
@@ -140,6 +141,11 @@ impl MemoryDisk {
         (take(&self.0.opens), take(&self.0.bytes_read))
     }
 
+    /// Writes since the last question.
+    pub(crate) fn take_writes(&self) -> u64 {
+        self.0.writes.swap(0, Ordering::Relaxed)
+    }
+
     pub(crate) fn content(&self, path: &str) -> Vec<u8> {
         let file = Arc::clone(&self.0.names.lock().unwrap().files[Path::new(path)]);
         file.bytes.lock().unwrap().clone()
@@ -229,6 +235,7 @@ impl File for MemoryFile {
     fn write_at(&self, at: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         self.world.upgrade().unwrap().change()?;
         let world = self.world.upgrade().unwrap();
+        world.writes.fetch_add(1, Ordering::Relaxed);
         let full = world.full.load(Ordering::Relaxed);
         let failing = full || world.fail_writes.load(Ordering::Relaxed);
         let mut bytes = self.bytes.lock().unwrap();

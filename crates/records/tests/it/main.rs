@@ -8,3 +8,5 @@ mod checks;
 mod damage;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod old_formats;

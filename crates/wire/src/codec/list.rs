@@ -204,6 +204,19 @@ impl<'a> Element<'a> for i32 {
     }
 }
 
+impl<'a> Element<'a> for i64 {
+    const BYTES_MIN: usize = 8;
+
+    fn read(reader: &mut Reader<'a>, _: Layout) -> Result<Self, DecodeError> {
+        reader.i64()
+    }
+
+    fn write(&self, writer: &mut Writer<'_>, _: Layout) -> Result<(), EncodeError> {
+        writer.i64(*self);
+        Ok(())
+    }
+}
+
 impl<'a> Element<'a> for Uuid {
     const BYTES_MIN: usize = 16;
 

@@ -17,9 +17,9 @@ pub struct FetchRequest<'a> {
     pub max_wait_ms: i32,
     /// Bytes to collect before answering.
     pub min_bytes: i32,
-    /// Bytes to stop at, a first batch excepted.
+    /// Bytes to stop at, a first batch excepted; no bound before version 3.
     pub max_bytes: i32,
-    /// 0 reads everything below the high watermark, 1 below the last stable offset.
+    /// 0 reads all below the high watermark, 1 below the last stable offset; since version 4.
     pub isolation_level: i8,
     /// The fetch session (KIP-227); 0 is none.
     pub session_id: i32,
@@ -72,8 +72,8 @@ impl<'a> FetchRequest<'a> {
             replica_epoch: -1,
             max_wait_ms: reader.i32()?,
             min_bytes: reader.i32()?,
-            max_bytes: reader.i32()?,
-            isolation_level: reader.i8()?,
+            max_bytes: if version >= 3 { reader.i32()? } else { i32::MAX },
+            isolation_level: if version >= 4 { reader.i8()? } else { 0 },
             session_id: if version >= 7 { reader.i32()? } else { 0 },
             session_epoch: if version >= 7 { reader.i32()? } else { -1 },
             partitions: ByTopic::check(&mut reader, layout)?,

@@ -114,7 +114,9 @@ impl<'b> FetchResponseWriter<'b> {
         head: &FetchResponseHead,
     ) -> Result<Self, EncodeError> {
         let mut response = Response::begin(out, ApiKey::Fetch, version, head.correlation_id)?;
-        response.writer.i32(head.throttle_time_ms);
+        if version >= 1 {
+            response.writer.i32(head.throttle_time_ms);
+        }
         if version >= 7 {
             response.writer.i16(head.error_code);
             response.writer.i32(head.session_id);
@@ -191,13 +193,18 @@ impl FetchResponsePartition<'_> {
         writer.i32(self.partition_index);
         writer.i16(self.error_code);
         writer.i64(self.high_watermark);
-        writer.i64(self.last_stable_offset);
+        if layout.version >= 4 {
+            writer.i64(self.last_stable_offset);
+        }
         if layout.version >= 5 {
             writer.i64(self.log_start_offset);
         }
     }
 
     fn write_aborted(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
+        if layout.version < 4 {
+            return Ok(());
+        }
         writer.length_of_bytes(self.aborted_transactions.map(<[_]>::len), layout)?;
         for transaction in self.aborted_transactions.unwrap_or_default() {
             writer.i64(transaction.producer_id);

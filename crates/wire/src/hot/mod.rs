@@ -18,7 +18,9 @@ pub use fetch_response::{
     FetchResponseWriter, ResponseRecords,
 };
 pub use produce_request::{ProducePartition, ProduceRequest};
-pub use produce_response::{ProduceResponsePartition, ProduceResponseWriter, RecordError};
+pub use produce_response::{
+    ProduceResponsePartition, ProduceResponseWriter, ProducedAt, RecordError,
+};
 
 /// A leader and its epoch, in the tagged fields that spare a client one metadata request (KIP-951).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

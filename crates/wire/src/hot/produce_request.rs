@@ -37,7 +37,7 @@ impl<'a> ProduceRequest<'a> {
         let flexible = version >= messages::ProduceRequest::FLEXIBLE;
         let layout = Layout { version, flexible };
         let mut reader = Reader::new(body);
-        let transactional_id = reader.nullable_str(layout)?;
+        let transactional_id = if version >= 3 { reader.nullable_str(layout)? } else { None };
         let acks = reader.i16()?;
         let timeout_ms = reader.i32()?;
         let partitions = ByTopic::check(&mut reader, layout)?;

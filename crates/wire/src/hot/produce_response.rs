@@ -12,7 +12,8 @@ pub struct ProduceResponsePartition<'a> {
     pub error_code: i16,
     /// The offset of the first record, -1 if nothing was appended.
     pub base_offset: i64,
-    /// The broker's clock where the topic uses log append time, else -1; in milliseconds.
+    /// The broker's clock where the topic uses log append time, else -1; in milliseconds. Since
+    /// version 2.
     pub log_append_time_ms: i64,
     /// Where the log starts, -1 if unknown; since version 5.
     pub log_start_offset: i64,
@@ -113,8 +114,10 @@ impl<'b> ProduceResponseWriter<'b> {
         endpoints: &[NodeEndpoint<'_>],
     ) -> Result<(), EncodeError> {
         self.0.end_topics();
-        self.0.writer.i32(throttle_time_ms);
         let version = self.0.layout.version;
+        if version >= 1 {
+            self.0.writer.i32(throttle_time_ms);
+        }
         if !endpoints.is_empty() && version < 10 {
             let field = "ProduceResponse.node_endpoints";
             return Err(EncodeError::FieldNotInVersion { field, version });
@@ -123,12 +126,42 @@ impl<'b> ProduceResponseWriter<'b> {
     }
 }
 
+/// Where a batch is, as an answer says it that was written beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducedAt {
+    /// The offset of the first record.
+    pub base_offset: i64,
+    /// As [`ProduceResponsePartition::log_append_time_ms`].
+    pub log_append_time_ms: i64,
+    /// Where the log starts; since version 5.
+    pub log_start_offset: i64,
+}
+
+impl ProducedAt {
+    /// Says so in `answer`, for the partition whose error code stands at `error_at`.
+    ///
+    /// # Panics
+    /// If no partition's answer stands there.
+    pub fn write_to(self, answer: &mut [u8], error_at: usize, version: i16) {
+        let Self { base_offset, log_append_time_ms, log_start_offset } = self;
+        let fields = [base_offset, log_append_time_ms, log_start_offset];
+        let known = if version >= 5 { fields.len() } else { fields.len() - 1 };
+        let places = answer.get_mut(error_at + size_of::<i16>()..).unwrap_or_default();
+        assert!(places.len() >= known * size_of::<i64>(), "a partition's answer stands there");
+        for (place, field) in places.chunks_exact_mut(size_of::<i64>()).zip(fields).take(known) {
+            place.copy_from_slice(&field.to_be_bytes());
+        }
+    }
+}
+
 impl ProduceResponsePartition<'_> {
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         writer.i32(self.index);
         writer.i16(self.error_code);
         writer.i64(self.base_offset);
-        writer.i64(self.log_append_time_ms);
+        if layout.version >= 2 {
+            writer.i64(self.log_append_time_ms);
+        }
         if layout.version >= 5 {
             writer.i64(self.log_start_offset);
         }

@@ -26,7 +26,7 @@ impl<'b> Response<'b> {
         version: i16,
         correlation_id: i32,
     ) -> Result<Self, EncodeError> {
-        if !key.known_versions().contains(&version) {
+        if !key.versions_ever().contains(&version) {
             return Err(EncodeError::UnsupportedVersion { version });
         }
         let flexible = key.first_flexible_version().is_some_and(|first| version >= first);

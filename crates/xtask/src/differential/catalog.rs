@@ -8,13 +8,14 @@ use super::encode;
 use super::value::Value;
 use crate::command;
 use crate::generate::{self, schema};
-use schema::{Kind, Message};
+use schema::{Kind, Message, Versions};
 
 /// One API with its two messages.
 #[derive(Debug)]
 pub(super) struct Api {
     pub(super) name: String,
     pub(super) key: i16,
+    versions: Versions,
     pub(super) request: Message,
     response: Message,
 }
@@ -44,7 +45,7 @@ impl Catalog {
         }
         let apis = schema.apis.into_iter().filter_map(|api| {
             let (request, response) = (requests.remove(&api.name)?, responses.remove(&api.name)?);
-            Some(Api { name: api.name, key: api.key, request, response })
+            Some(Api { name: api.name, key: api.key, versions: api.versions, request, response })
         });
         let errors = schema.errors.into_iter().map(|error| (error.code.into(), error.name));
         Ok(Self { apis: apis.collect(), errors: errors.collect() })
@@ -61,9 +62,9 @@ impl Catalog {
 }
 
 impl Api {
-    /// The versions that the schema knows.
+    /// The versions that Kafka 4 knows.
     pub(super) fn versions(&self) -> RangeInclusive<i16> {
-        self.request.versions.low..=self.request.versions.high
+        self.versions.low..=self.versions.high
     }
 
     /// A request's header: `claimed` is the version that it names, `version` how it is written.

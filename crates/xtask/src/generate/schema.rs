@@ -102,6 +102,8 @@ pub(crate) struct Api {
     pub(crate) key: i16,
     pub(crate) versions: Versions,
     pub(crate) flexible: Option<i16>,
+    /// The first version of its messages, where that is older than `versions`.
+    pub(crate) legacy: Option<i16>,
 }
 
 /// An error code.
@@ -178,7 +180,8 @@ impl Parser {
             "api" => {
                 let (name, key) = (words.next()?.to_owned(), words.number()?);
                 let (versions, flexible) = words.versions()?;
-                self.schema.apis.push(Api { name, key, versions, flexible });
+                let legacy = if words.take("legacy") { Some(words.number()?) } else { None };
+                self.schema.apis.push(Api { name, key, versions, flexible, legacy });
                 words.finish()
             }
             "error" => {

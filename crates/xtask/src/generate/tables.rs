@@ -15,7 +15,8 @@ pub(crate) fn api_key(apis: &[Api]) -> String {
     let facts = each(&|api| {
         let (low, high) = (api.versions.low, api.versions.high);
         let Api { name, key, flexible, .. } = api;
-        format!("Self::{name} => ({key}, {name:?}, {low}..={high}, {flexible:?}),\n")
+        let first = api.legacy.unwrap_or(low);
+        format!("Self::{name} => ({key}, {name:?}, {low}..={high}, {flexible:?}, {first}),\n")
     });
     format!(
         "{NOTE}use std::ops::RangeInclusive;
@@ -46,11 +47,20 @@ pub(crate) fn api_key(apis: &[Api]) -> String {
             #[must_use]
             pub const fn known_versions(self) -> RangeInclusive<i16> {{ self.facts().2 }}
 
+            /// These, and those before them that Kafka 4.0 dropped (KIP-896), as far as their
+            /// messages are known here.
+            #[must_use]
+            pub const fn versions_ever(self) -> RangeInclusive<i16> {{
+                self.facts().4..=*self.facts().2.end()
+            }}
+
             /// First version with compact lengths and tagged fields (KIP-482), where there is one.
             #[must_use]
             pub const fn first_flexible_version(self) -> Option<i16> {{ self.facts().3 }}
 
-            const fn facts(self) -> (i16, &'static str, RangeInclusive<i16>, Option<i16>) {{
+            const fn facts(
+                self,
+            ) -> (i16, &'static str, RangeInclusive<i16>, Option<i16>, i16) {{
                 match self {{ {facts} }}
             }}
         }}\n"

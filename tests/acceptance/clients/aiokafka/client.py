@@ -84,7 +84,12 @@ class Member(ConsumerRebalanceListener):
 
 async def produce(options):
     """Sends at a rate until the standard input ends."""
-    producer = AIOKafkaProducer(bootstrap_servers=options.bootstrap, enable_idempotence=True, linger_ms=5)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=options.bootstrap,
+        enable_idempotence=True,
+        linger_ms=5,
+        compression_type=options.codec,
+    )
     await producer.start()
     sent = 0
     answers = []

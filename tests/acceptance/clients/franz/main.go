@@ -234,8 +234,10 @@ func (m *member) letGo(event string, partitions []int32) {
 
 // Sends at a rate until the standard input ends.
 func produce(stopping context.Context, given options) error {
+	codecs := map[string]kgo.CompressionCodec{"": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
+		"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
 	client, err := kgo.NewClient(kgo.SeedBrokers(given["bootstrap"]), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(5*time.Millisecond))
+		kgo.ProducerLinger(5*time.Millisecond), kgo.ProducerBatchCompression(codecs[given["codec"]]))
 	if err != nil {
 		return err
 	}

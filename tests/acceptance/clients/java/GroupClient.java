@@ -116,6 +116,7 @@ public final class GroupClient {
         settings.put("bootstrap.servers", options.get("bootstrap"));
         settings.put("acks", "all");
         settings.put("linger.ms", "5");
+        settings.put("compression.type", options.getOrDefault("codec", "none"));
         settings.put("reconnect.backoff.max.ms", "200");
         int partitions = Integer.parseInt(options.get("partitions"));
         long pauseMs = 10;

@@ -93,6 +93,7 @@ def produce(options):
         bootstrap_servers=options.bootstrap,
         acks="all",
         linger_ms=5,
+        compression_type=options.codec,
         reconnect_backoff_max_ms=200,
     )
     sent = 0

@@ -1,6 +1,6 @@
 // kafkajs behind the command line of ../README.md; it knows the classic protocol only, and its own eager assignor.
 // The library is looked for in the folder that NODE_PATH names.
-const { Kafka, ConfigResourceTypes, logLevel } = require('kafkajs');
+const { CompressionTypes, Kafka, ConfigResourceTypes, logLevel } = require('kafkajs');
 
 const HEARTBEAT_MS = 600;
 const options = { protocol: 'classic' };
@@ -86,13 +86,15 @@ async function member() {
 async function produce() {
   const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 });
   await producer.connect();
+  // gzip is what it brings along.
+  const compression = options.codec === 'gzip' ? CompressionTypes.GZIP : CompressionTypes.None;
   const partitions = Number(options.partitions);
   const burst = Math.floor(Number(options.rate) / 20);
   let sent = 0;
   while (!stopping) {
     const messages = [];
     for (let i = 0; i < burst; i++, sent++) messages.push({ partition: sent % partitions, value: String(sent) });
-    await producer.send({ topic: options.topic, messages });
+    await producer.send({ topic: options.topic, messages, compression });
     await sleep(50);
   }
   await producer.disconnect();

@@ -75,6 +75,7 @@ def produce(options):
     line = ["kcat", "-b", options.bootstrap, "-P", "-E", "-t", options.topic]
     line += ["-X", "enable.idempotence=true", "-X", "sticky.partitioning.linger.ms=0"]
     line += ["-X", "reconnect.backoff.max.ms=200"]
+    line += ["-z", options.codec] if options.codec else []
     process = subprocess.Popen(line, stdin=subprocess.PIPE, text=True)
     sent = 0
     while not stopping.is_set():

@@ -115,6 +115,7 @@ def produce(options):
             "bootstrap.servers": options.bootstrap,
             "enable.idempotence": True,
             "linger.ms": 5,
+            "compression.codec": options.codec or "none",
             "reconnect.backoff.max.ms": 200,
         }
     )

@@ -271,6 +271,24 @@ fn records_are_not_deleted_that_are_not_there_or_not_ours() {
 }
 
 #[test]
+fn records_that_are_acknowledged_and_not_durable_yet_may_be_deleted() {
+    World::new(43).live(async |life| {
+        let _node = life.node(&[]).await;
+        let mut client = life.client().await;
+        client.create(&[]).await;
+        client.fill(1).await;
+        life.slow_disk(4_000);
+        // One that a sync is under way for, one that waits for the next.
+        for _ in 0..2 {
+            assert_eq!(client.produce(1, &batch(10)).await.error, OK);
+        }
+        let refused = (ErrorCode::OffsetOutOfRange.code(), -1);
+        assert_eq!(client.delete_records(TOPIC, 4).await, refused);
+        assert_eq!(client.delete_records(TOPIC, 3).await, (OK, 3));
+    });
+}
+
+#[test]
 fn a_new_topic_does_not_begin_where_its_namesake_did() {
     let mut world = World::new(35);
     world.live(async |life| {

@@ -11,7 +11,7 @@ pub struct CreateTopicsRequest<'a> {
     pub topics: List<'a, CreatableTopic<'a>>,
     /// How long to wait for the topics, in milliseconds.
     pub timeout_ms: i32,
-    /// Say what would happen, and do nothing.
+    /// Say what would happen, and do nothing. Versions 1+.
     pub validate_only: bool,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -32,7 +32,7 @@ impl<'a> CreateTopicsRequest<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::CreateTopics;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 2..=7;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=7;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 5;
 
@@ -69,7 +69,7 @@ impl<'a> Element<'a> for CreateTopicsRequest<'a> {
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let topics = List::read(reader, layout)?;
         let timeout_ms = reader.i32()?;
-        let validate_only = reader.bool()?;
+        let validate_only = if layout.version >= 1 { reader.bool()? } else { false };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { topics, timeout_ms, validate_only, unknown_tags })
     }
@@ -77,7 +77,14 @@ impl<'a> Element<'a> for CreateTopicsRequest<'a> {
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         self.topics.write(writer, layout)?;
         writer.i32(self.timeout_ms);
-        writer.bool(self.validate_only);
+        if layout.version >= 1 {
+            writer.bool(self.validate_only);
+        } else if self.validate_only {
+            return Err(EncodeError::FieldNotInVersion {
+                field: "CreateTopicsRequest.validate_only",
+                version: layout.version,
+            });
+        }
         writer.unknown_tags(&self.unknown_tags, layout);
         Ok(())
     }

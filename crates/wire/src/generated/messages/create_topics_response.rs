@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 /// What became of each topic to create, with its effective settings (KIP-525).
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreateTopicsResponse<'a> {
-    /// How long the client is throttled, in milliseconds.
+    /// How long the client is throttled, in milliseconds. Versions 2+, dropped where it does not exist.
     pub throttle_time_ms: i32,
     pub topics: List<'a, CreatableTopicResult<'a>>,
     /// Tagged fields that this version of Ottla does not know.
@@ -23,7 +23,7 @@ impl<'a> CreateTopicsResponse<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::CreateTopics;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 2..=7;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=7;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 5;
 
@@ -55,17 +55,19 @@ impl<'a> CreateTopicsResponse<'a> {
 }
 
 impl<'a> Element<'a> for CreateTopicsResponse<'a> {
-    const BYTES_MIN: usize = 6;
+    const BYTES_MIN: usize = 4;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let throttle_time_ms = reader.i32()?;
+        let throttle_time_ms = if layout.version >= 2 { reader.i32()? } else { 0 };
         let topics = List::read(reader, layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { throttle_time_ms, topics, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        writer.i32(self.throttle_time_ms);
+        if layout.version >= 2 {
+            writer.i32(self.throttle_time_ms);
+        }
         self.topics.write(writer, layout)?;
         writer.unknown_tags(&self.unknown_tags, layout);
         Ok(())
@@ -79,6 +81,7 @@ pub struct CreatableTopicResult<'a> {
     /// Versions 7+, dropped where it does not exist.
     pub topic_id: Uuid,
     pub error_code: i16,
+    /// Versions 1+, dropped where it does not exist.
     pub error_message: Option<Cow<'a, str>>,
     /// Why no settings are told, though the topic was created. Versions 5+, tag 0, dropped where it does not exist.
     pub topic_config_error_code: i16,
@@ -109,13 +112,17 @@ impl<'a> Default for CreatableTopicResult<'a> {
 }
 
 impl<'a> Element<'a> for CreatableTopicResult<'a> {
-    const BYTES_MIN: usize = 6;
+    const BYTES_MIN: usize = 4;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let name = reader.string(layout)?;
         let topic_id = if layout.version >= 7 { reader.uuid()? } else { Uuid::ZERO };
         let error_code = reader.i16()?;
-        let error_message = reader.nullable_string(layout)?;
+        let error_message = if layout.version >= 1 {
+            reader.nullable_string(layout)?
+        } else {
+            Some(Cow::Borrowed(""))
+        };
         let num_partitions = if layout.version >= 5 { reader.i32()? } else { -1 };
         let replication_factor = if layout.version >= 5 { reader.i16()? } else { -1 };
         let configs = if layout.version >= 5 {
@@ -157,7 +164,9 @@ impl<'a> Element<'a> for CreatableTopicResult<'a> {
             writer.uuid(self.topic_id);
         }
         writer.i16(self.error_code);
-        writer.nullable_string(self.error_message.as_deref(), layout)?;
+        if layout.version >= 1 {
+            writer.nullable_string(self.error_message.as_deref(), layout)?;
+        }
         if layout.version >= 5 {
             writer.i32(self.num_partitions);
         }

@@ -23,7 +23,7 @@ impl<'a> DeleteTopicsRequest<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::DeleteTopics;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=6;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=6;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 4;
 

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// What became of each topic to delete.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteTopicsResponse<'a> {
-    /// How long the client is throttled, in milliseconds.
+    /// How long the client is throttled, in milliseconds. Versions 1+, dropped where it does not exist.
     pub throttle_time_ms: i32,
     pub responses: List<'a, DeletableTopicResult<'a>>,
     /// Tagged fields that this version of Ottla does not know.
@@ -20,7 +20,7 @@ impl<'a> DeleteTopicsResponse<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::DeleteTopics;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=6;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=6;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 4;
 
@@ -52,17 +52,19 @@ impl<'a> DeleteTopicsResponse<'a> {
 }
 
 impl<'a> Element<'a> for DeleteTopicsResponse<'a> {
-    const BYTES_MIN: usize = 6;
+    const BYTES_MIN: usize = 4;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let throttle_time_ms = reader.i32()?;
+        let throttle_time_ms = if layout.version >= 1 { reader.i32()? } else { 0 };
         let responses = List::read(reader, layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { throttle_time_ms, responses, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        writer.i32(self.throttle_time_ms);
+        if layout.version >= 1 {
+            writer.i32(self.throttle_time_ms);
+        }
         self.responses.write(writer, layout)?;
         writer.unknown_tags(&self.unknown_tags, layout);
         Ok(())

@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 pub struct DescribeAclsRequest<'a> {
     pub resource_type_filter: i8,
     pub resource_name_filter: Option<Cow<'a, str>>,
+    /// Versions 1+.
     pub pattern_type_filter: i8,
     pub principal_filter: Option<Cow<'a, str>>,
     pub host_filter: Option<Cow<'a, str>>,
@@ -38,7 +39,7 @@ impl<'a> DescribeAclsRequest<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::DescribeAcls;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=3;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 2;
 
@@ -75,7 +76,7 @@ impl<'a> Element<'a> for DescribeAclsRequest<'a> {
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let resource_type_filter = reader.i8()?;
         let resource_name_filter = reader.nullable_string(layout)?;
-        let pattern_type_filter = reader.i8()?;
+        let pattern_type_filter = if layout.version >= 1 { reader.i8()? } else { 3 };
         let principal_filter = reader.nullable_string(layout)?;
         let host_filter = reader.nullable_string(layout)?;
         let operation = reader.i8()?;
@@ -96,7 +97,14 @@ impl<'a> Element<'a> for DescribeAclsRequest<'a> {
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         writer.i8(self.resource_type_filter);
         writer.nullable_string(self.resource_name_filter.as_deref(), layout)?;
-        writer.i8(self.pattern_type_filter);
+        if layout.version >= 1 {
+            writer.i8(self.pattern_type_filter);
+        } else if self.pattern_type_filter != 3 {
+            return Err(EncodeError::FieldNotInVersion {
+                field: "DescribeAclsRequest.pattern_type_filter",
+                version: layout.version,
+            });
+        }
         writer.nullable_string(self.principal_filter.as_deref(), layout)?;
         writer.nullable_string(self.host_filter.as_deref(), layout)?;
         writer.i8(self.operation);

@@ -33,7 +33,7 @@ impl<'a> DescribeAclsResponse<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::DescribeAcls;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=3;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=3;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 2;
 
@@ -91,6 +91,7 @@ impl<'a> Element<'a> for DescribeAclsResponse<'a> {
 pub struct DescribeAclsResource<'a> {
     pub resource_type: i8,
     pub resource_name: Cow<'a, str>,
+    /// Versions 1+.
     pub pattern_type: i8,
     pub acls: List<'a, AclDescription<'a>>,
     /// Tagged fields that this version of Ottla does not know.
@@ -115,7 +116,7 @@ impl<'a> Element<'a> for DescribeAclsResource<'a> {
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let resource_type = reader.i8()?;
         let resource_name = reader.string(layout)?;
-        let pattern_type = reader.i8()?;
+        let pattern_type = if layout.version >= 1 { reader.i8()? } else { 3 };
         let acls = List::read(reader, layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { resource_type, resource_name, pattern_type, acls, unknown_tags })
@@ -124,7 +125,14 @@ impl<'a> Element<'a> for DescribeAclsResource<'a> {
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         writer.i8(self.resource_type);
         writer.string(&self.resource_name, layout)?;
-        writer.i8(self.pattern_type);
+        if layout.version >= 1 {
+            writer.i8(self.pattern_type);
+        } else if self.pattern_type != 3 {
+            return Err(EncodeError::FieldNotInVersion {
+                field: "DescribeAclsResource.pattern_type",
+                version: layout.version,
+            });
+        }
         self.acls.write(writer, layout)?;
         writer.unknown_tags(&self.unknown_tags, layout);
         Ok(())

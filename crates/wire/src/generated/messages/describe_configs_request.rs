@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsRequest<'a> {
     pub resources: List<'a, DescribeConfigsResource<'a>>,
+    /// Versions 1+.
     pub include_synonyms: bool,
     /// Versions 3+.
     pub include_documentation: bool,
@@ -20,7 +21,7 @@ impl<'a> DescribeConfigsRequest<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::DescribeConfigs;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=4;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 4;
 
@@ -56,7 +57,7 @@ impl<'a> Element<'a> for DescribeConfigsRequest<'a> {
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let resources = List::read(reader, layout)?;
-        let include_synonyms = reader.bool()?;
+        let include_synonyms = if layout.version >= 1 { reader.bool()? } else { false };
         let include_documentation = if layout.version >= 3 { reader.bool()? } else { false };
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { resources, include_synonyms, include_documentation, unknown_tags })
@@ -64,7 +65,14 @@ impl<'a> Element<'a> for DescribeConfigsRequest<'a> {
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         self.resources.write(writer, layout)?;
-        writer.bool(self.include_synonyms);
+        if layout.version >= 1 {
+            writer.bool(self.include_synonyms);
+        } else if self.include_synonyms {
+            return Err(EncodeError::FieldNotInVersion {
+                field: "DescribeConfigsRequest.include_synonyms",
+                version: layout.version,
+            });
+        }
         if layout.version >= 3 {
             writer.bool(self.include_documentation);
         } else if self.include_documentation {

@@ -19,7 +19,7 @@ impl<'a> DescribeConfigsResponse<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::DescribeConfigs;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=4;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 4;
 
@@ -124,10 +124,12 @@ pub struct DescribeConfigsResourceResult<'a> {
     pub name: Cow<'a, str>,
     pub value: Option<Cow<'a, str>>,
     pub read_only: bool,
-    /// 1 topic, 2 broker, 3 cluster, 4 static, 5 default.
+    /// Versions up to 0.
+    pub is_default: bool,
+    /// 1 topic, 2 broker, 3 cluster, 4 static, 5 default. Versions 1+, dropped where it does not exist.
     pub config_source: i8,
     pub is_sensitive: bool,
-    /// Where else the value may come from, the strongest first.
+    /// Where else the value may come from, the strongest first. Versions 1+, dropped where it does not exist.
     pub synonyms: List<'a, DescribeConfigsSynonym<'a>>,
     /// 1 boolean, 2 string, 3 int, 4 short, 5 long, 6 double, 7 list, 8 class, 9 password. Versions 3+, dropped where it does not exist.
     pub config_type: i8,
@@ -143,6 +145,7 @@ impl<'a> Default for DescribeConfigsResourceResult<'a> {
             name: Cow::Borrowed(""),
             value: Some(Cow::Borrowed("")),
             read_only: false,
+            is_default: false,
             config_source: -1,
             is_sensitive: false,
             synonyms: List::default(),
@@ -154,15 +157,17 @@ impl<'a> Default for DescribeConfigsResourceResult<'a> {
 }
 
 impl<'a> Element<'a> for DescribeConfigsResourceResult<'a> {
-    const BYTES_MIN: usize = 9;
+    const BYTES_MIN: usize = 7;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let name = reader.string(layout)?;
         let value = reader.nullable_string(layout)?;
         let read_only = reader.bool()?;
-        let config_source = reader.i8()?;
+        let is_default = if layout.version <= 0 { reader.bool()? } else { false };
+        let config_source = if layout.version >= 1 { reader.i8()? } else { -1 };
         let is_sensitive = reader.bool()?;
-        let synonyms = List::read(reader, layout)?;
+        let synonyms =
+            if layout.version >= 1 { List::read(reader, layout)? } else { List::default() };
         let config_type = if layout.version >= 3 { reader.i8()? } else { 0 };
         let documentation = if layout.version >= 3 {
             reader.nullable_string(layout)?
@@ -174,6 +179,7 @@ impl<'a> Element<'a> for DescribeConfigsResourceResult<'a> {
             name,
             value,
             read_only,
+            is_default,
             config_source,
             is_sensitive,
             synonyms,
@@ -187,9 +193,21 @@ impl<'a> Element<'a> for DescribeConfigsResourceResult<'a> {
         writer.string(&self.name, layout)?;
         writer.nullable_string(self.value.as_deref(), layout)?;
         writer.bool(self.read_only);
-        writer.i8(self.config_source);
+        if layout.version <= 0 {
+            writer.bool(self.is_default);
+        } else if self.is_default {
+            return Err(EncodeError::FieldNotInVersion {
+                field: "DescribeConfigsResourceResult.is_default",
+                version: layout.version,
+            });
+        }
+        if layout.version >= 1 {
+            writer.i8(self.config_source);
+        }
         writer.bool(self.is_sensitive);
-        self.synonyms.write(writer, layout)?;
+        if layout.version >= 1 {
+            self.synonyms.write(writer, layout)?;
+        }
         if layout.version >= 3 {
             writer.i8(self.config_type);
         }

@@ -23,7 +23,7 @@ impl<'a> DescribeLogDirsRequest<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::DescribeLogDirs;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=5;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=5;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 2;
 

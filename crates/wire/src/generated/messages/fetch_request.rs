@@ -22,9 +22,9 @@ pub struct FetchRequest<'a> {
     pub max_wait_ms: i32,
     /// Bytes to collect before answering.
     pub min_bytes: i32,
-    /// Bytes to stop at, a first batch excepted.
+    /// Bytes to stop at, a first batch excepted. Versions 3+, dropped where it does not exist.
     pub max_bytes: i32,
-    /// 0 reads up to the high watermark, 1 up to the last stable offset.
+    /// 0 reads up to the high watermark, 1 up to the last stable offset. Versions 4+, dropped where it does not exist.
     pub isolation_level: i8,
     /// The fetch session, 0 for none (KIP-227). Versions 7+, dropped where it does not exist.
     pub session_id: i32,
@@ -63,7 +63,7 @@ impl<'a> FetchRequest<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::Fetch;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 4..=18;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=18;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 12;
 
@@ -95,14 +95,14 @@ impl<'a> FetchRequest<'a> {
 }
 
 impl<'a> Element<'a> for FetchRequest<'a> {
-    const BYTES_MIN: usize = 21;
+    const BYTES_MIN: usize = 16;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let replica_id = if layout.version <= 14 { reader.i32()? } else { -1 };
         let max_wait_ms = reader.i32()?;
         let min_bytes = reader.i32()?;
-        let max_bytes = reader.i32()?;
-        let isolation_level = reader.i8()?;
+        let max_bytes = if layout.version >= 3 { reader.i32()? } else { i32::MAX };
+        let isolation_level = if layout.version >= 4 { reader.i8()? } else { 0 };
         let session_id = if layout.version >= 7 { reader.i32()? } else { 0 };
         let session_epoch = if layout.version >= 7 { reader.i32()? } else { -1 };
         let topics = List::read(reader, layout)?;
@@ -157,8 +157,12 @@ impl<'a> Element<'a> for FetchRequest<'a> {
         }
         writer.i32(self.max_wait_ms);
         writer.i32(self.min_bytes);
-        writer.i32(self.max_bytes);
-        writer.i8(self.isolation_level);
+        if layout.version >= 3 {
+            writer.i32(self.max_bytes);
+        }
+        if layout.version >= 4 {
+            writer.i8(self.isolation_level);
+        }
         if layout.version >= 7 {
             writer.i32(self.session_id);
         }

@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 /// Record batches of each partition and the bounds of its log.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchResponse<'a> {
-    /// How long the client is throttled, in milliseconds.
+    /// How long the client is throttled, in milliseconds. Versions 1+, dropped where it does not exist.
     pub throttle_time_ms: i32,
     /// Versions 7+, dropped where it does not exist.
     pub error_code: i16,
@@ -29,7 +29,7 @@ impl<'a> FetchResponse<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::Fetch;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 4..=18;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=18;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 12;
 
@@ -61,10 +61,10 @@ impl<'a> FetchResponse<'a> {
 }
 
 impl<'a> Element<'a> for FetchResponse<'a> {
-    const BYTES_MIN: usize = 8;
+    const BYTES_MIN: usize = 4;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let throttle_time_ms = reader.i32()?;
+        let throttle_time_ms = if layout.version >= 1 { reader.i32()? } else { 0 };
         let error_code = if layout.version >= 7 { reader.i16()? } else { 0 };
         let session_id = if layout.version >= 7 { reader.i32()? } else { 0 };
         let responses = List::read(reader, layout)?;
@@ -95,7 +95,9 @@ impl<'a> Element<'a> for FetchResponse<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        writer.i32(self.throttle_time_ms);
+        if layout.version >= 1 {
+            writer.i32(self.throttle_time_ms);
+        }
         if layout.version >= 7 {
             writer.i16(self.error_code);
         }
@@ -181,6 +183,7 @@ pub struct PartitionData<'a> {
     pub partition_index: i32,
     pub error_code: i16,
     pub high_watermark: i64,
+    /// Versions 4+, dropped where it does not exist.
     pub last_stable_offset: i64,
     /// Where the log starts, -1 if unknown. Versions 5+, dropped where it does not exist.
     pub log_start_offset: i64,
@@ -190,7 +193,7 @@ pub struct PartitionData<'a> {
     pub current_leader: LeaderIdAndEpoch<'a>,
     /// The snapshot that a follower must load first (KIP-630). Versions 12+, tag 2.
     pub snapshot_id: SnapshotId<'a>,
-    /// What a reader of committed records must skip.
+    /// What a reader of committed records must skip. Versions 4+, dropped where it does not exist.
     pub aborted_transactions: Option<List<'a, AbortedTransaction<'a>>>,
     /// A nearer replica to read from, -1 for none (KIP-392). Versions 11+.
     pub preferred_read_replica: i32,
@@ -219,15 +222,19 @@ impl<'a> Default for PartitionData<'a> {
 }
 
 impl<'a> Element<'a> for PartitionData<'a> {
-    const BYTES_MIN: usize = 30;
+    const BYTES_MIN: usize = 18;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let partition_index = reader.i32()?;
         let error_code = reader.i16()?;
         let high_watermark = reader.i64()?;
-        let last_stable_offset = reader.i64()?;
+        let last_stable_offset = if layout.version >= 4 { reader.i64()? } else { -1 };
         let log_start_offset = if layout.version >= 5 { reader.i64()? } else { -1 };
-        let aborted_transactions = List::read_nullable(reader, layout)?;
+        let aborted_transactions = if layout.version >= 4 {
+            List::read_nullable(reader, layout)?
+        } else {
+            Some(List::default())
+        };
         let preferred_read_replica = if layout.version >= 11 { reader.i32()? } else { -1 };
         let records = reader.nullable_bytes(layout)?;
         let mut diverging_epoch = EpochEndOffset::default();
@@ -273,11 +280,15 @@ impl<'a> Element<'a> for PartitionData<'a> {
         writer.i32(self.partition_index);
         writer.i16(self.error_code);
         writer.i64(self.high_watermark);
-        writer.i64(self.last_stable_offset);
+        if layout.version >= 4 {
+            writer.i64(self.last_stable_offset);
+        }
         if layout.version >= 5 {
             writer.i64(self.log_start_offset);
         }
-        List::write_nullable(self.aborted_transactions.as_ref(), writer, layout)?;
+        if layout.version >= 4 {
+            List::write_nullable(self.aborted_transactions.as_ref(), writer, layout)?;
+        }
         if layout.version >= 11 {
             writer.i32(self.preferred_read_replica);
         } else if self.preferred_read_replica != -1 {

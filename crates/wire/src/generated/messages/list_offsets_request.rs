@@ -23,7 +23,7 @@ impl<'a> ListOffsetsRequest<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::ListOffsets;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=11;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=11;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 6;
 
@@ -120,6 +120,8 @@ pub struct ListOffsetsPartition<'a> {
     pub current_leader_epoch: i32,
     /// Milliseconds; or -1 latest, -2 earliest, and others down to -6.
     pub timestamp: i64,
+    /// How many offsets to tell. Versions up to 0.
+    pub max_num_offsets: i32,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
 }
@@ -130,6 +132,7 @@ impl<'a> Default for ListOffsetsPartition<'a> {
             partition_index: 0,
             current_leader_epoch: -1,
             timestamp: 0,
+            max_num_offsets: 1,
             unknown_tags: UnknownTags::default(),
         }
     }
@@ -142,8 +145,9 @@ impl<'a> Element<'a> for ListOffsetsPartition<'a> {
         let partition_index = reader.i32()?;
         let current_leader_epoch = if layout.version >= 4 { reader.i32()? } else { -1 };
         let timestamp = reader.i64()?;
+        let max_num_offsets = if layout.version <= 0 { reader.i32()? } else { 1 };
         let unknown_tags = reader.unknown_tags(layout)?;
-        Ok(Self { partition_index, current_leader_epoch, timestamp, unknown_tags })
+        Ok(Self { partition_index, current_leader_epoch, timestamp, max_num_offsets, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
@@ -152,6 +156,14 @@ impl<'a> Element<'a> for ListOffsetsPartition<'a> {
             writer.i32(self.current_leader_epoch);
         }
         writer.i64(self.timestamp);
+        if layout.version <= 0 {
+            writer.i32(self.max_num_offsets);
+        } else if self.max_num_offsets != 1 {
+            return Err(EncodeError::FieldNotInVersion {
+                field: "ListOffsetsPartition.max_num_offsets",
+                version: layout.version,
+            });
+        }
         writer.unknown_tags(&self.unknown_tags, layout);
         Ok(())
     }

@@ -19,7 +19,7 @@ impl<'a> ListOffsetsResponse<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::ListOffsets;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=11;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=11;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 6;
 
@@ -102,9 +102,11 @@ impl<'a> Element<'a> for ListOffsetsTopicResponse<'a> {
 pub struct ListOffsetsPartitionResponse<'a> {
     pub partition_index: i32,
     pub error_code: i16,
-    /// Of the record found, in milliseconds; -1 if there is none.
+    /// Where segments begin, the newest first. Versions up to 0.
+    pub old_style_offsets: List<'a, i64>,
+    /// Of the record found, in milliseconds; -1 if there is none. Versions 1+.
     pub timestamp: i64,
-    /// -1 if there is none.
+    /// -1 if there is none. Versions 1+.
     pub offset: i64,
     /// Versions 4+.
     pub leader_epoch: i32,
@@ -117,6 +119,7 @@ impl<'a> Default for ListOffsetsPartitionResponse<'a> {
         Self {
             partition_index: 0,
             error_code: 0,
+            old_style_offsets: List::default(),
             timestamp: -1,
             offset: -1,
             leader_epoch: -1,
@@ -126,23 +129,55 @@ impl<'a> Default for ListOffsetsPartitionResponse<'a> {
 }
 
 impl<'a> Element<'a> for ListOffsetsPartitionResponse<'a> {
-    const BYTES_MIN: usize = 22;
+    const BYTES_MIN: usize = 10;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let partition_index = reader.i32()?;
         let error_code = reader.i16()?;
-        let timestamp = reader.i64()?;
-        let offset = reader.i64()?;
+        let old_style_offsets =
+            if layout.version <= 0 { List::read(reader, layout)? } else { List::default() };
+        let timestamp = if layout.version >= 1 { reader.i64()? } else { -1 };
+        let offset = if layout.version >= 1 { reader.i64()? } else { -1 };
         let leader_epoch = if layout.version >= 4 { reader.i32()? } else { -1 };
         let unknown_tags = reader.unknown_tags(layout)?;
-        Ok(Self { partition_index, error_code, timestamp, offset, leader_epoch, unknown_tags })
+        Ok(Self {
+            partition_index,
+            error_code,
+            old_style_offsets,
+            timestamp,
+            offset,
+            leader_epoch,
+            unknown_tags,
+        })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         writer.i32(self.partition_index);
         writer.i16(self.error_code);
-        writer.i64(self.timestamp);
-        writer.i64(self.offset);
+        if layout.version <= 0 {
+            self.old_style_offsets.write(writer, layout)?;
+        } else if !self.old_style_offsets.is_empty() {
+            return Err(EncodeError::FieldNotInVersion {
+                field: "ListOffsetsPartitionResponse.old_style_offsets",
+                version: layout.version,
+            });
+        }
+        if layout.version >= 1 {
+            writer.i64(self.timestamp);
+        } else if self.timestamp != -1 {
+            return Err(EncodeError::FieldNotInVersion {
+                field: "ListOffsetsPartitionResponse.timestamp",
+                version: layout.version,
+            });
+        }
+        if layout.version >= 1 {
+            writer.i64(self.offset);
+        } else if self.offset != -1 {
+            return Err(EncodeError::FieldNotInVersion {
+                field: "ListOffsetsPartitionResponse.offset",
+                version: layout.version,
+            });
+        }
         if layout.version >= 4 {
             writer.i32(self.leader_epoch);
         } else if self.leader_epoch != -1 {

@@ -10,11 +10,13 @@ use std::ops::RangeInclusive;
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetCommitRequest<'a> {
     pub group_id: Cow<'a, str>,
+    /// Versions 1+, dropped where it does not exist.
     pub generation_id_or_member_epoch: i32,
+    /// Versions 1+, dropped where it does not exist.
     pub member_id: Cow<'a, str>,
     /// The name of a static member (KIP-345), which outlives its process. Versions 7+.
     pub group_instance_id: Option<Cow<'a, str>>,
-    /// How long the offsets are kept, in milliseconds; -1 for what the broker is set to. Versions up to 4, dropped where it does not exist.
+    /// How long the offsets are kept, in milliseconds; -1 for what the broker is set to. Versions 2 to 4, dropped where it does not exist.
     pub retention_time_ms: i64,
     pub topics: List<'a, OffsetCommitRequestTopic<'a>>,
     /// Tagged fields that this version of Ottla does not know.
@@ -39,7 +41,7 @@ impl<'a> OffsetCommitRequest<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::OffsetCommit;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 2..=10;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=10;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 8;
 
@@ -71,15 +73,16 @@ impl<'a> OffsetCommitRequest<'a> {
 }
 
 impl<'a> Element<'a> for OffsetCommitRequest<'a> {
-    const BYTES_MIN: usize = 9;
+    const BYTES_MIN: usize = 6;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let group_id = reader.string(layout)?;
-        let generation_id_or_member_epoch = reader.i32()?;
-        let member_id = reader.string(layout)?;
+        let generation_id_or_member_epoch = if layout.version >= 1 { reader.i32()? } else { -1 };
+        let member_id =
+            if layout.version >= 1 { reader.string(layout)? } else { Cow::Borrowed("") };
         let group_instance_id =
             if layout.version >= 7 { reader.nullable_string(layout)? } else { None };
-        let retention_time_ms = if layout.version <= 4 { reader.i64()? } else { -1 };
+        let retention_time_ms = if (2..=4).contains(&layout.version) { reader.i64()? } else { -1 };
         let topics = List::read(reader, layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
@@ -95,8 +98,12 @@ impl<'a> Element<'a> for OffsetCommitRequest<'a> {
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         writer.string(&self.group_id, layout)?;
-        writer.i32(self.generation_id_or_member_epoch);
-        writer.string(&self.member_id, layout)?;
+        if layout.version >= 1 {
+            writer.i32(self.generation_id_or_member_epoch);
+        }
+        if layout.version >= 1 {
+            writer.string(&self.member_id, layout)?;
+        }
         if layout.version >= 7 {
             writer.nullable_string(self.group_instance_id.as_deref(), layout)?;
         } else if self.group_instance_id.is_some() {
@@ -105,7 +112,7 @@ impl<'a> Element<'a> for OffsetCommitRequest<'a> {
                 version: layout.version,
             });
         }
-        if layout.version <= 4 {
+        if (2..=4).contains(&layout.version) {
             writer.i64(self.retention_time_ms);
         }
         self.topics.write(writer, layout)?;
@@ -168,6 +175,8 @@ pub struct OffsetCommitRequestPartition<'a> {
     pub committed_offset: i64,
     /// Epoch of the last record that was read; -1 if unknown. Versions 6+, dropped where it does not exist.
     pub committed_leader_epoch: i32,
+    /// When it was committed, in milliseconds; -1 for now. Versions 1 to 1.
+    pub commit_timestamp: i64,
     pub committed_metadata: Option<Cow<'a, str>>,
     /// Tagged fields that this version of Ottla does not know.
     pub unknown_tags: UnknownTags<'a>,
@@ -179,6 +188,7 @@ impl<'a> Default for OffsetCommitRequestPartition<'a> {
             partition_index: 0,
             committed_offset: 0,
             committed_leader_epoch: -1,
+            commit_timestamp: -1,
             committed_metadata: Some(Cow::Borrowed("")),
             unknown_tags: UnknownTags::default(),
         }
@@ -192,12 +202,14 @@ impl<'a> Element<'a> for OffsetCommitRequestPartition<'a> {
         let partition_index = reader.i32()?;
         let committed_offset = reader.i64()?;
         let committed_leader_epoch = if layout.version >= 6 { reader.i32()? } else { -1 };
+        let commit_timestamp = if (1..=1).contains(&layout.version) { reader.i64()? } else { -1 };
         let committed_metadata = reader.nullable_string(layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self {
             partition_index,
             committed_offset,
             committed_leader_epoch,
+            commit_timestamp,
             committed_metadata,
             unknown_tags,
         })
@@ -208,6 +220,14 @@ impl<'a> Element<'a> for OffsetCommitRequestPartition<'a> {
         writer.i64(self.committed_offset);
         if layout.version >= 6 {
             writer.i32(self.committed_leader_epoch);
+        }
+        if (1..=1).contains(&layout.version) {
+            writer.i64(self.commit_timestamp);
+        } else if self.commit_timestamp != -1 {
+            return Err(EncodeError::FieldNotInVersion {
+                field: "OffsetCommitRequestPartition.commit_timestamp",
+                version: layout.version,
+            });
         }
         writer.nullable_string(self.committed_metadata.as_deref(), layout)?;
         writer.unknown_tags(&self.unknown_tags, layout);

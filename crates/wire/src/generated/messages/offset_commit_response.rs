@@ -20,7 +20,7 @@ impl<'a> OffsetCommitResponse<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::OffsetCommit;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 2..=10;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=10;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 8;
 

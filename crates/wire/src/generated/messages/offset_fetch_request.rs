@@ -37,7 +37,7 @@ impl<'a> OffsetFetchRequest<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::OffsetFetch;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 1..=10;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=10;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 6;
 

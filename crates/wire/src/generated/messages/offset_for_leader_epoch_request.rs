@@ -25,7 +25,7 @@ impl<'a> OffsetForLeaderEpochRequest<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::OffsetForLeaderEpoch;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 2..=4;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 4;
 
@@ -107,7 +107,7 @@ impl<'a> Element<'a> for OffsetForLeaderTopic<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct OffsetForLeaderPartition<'a> {
     pub partition: i32,
-    /// The epoch that the client believes in, -1 for any.
+    /// The epoch that the client believes in, -1 for any. Versions 2+, dropped where it does not exist.
     pub current_leader_epoch: i32,
     /// The epoch whose end is asked for.
     pub leader_epoch: i32,
@@ -127,11 +127,11 @@ impl<'a> Default for OffsetForLeaderPartition<'a> {
 }
 
 impl<'a> Element<'a> for OffsetForLeaderPartition<'a> {
-    const BYTES_MIN: usize = 12;
+    const BYTES_MIN: usize = 8;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let partition = reader.i32()?;
-        let current_leader_epoch = reader.i32()?;
+        let current_leader_epoch = if layout.version >= 2 { reader.i32()? } else { -1 };
         let leader_epoch = reader.i32()?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { partition, current_leader_epoch, leader_epoch, unknown_tags })
@@ -139,7 +139,9 @@ impl<'a> Element<'a> for OffsetForLeaderPartition<'a> {
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         writer.i32(self.partition);
-        writer.i32(self.current_leader_epoch);
+        if layout.version >= 2 {
+            writer.i32(self.current_leader_epoch);
+        }
         writer.i32(self.leader_epoch);
         writer.unknown_tags(&self.unknown_tags, layout);
         Ok(())

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 /// The end of the epoch that was asked for, or of the newest one before it.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetForLeaderEpochResponse<'a> {
-    /// How long the client is throttled, in milliseconds.
+    /// How long the client is throttled, in milliseconds. Versions 2+, dropped where it does not exist.
     pub throttle_time_ms: i32,
     pub topics: List<'a, OffsetForLeaderTopicResult<'a>>,
     /// Tagged fields that this version of Ottla does not know.
@@ -19,7 +19,7 @@ impl<'a> OffsetForLeaderEpochResponse<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::OffsetForLeaderEpoch;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 2..=4;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=4;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 4;
 
@@ -51,17 +51,19 @@ impl<'a> OffsetForLeaderEpochResponse<'a> {
 }
 
 impl<'a> Element<'a> for OffsetForLeaderEpochResponse<'a> {
-    const BYTES_MIN: usize = 6;
+    const BYTES_MIN: usize = 4;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let throttle_time_ms = reader.i32()?;
+        let throttle_time_ms = if layout.version >= 2 { reader.i32()? } else { 0 };
         let topics = List::read(reader, layout)?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { throttle_time_ms, topics, unknown_tags })
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        writer.i32(self.throttle_time_ms);
+        if layout.version >= 2 {
+            writer.i32(self.throttle_time_ms);
+        }
         self.topics.write(writer, layout)?;
         writer.unknown_tags(&self.unknown_tags, layout);
         Ok(())
@@ -100,7 +102,7 @@ impl<'a> Element<'a> for OffsetForLeaderTopicResult<'a> {
 pub struct EpochEndOffset<'a> {
     pub error_code: i16,
     pub partition: i32,
-    /// -1 if the log does not know.
+    /// -1 if the log does not know. Versions 1+, dropped where it does not exist.
     pub leader_epoch: i32,
     /// The first offset behind the epoch; -1 if the log does not know.
     pub end_offset: i64,
@@ -121,12 +123,12 @@ impl<'a> Default for EpochEndOffset<'a> {
 }
 
 impl<'a> Element<'a> for EpochEndOffset<'a> {
-    const BYTES_MIN: usize = 18;
+    const BYTES_MIN: usize = 14;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let error_code = reader.i16()?;
         let partition = reader.i32()?;
-        let leader_epoch = reader.i32()?;
+        let leader_epoch = if layout.version >= 1 { reader.i32()? } else { -1 };
         let end_offset = reader.i64()?;
         let unknown_tags = reader.unknown_tags(layout)?;
         Ok(Self { error_code, partition, leader_epoch, end_offset, unknown_tags })
@@ -135,7 +137,9 @@ impl<'a> Element<'a> for EpochEndOffset<'a> {
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         writer.i16(self.error_code);
         writer.i32(self.partition);
-        writer.i32(self.leader_epoch);
+        if layout.version >= 1 {
+            writer.i32(self.leader_epoch);
+        }
         writer.i64(self.end_offset);
         writer.unknown_tags(&self.unknown_tags, layout);
         Ok(())

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// Appends one record batch to each of some partitions.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceRequest<'a> {
-    /// The transaction's name, if the batches belong to one.
+    /// The transaction's name, if the batches belong to one. Versions 3+.
     pub transactional_id: Option<Cow<'a, str>>,
     /// 0, 1, or -1 for all in-sync replicas.
     pub acks: i16,
@@ -24,7 +24,7 @@ impl<'a> ProduceRequest<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::Produce;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 3..=13;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=13;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 9;
 
@@ -59,7 +59,8 @@ impl<'a> Element<'a> for ProduceRequest<'a> {
     const BYTES_MIN: usize = 9;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
-        let transactional_id = reader.nullable_string(layout)?;
+        let transactional_id =
+            if layout.version >= 3 { reader.nullable_string(layout)? } else { None };
         let acks = reader.i16()?;
         let timeout_ms = reader.i32()?;
         let topic_data = List::read(reader, layout)?;
@@ -68,7 +69,14 @@ impl<'a> Element<'a> for ProduceRequest<'a> {
     }
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
-        writer.nullable_string(self.transactional_id.as_deref(), layout)?;
+        if layout.version >= 3 {
+            writer.nullable_string(self.transactional_id.as_deref(), layout)?;
+        } else if self.transactional_id.is_some() {
+            return Err(EncodeError::FieldNotInVersion {
+                field: "ProduceRequest.transactional_id",
+                version: layout.version,
+            });
+        }
         writer.i16(self.acks);
         writer.i32(self.timeout_ms);
         self.topic_data.write(writer, layout)?;

@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ProduceResponse<'a> {
     pub responses: List<'a, TopicProduceResponse<'a>>,
-    /// How long the client is throttled, in milliseconds.
+    /// How long the client is throttled, in milliseconds. Versions 1+, dropped where it does not exist.
     pub throttle_time_ms: i32,
     /// Where the leaders named above are found (KIP-951). Versions 10+, tag 0.
     pub node_endpoints: List<'a, NodeEndpoint<'a>>,
@@ -25,7 +25,7 @@ impl<'a> ProduceResponse<'a> {
     /// The API it belongs to.
     pub const KEY: ApiKey = ApiKey::Produce;
     /// The versions it exists in.
-    pub const VERSIONS: RangeInclusive<i16> = 3..=13;
+    pub const VERSIONS: RangeInclusive<i16> = 0..=13;
     /// The first version with compact lengths and tagged fields (KIP-482).
     pub const FLEXIBLE: i16 = 9;
 
@@ -57,11 +57,11 @@ impl<'a> ProduceResponse<'a> {
 }
 
 impl<'a> Element<'a> for ProduceResponse<'a> {
-    const BYTES_MIN: usize = 6;
+    const BYTES_MIN: usize = 4;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let responses = List::read(reader, layout)?;
-        let throttle_time_ms = reader.i32()?;
+        let throttle_time_ms = if layout.version >= 1 { reader.i32()? } else { 0 };
         let mut node_endpoints = List::default();
         let mut tags = TagReader::open(reader, layout)?;
         while let Some((tag, mut field)) = tags.next(reader)? {
@@ -83,7 +83,9 @@ impl<'a> Element<'a> for ProduceResponse<'a> {
 
     fn write(&self, writer: &mut Writer<'_>, layout: Layout) -> Result<(), EncodeError> {
         self.responses.write(writer, layout)?;
-        writer.i32(self.throttle_time_ms);
+        if layout.version >= 1 {
+            writer.i32(self.throttle_time_ms);
+        }
         if layout.version < 10 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::FieldNotInVersion {
                 field: "ProduceResponse.node_endpoints",
@@ -158,7 +160,7 @@ pub struct PartitionProduceResponse<'a> {
     pub error_code: i16,
     /// The offset of the first record, -1 if nothing was appended.
     pub base_offset: i64,
-    /// The broker's clock where the topic uses it, else -1; in milliseconds.
+    /// The broker's clock where the topic uses it, else -1; in milliseconds. Versions 2+, dropped where it does not exist.
     pub log_append_time_ms: i64,
     /// Where the log starts, -1 if unknown. Versions 5+, dropped where it does not exist.
     pub log_start_offset: i64,
@@ -189,13 +191,13 @@ impl<'a> Default for PartitionProduceResponse<'a> {
 }
 
 impl<'a> Element<'a> for PartitionProduceResponse<'a> {
-    const BYTES_MIN: usize = 22;
+    const BYTES_MIN: usize = 14;
 
     fn read(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let index = reader.i32()?;
         let error_code = reader.i16()?;
         let base_offset = reader.i64()?;
-        let log_append_time_ms = reader.i64()?;
+        let log_append_time_ms = if layout.version >= 2 { reader.i64()? } else { -1 };
         let log_start_offset = if layout.version >= 5 { reader.i64()? } else { -1 };
         let record_errors =
             if layout.version >= 8 { List::read(reader, layout)? } else { List::default() };
@@ -234,7 +236,9 @@ impl<'a> Element<'a> for PartitionProduceResponse<'a> {
         writer.i32(self.index);
         writer.i16(self.error_code);
         writer.i64(self.base_offset);
-        writer.i64(self.log_append_time_ms);
+        if layout.version >= 2 {
+            writer.i64(self.log_append_time_ms);
+        }
         if layout.version >= 5 {
             writer.i64(self.log_start_offset);
         }

@@ -406,7 +406,7 @@ impl Arbitrary for messages::create_topics_request::CreateTopicsRequest<'static>
         Self {
             topics: random.draw(version),
             timeout_ms: random.draw(version),
-            validate_only: random.draw(version),
+            validate_only: if version >= 1 { random.draw(version) } else { false },
             unknown_tags: random.unknown_tags(version >= 5),
         }
     }
@@ -455,7 +455,7 @@ subject!(
 impl Arbitrary for messages::create_topics_response::CreateTopicsResponse<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
-            throttle_time_ms: random.draw(version),
+            throttle_time_ms: if version >= 2 { random.draw(version) } else { 0 },
             topics: random.draw(version),
             unknown_tags: random.unknown_tags(version >= 5),
         }
@@ -468,7 +468,11 @@ impl Arbitrary for messages::create_topics_response::CreatableTopicResult<'stati
             name: random.draw(version),
             topic_id: if version >= 7 { random.draw(version) } else { Uuid::ZERO },
             error_code: random.draw(version),
-            error_message: random.draw(version),
+            error_message: if version >= 1 {
+                random.draw(version)
+            } else {
+                Some(Cow::Borrowed(""))
+            },
             topic_config_error_code: if version >= 5 { random.draw(version) } else { 0 },
             num_partitions: if version >= 5 { random.draw(version) } else { -1 },
             replication_factor: if version >= 5 { random.draw(version) } else { -1 },
@@ -653,7 +657,7 @@ subject!(
 impl Arbitrary for messages::delete_topics_response::DeleteTopicsResponse<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
-            throttle_time_ms: random.draw(version),
+            throttle_time_ms: if version >= 1 { random.draw(version) } else { 0 },
             responses: random.draw(version),
             unknown_tags: random.unknown_tags(version >= 4),
         }
@@ -684,7 +688,7 @@ impl Arbitrary for messages::describe_acls_request::DescribeAclsRequest<'static>
         Self {
             resource_type_filter: random.draw(version),
             resource_name_filter: random.draw(version),
-            pattern_type_filter: random.draw(version),
+            pattern_type_filter: if version >= 1 { random.draw(version) } else { 3 },
             principal_filter: random.draw(version),
             host_filter: random.draw(version),
             operation: random.draw(version),
@@ -718,7 +722,7 @@ impl Arbitrary for messages::describe_acls_response::DescribeAclsResource<'stati
         Self {
             resource_type: random.draw(version),
             resource_name: random.draw(version),
-            pattern_type: random.draw(version),
+            pattern_type: if version >= 1 { random.draw(version) } else { 3 },
             acls: random.draw(version),
             unknown_tags: random.unknown_tags(version >= 2),
         }
@@ -881,7 +885,7 @@ impl Arbitrary for messages::describe_configs_request::DescribeConfigsRequest<'s
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
             resources: random.draw(version),
-            include_synonyms: random.draw(version),
+            include_synonyms: if version >= 1 { random.draw(version) } else { false },
             include_documentation: if version >= 3 { random.draw(version) } else { false },
             unknown_tags: random.unknown_tags(version >= 4),
         }
@@ -935,9 +939,10 @@ impl Arbitrary for messages::describe_configs_response::DescribeConfigsResourceR
             name: random.draw(version),
             value: random.draw(version),
             read_only: random.draw(version),
-            config_source: random.draw(version),
+            is_default: if version <= 0 { random.draw(version) } else { false },
+            config_source: if version >= 1 { random.draw(version) } else { -1 },
             is_sensitive: random.draw(version),
-            synonyms: random.draw(version),
+            synonyms: if version >= 1 { random.draw(version) } else { ottla_wire::List::default() },
             config_type: if version >= 3 { random.draw(version) } else { 0 },
             documentation: if version >= 3 {
                 random.draw(version)
@@ -1559,8 +1564,8 @@ impl Arbitrary for messages::fetch_request::FetchRequest<'static> {
             },
             max_wait_ms: random.draw(version),
             min_bytes: random.draw(version),
-            max_bytes: random.draw(version),
-            isolation_level: random.draw(version),
+            max_bytes: if version >= 3 { random.draw(version) } else { i32::MAX },
+            isolation_level: if version >= 4 { random.draw(version) } else { 0 },
             session_id: if version >= 7 { random.draw(version) } else { 0 },
             session_epoch: if version >= 7 { random.draw(version) } else { -1 },
             topics: random.draw(version),
@@ -1633,7 +1638,7 @@ subject!(
 impl Arbitrary for messages::fetch_response::FetchResponse<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
-            throttle_time_ms: random.draw(version),
+            throttle_time_ms: if version >= 1 { random.draw(version) } else { 0 },
             error_code: if version >= 7 { random.draw(version) } else { 0 },
             session_id: if version >= 7 { random.draw(version) } else { 0 },
             responses: random.draw(version),
@@ -1664,7 +1669,7 @@ impl Arbitrary for messages::fetch_response::PartitionData<'static> {
             partition_index: random.draw(version),
             error_code: random.draw(version),
             high_watermark: random.draw(version),
-            last_stable_offset: random.draw(version),
+            last_stable_offset: if version >= 4 { random.draw(version) } else { -1 },
             log_start_offset: if version >= 5 { random.draw(version) } else { -1 },
             diverging_epoch: if version >= 12 {
                 random.draw(version)
@@ -1681,7 +1686,11 @@ impl Arbitrary for messages::fetch_response::PartitionData<'static> {
             } else {
                 messages::fetch_response::SnapshotId::default()
             },
-            aborted_transactions: random.draw(version),
+            aborted_transactions: if version >= 4 {
+                random.draw(version)
+            } else {
+                Some(ottla_wire::List::default())
+            },
             preferred_read_replica: if version >= 11 { random.draw(version) } else { -1 },
             records: random.draw(version),
             unknown_tags: random.unknown_tags(version >= 12),
@@ -2227,6 +2236,7 @@ impl Arbitrary for messages::list_offsets_request::ListOffsetsPartition<'static>
             partition_index: random.draw(version),
             current_leader_epoch: if version >= 4 { random.draw(version) } else { -1 },
             timestamp: random.draw(version),
+            max_num_offsets: if version <= 0 { random.draw(version) } else { 1 },
             unknown_tags: random.unknown_tags(version >= 6),
         }
     }
@@ -2264,8 +2274,13 @@ impl Arbitrary for messages::list_offsets_response::ListOffsetsPartitionResponse
         Self {
             partition_index: random.draw(version),
             error_code: random.draw(version),
-            timestamp: random.draw(version),
-            offset: random.draw(version),
+            old_style_offsets: if version <= 0 {
+                random.draw(version)
+            } else {
+                ottla_wire::List::default()
+            },
+            timestamp: if version >= 1 { random.draw(version) } else { -1 },
+            offset: if version >= 1 { random.draw(version) } else { -1 },
             leader_epoch: if version >= 4 { random.draw(version) } else { -1 },
             unknown_tags: random.unknown_tags(version >= 6),
         }
@@ -2469,10 +2484,10 @@ impl Arbitrary for messages::offset_commit_request::OffsetCommitRequest<'static>
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
             group_id: random.draw(version),
-            generation_id_or_member_epoch: random.draw(version),
-            member_id: random.draw(version),
+            generation_id_or_member_epoch: if version >= 1 { random.draw(version) } else { -1 },
+            member_id: if version >= 1 { random.draw(version) } else { Cow::Borrowed("") },
             group_instance_id: if version >= 7 { random.draw(version) } else { None },
-            retention_time_ms: if version <= 4 { random.draw(version) } else { -1 },
+            retention_time_ms: if (2..=4).contains(&version) { random.draw(version) } else { -1 },
             topics: random.draw(version),
             unknown_tags: random.unknown_tags(version >= 8),
         }
@@ -2496,6 +2511,7 @@ impl Arbitrary for messages::offset_commit_request::OffsetCommitRequestPartition
             partition_index: random.draw(version),
             committed_offset: random.draw(version),
             committed_leader_epoch: if version >= 6 { random.draw(version) } else { -1 },
+            commit_timestamp: if (1..=1).contains(&version) { random.draw(version) } else { -1 },
             committed_metadata: random.draw(version),
             unknown_tags: random.unknown_tags(version >= 8),
         }
@@ -2758,7 +2774,7 @@ impl Arbitrary for messages::offset_for_leader_epoch_request::OffsetForLeaderPar
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
             partition: random.draw(version),
-            current_leader_epoch: random.draw(version),
+            current_leader_epoch: if version >= 2 { random.draw(version) } else { -1 },
             leader_epoch: random.draw(version),
             unknown_tags: random.unknown_tags(version >= 4),
         }
@@ -2777,7 +2793,7 @@ impl Arbitrary
 {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
-            throttle_time_ms: random.draw(version),
+            throttle_time_ms: if version >= 2 { random.draw(version) } else { 0 },
             topics: random.draw(version),
             unknown_tags: random.unknown_tags(version >= 4),
         }
@@ -2799,7 +2815,7 @@ impl Arbitrary for messages::offset_for_leader_epoch_response::EpochEndOffset<'s
         Self {
             error_code: random.draw(version),
             partition: random.draw(version),
-            leader_epoch: random.draw(version),
+            leader_epoch: if version >= 1 { random.draw(version) } else { -1 },
             end_offset: random.draw(version),
             unknown_tags: random.unknown_tags(version >= 4),
         }
@@ -2816,7 +2832,7 @@ subject!(
 impl Arbitrary for messages::produce_request::ProduceRequest<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
-            transactional_id: random.draw(version),
+            transactional_id: if version >= 3 { random.draw(version) } else { None },
             acks: random.draw(version),
             timeout_ms: random.draw(version),
             topic_data: random.draw(version),
@@ -2857,7 +2873,7 @@ impl Arbitrary for messages::produce_response::ProduceResponse<'static> {
     fn draw(random: &mut Random, version: i16) -> Self {
         Self {
             responses: random.draw(version),
-            throttle_time_ms: random.draw(version),
+            throttle_time_ms: if version >= 1 { random.draw(version) } else { 0 },
             node_endpoints: if version >= 10 {
                 random.draw(version)
             } else {
@@ -2885,7 +2901,7 @@ impl Arbitrary for messages::produce_response::PartitionProduceResponse<'static>
             index: random.draw(version),
             error_code: random.draw(version),
             base_offset: random.draw(version),
-            log_append_time_ms: random.draw(version),
+            log_append_time_ms: if version >= 2 { random.draw(version) } else { -1 },
             log_start_offset: if version >= 5 { random.draw(version) } else { -1 },
             record_errors: if version >= 8 {
                 random.draw(version)

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -18,9 +19,18 @@ func main() {
 		"member": member, "produce": produce, "admin": admin})
 }
 
+// It speaks as it would to a broker of this release: of the newest it knows, or of the one that it was told.
+func release() sarama.KafkaVersion {
+	told, err := sarama.ParseKafkaVersion(os.Getenv("SARAMA_VERSION"))
+	if err != nil {
+		return sarama.MaxVersion
+	}
+	return told
+}
+
 func settings(given program.Options) *sarama.Config {
 	config := sarama.NewConfig()
-	config.Version = sarama.MaxVersion
+	config.Version = release()
 	config.Metadata.Retry.Max = 100
 	config.Metadata.Retry.Backoff = 100 * time.Millisecond
 	if given["id"] != "" {
@@ -104,6 +114,9 @@ func produce(stopping context.Context, given program.Options) error {
 	config.Producer.Retry.Backoff = 100 * time.Millisecond
 	config.Producer.Partitioner = sarama.NewManualPartitioner
 	config.Producer.Flush.Frequency = 5 * time.Millisecond
+	config.Producer.Compression = map[string]sarama.CompressionCodec{"": sarama.CompressionNone,
+		"gzip": sarama.CompressionGZIP, "snappy": sarama.CompressionSnappy, "lz4": sarama.CompressionLZ4,
+		"zstd": sarama.CompressionZSTD}[given["codec"]]
 	// Closing drops batches that are between two attempts: it waits until everything that was sent is answered.
 	config.Producer.Return.Successes = true
 	producer, err := sarama.NewAsyncProducer([]string{given["bootstrap"]}, config)

@@ -110,7 +110,10 @@ func produce(stopping context.Context, given program.Options) error {
 	partitions, burst := given.Number("partitions"), given.Number("rate")/100
 	var lock sync.Mutex
 	var failed error
+	codecs := map[string]kafka.Compression{"gzip": kafka.Gzip, "snappy": kafka.Snappy, "lz4": kafka.Lz4,
+		"zstd": kafka.Zstd}
 	writer := &kafka.Writer{Addr: kafka.TCP(given["bootstrap"]), Topic: given["topic"], RequiredAcks: kafka.RequireAll,
+		Compression:  codecs[given["codec"]],
 		BatchTimeout: 5 * time.Millisecond, MaxAttempts: 1000, WriteBackoffMax: 200 * time.Millisecond, Async: true,
 		Balancer: kafka.BalancerFunc(func(message kafka.Message, all ...int) int {
 			number, _ := strconv.Atoi(string(message.Value))
