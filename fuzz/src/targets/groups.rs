@@ -314,7 +314,7 @@ fn beat(
 ) -> ConsumerHeartbeat {
     let joins = kind <= 6;
     let owned =
-        (0..i32::from(script.below(5))).map(|at| (TOPIC_ID, PartitionId::new(at))).collect();
+        (0..i32::from(script.below(5))).map(|at| (TOPIC_ID, Some(PartitionId::new(at)))).collect();
     ConsumerHeartbeat {
         group,
         member: world.member(script),

@@ -23,11 +23,7 @@ pub(super) fn handle(mut call: Call<'_>) -> Result<Answer, Refused> {
         let refused = refusal(ErrorCode::UnsupportedVersion, None, version)?;
         return Ok(Answer::Now(refused));
     }
-    let Some(heartbeat) = from_wire(&request, &call) else {
-        let message = "A partition's number cannot be negative.".to_owned();
-        let refused = refusal(ErrorCode::InvalidRequest, Some(message), version)?;
-        return Ok(Answer::Now(refused));
-    };
+    let heartbeat = from_wire(&request, &call);
     let group = heartbeat.group.clone();
     let asked = call.broker.groups.ask(&group, GroupRequest::ConsumerHeartbeat(heartbeat));
     Ok(Answer::Later(Box::pin(async move {
@@ -47,19 +43,18 @@ pub(super) fn serves_consumer_groups(image: &MetadataImage) -> bool {
     image.finalized_features().any(|(name, level)| name == GROUP_VERSION && level >= 1)
 }
 
-/// `None`: the member says that it has a partition that cannot be.
-fn from_wire(
-    request: &ConsumerGroupHeartbeatRequest<'_>,
-    call: &Call<'_>,
-) -> Option<ConsumerHeartbeat> {
+fn from_wire(request: &ConsumerGroupHeartbeatRequest<'_>, call: &Call<'_>) -> ConsumerHeartbeat {
     let mut owned = request.topic_partitions.as_ref().map(|_| Vec::new());
     for topic in request.topic_partitions.iter().flatten() {
-        for partition in &topic.partitions {
-            let partition = PartitionId::from_wire(partition)?;
-            owned.as_mut().expect("made above").push((topic.topic_id, partition));
+        let owned = owned.as_mut().expect("made above");
+        let before = owned.len();
+        let partitions = topic.partitions.iter().map(PartitionId::from_wire);
+        owned.extend(partitions.map(|partition| (topic.topic_id, partition)));
+        if owned.len() == before {
+            owned.push((topic.topic_id, None));
         }
     }
-    Some(ConsumerHeartbeat {
+    ConsumerHeartbeat {
         group: GroupId::new(&request.group_id),
         member: MemberId::new(&request.member_id),
         names_itself: call.version >= 1,
@@ -79,7 +74,7 @@ fn from_wire(
         owned,
         client: client(call),
         drawn: call.broker.env.rng.uuid(),
-    })
+    }
 }
 
 fn answer(beaten: &ConsumerHeartbeatAnswer, version: i16) -> Result<Vec<u8>, Refused> {

@@ -77,8 +77,9 @@ pub struct ConsumerHeartbeat {
     pub regex: Option<Arc<str>>,
     /// The assignor that it asks for.
     pub assignor: Option<Arc<str>>,
-    /// What it has.
-    pub owned: Option<Vec<(TopicId, PartitionId)>>,
+    /// What it has. A topic that it names without a partition, or with one that cannot be, is
+    /// there without one: a newcomer must not even name topics.
+    pub owned: Option<Vec<(TopicId, Option<PartitionId>)>>,
     /// Who asks.
     pub client: Client,
     /// 16 random bytes that the host drew: the name of a newcomer that has none.
@@ -177,7 +178,8 @@ impl ConsumerHeartbeat {
 
     /// What the member has, as it says.
     pub(super) fn owned(&self) -> Option<Partitions> {
-        self.owned.as_ref().map(|owned| owned.iter().copied().collect())
+        let partition = |(topic, partition): &(TopicId, Option<_>)| Some((*topic, (*partition)?));
+        self.owned.as_ref().map(|owned| owned.iter().filter_map(partition).collect())
     }
 
     /// The assignor that it asks for, unless there is none of that name.

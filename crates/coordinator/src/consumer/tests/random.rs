@@ -88,9 +88,11 @@ impl Consumer {
         } else if self.repeats {
             request = self.subscription.put_into(request);
             request.rebalance_timeout = Some(Duration::from_secs(60));
-            request.owned = Some(self.reads.iter().copied().collect());
+            request.owned =
+                Some(self.reads.iter().map(|(topic, of)| (*topic, Some(*of))).collect());
         } else if self.says {
-            request.owned = Some(self.reads.iter().copied().collect());
+            request.owned =
+                Some(self.reads.iter().map(|(topic, of)| (*topic, Some(*of))).collect());
         }
         match &self.instance {
             Some(instance) => of_static(instance, request),

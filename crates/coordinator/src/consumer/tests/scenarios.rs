@@ -56,7 +56,7 @@ impl World {
 }
 
 fn owning(request: ConsumerHeartbeat, topic: TopicId, numbers: &[i32]) -> ConsumerHeartbeat {
-    let owned = numbers.iter().map(|number| (topic, PartitionId::new(*number))).collect();
+    let owned = numbers.iter().map(|number| (topic, Some(PartitionId::new(*number)))).collect();
     ConsumerHeartbeat { owned: Some(owned), ..request }
 }
 
@@ -104,6 +104,7 @@ fn requests_that_make_no_sense_are_refused_in_kafkas_words() {
     let owns = "TopicPartitions must be empty when (re-)joining.";
     check(owning(joining("m", &[]), a, &[0]), owns);
     check(ConsumerHeartbeat { owned: None, ..joining("m", &[]) }, owns);
+    check(ConsumerHeartbeat { owned: Some(vec![(a, None)]), ..joining("m", &[]) }, owns);
     let mute = ConsumerHeartbeat { topics: None, ..joining("m", &[]) };
     check(
         mute,
