@@ -45,7 +45,7 @@ def write(path, results, releases):
         if not any(one is not None for one in records + found):
             continue
         if variant.weakness:
-            notes.append(f"{releases[variant.program]}: {variant.weakness}; with Apache Kafka as well.")
+            notes.append(f"{releases[variant.program]}: {variant.weakness}.")
         codecs = ", ".join(codecs_of(variant.program)) if all(records) else ""
         protocol = PROTOCOLS[variant.name.rsplit("-", 1)[1]]
         rows.append([releases[variant.program], *(WORDS[one] for one in records), codecs, protocol,
