@@ -99,9 +99,9 @@ async fn look_up(
     asked: &Asked,
     most: usize,
 ) -> Result<Vec<Offset>, ErrorCode> {
+    let spec = OffsetSpec::from_wire(asked.timestamp, 0).ok_or(ErrorCode::UnsupportedVersion)?;
     let entry = broker.partitions.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let partition = entry.partition(asked.index)?;
-    let spec = OffsetSpec::from_wire(asked.timestamp, 0).ok_or(ErrorCode::UnsupportedVersion)?;
     let Found { offset, .. } = find(broker, partition, spec, Isolation::ReadUncommitted).await?;
     // Nothing is as late as that: whatever comes will be.
     let first = offset.unwrap_or_else(|| partition.bounds().high_watermark.offset);

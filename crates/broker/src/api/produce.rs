@@ -16,7 +16,7 @@ use super::Refused;
 use super::errors::Refusal;
 use super::gathered::{Asked, Ready, commit_by, gather, may_gather};
 use super::keys::check_keys;
-use super::legacy_produce::as_batch;
+use super::legacy_produce::{OLD_FORMATS_UNTIL, as_batch};
 use super::timestamps::check_timestamps;
 use super::topic_cursor::TopicCursor;
 use crate::broker::Broker;
@@ -100,7 +100,8 @@ pub(super) fn handle(
     let request = ProduceRequest::decode(body, version)?;
     let acks = Acks::from_wire(request.acks);
     let done = progress.results.len();
-    let gathers = done == 0 && may_gather(&request, acks);
+    // A gathered answer has fields that the oldest versions have not.
+    let gathers = done == 0 && version > OLD_FORMATS_UNTIL && may_gather(&request, acks);
     if !gathers && !channel.has_caught_up() {
         return Ok(Handled::Kept(Blocked::Produce(progress)));
     }
@@ -113,7 +114,8 @@ pub(super) fn handle(
         }
         let entry_topic = topic.seek(&channel.broker.partitions, entry.topic);
         let index = entry.partition.index;
-        let ready = prepare(channel, acks, version, entry_topic, &entry.partition);
+        let mut converted = Vec::new();
+        let ready = prepare(channel, acks, version, entry_topic, &entry.partition, &mut converted);
         if gathers && let Ok(ready) = &ready {
             let all = acks == Some(Acks::All);
             let commit_by = all.then(|| commit_by(now, request.timeout_ms));
@@ -289,6 +291,7 @@ fn prepare<'a>(
     version: i16,
     entry: Result<&'a TopicEntry, ErrorCode>,
     data: &ProducePartition<'a>,
+    converted: &'a mut Vec<u8>,
 ) -> Result<Ready<'a>, Refusal> {
     if acks.is_none() {
         return Err(ErrorCode::InvalidRequiredAcks.into());
@@ -310,8 +313,8 @@ fn prepare<'a>(
         false => Inside::Header,
     };
     let limits = BatchLimits { size_max: settings.max_message_bytes, inside };
-    let records = as_batch(data.records.unwrap_or_default(), version)?;
-    let mut batch = check_produced(&records, limits)?;
+    let records = as_batch(data.records.unwrap_or_default(), version, converted)?;
+    let mut batch = check_produced(records, limits)?;
     admit(&batch, version)?;
     if compacts {
         check_keys(&batch, partition.name(), partition.bounds().log_start)?;
