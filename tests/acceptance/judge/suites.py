@@ -21,7 +21,9 @@ from . import page
 
 TITLE = "Suites of other projects"
 HEAD = """The tests that client projects run against a broker, as their packages bring them, unchanged, against one node
-(`tests/acceptance/peer-suites`). What does not pass is listed with its reason in `tests/acceptance/peer_suites`, and here."""
+(`tests/acceptance/peer-suites`). What does not pass is listed with its reason in `tests/acceptance/peer_suites`, and here. Not
+run: those of kafka-python (its sdist lacks a file that they import), aiokafka (its sdist has none) and Sarama (they want
+five brokers behind toxiproxy)."""
 PYTEST = {"PASSED": "pass", "FAILED": "fail", "ERROR": "fail", "XFAIL": "skip", "XPASS": "pass"}
 CARGO = {"ok": "pass", "FAILED": "fail", "ignored": "skip"}
 WORDS = {"fail": "fails", "skip": "left out", "any": "passes by chance"}
