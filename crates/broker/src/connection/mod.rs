@@ -11,8 +11,8 @@ mod lane;
 mod memory;
 mod outbox;
 mod parked;
+mod patience;
 mod stopwatch;
-mod watch;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -36,7 +36,7 @@ use crate::fetch_session::FetchSession;
 use crate::partition::{Cold, ColdRecords, FetchWaiter};
 use inbound::{FrameLength, Front, Inbound, frame_end};
 use memory::{FREE_BYTES, Holding};
-use watch::{LOOK_EVERY, Late, State, Watch};
+use patience::{LOOK_EVERY, Late, Patience, State};
 
 pub(crate) use gathering::{GATHERED_BATCH_BYTES_MAX, Ticket};
 pub(crate) use lane::Lane;
@@ -80,7 +80,7 @@ pub(crate) struct Luggage {
     fetch_session: Option<Arc<FetchSession>>,
     software: Option<Known>,
     holding: Holding,
-    watch: Watch,
+    patience: Patience,
     requests: u64,
     moved_at: Mono,
     wrote_at: Mono,
@@ -287,8 +287,8 @@ pub(crate) struct Connection {
     rereading: Option<Pin<Box<dyn Future<Output = ()>>>>,
     /// What it holds of the memory that all connections share.
     holding: Holding,
-    watch: Watch,
-    watch_timer: Box<dyn Timer>,
+    patience: Patience,
+    look_timer: Box<dyn Timer>,
     /// Passes that have handled a request.
     requests: u64,
     /// When the last bytes came or went, and when they went.
@@ -320,12 +320,12 @@ impl Connection {
         stream: Box<dyn Stream>,
     ) -> Self {
         let timer = broker.env.clock.timer();
-        let watch_timer = broker.env.clock.timer();
+        let look_timer = broker.env.clock.timer();
         let now = broker.env.clock.mono();
         let holding = Holding::new(&broker.request_memory);
         let limits = &broker.config.connections;
         let inbound = Inbound::new(limits.request_bytes_max);
-        let watch = Watch::new(now, limits.idle_max);
+        let patience = Patience::new(now, limits.idle_max);
         let on = broker.env.spawn.current();
         let channel = Channel {
             broker,
@@ -352,8 +352,8 @@ impl Connection {
             looked: None,
             rereading: None,
             holding,
-            watch,
-            watch_timer,
+            patience,
+            look_timer,
             requests: 0,
             moved_at: now,
             wrote_at: now,
@@ -364,11 +364,11 @@ impl Connection {
     /// Goes on with what the connection was about on another loop.
     pub(crate) fn with(mut self, luggage: Box<Luggage>) -> Self {
         let Luggage { inbound, fetch_session, software, .. } = *luggage;
-        let Luggage { holding, watch, requests, moved_at, wrote_at, .. } = *luggage;
+        let Luggage { holding, patience, requests, moved_at, wrote_at, .. } = *luggage;
         // It is looked at anew at once: its timer is another loop's.
-        let look_at = self.watch.at;
-        (self.inbound, self.holding, self.watch) = (inbound, holding, watch);
-        self.watch.at = look_at;
+        let look_at = self.patience.at;
+        (self.inbound, self.holding, self.patience) = (inbound, holding, patience);
+        self.patience.at = look_at;
         (self.requests, self.moved_at, self.wrote_at) = (requests, moved_at, wrote_at);
         (self.channel.fetch_session, self.channel.software) = (fetch_session, software);
         self
@@ -391,7 +391,7 @@ impl Connection {
             self.channel.lane.gathering().wake_all();
             return Ended::Closed(closed);
         }
-        let Self { stream, channel, inbound, holding, watch, .. } = self;
+        let Self { stream, channel, inbound, holding, patience, .. } = self;
         let Self { requests, moved_at, wrote_at, .. } = self;
         let Channel { fetch_session, software, .. } = channel;
         match stream.into_socket() {
@@ -401,7 +401,7 @@ impl Connection {
                     fetch_session,
                     software,
                     holding,
-                    watch,
+                    patience,
                     requests,
                     moved_at,
                     wrote_at,
@@ -439,7 +439,7 @@ impl Connection {
             if pass > 0 {
                 now = self.channel.broker.env.clock.mono();
             }
-            if now >= self.watch.at {
+            if now >= self.patience.at {
                 self.look(now, cx)?;
             }
             let mut moved = self.channel.settle(now);
@@ -478,12 +478,12 @@ impl Connection {
     fn look(&mut self, now: Mono, cx: &mut Context<'_>) -> Result<(), Closed> {
         if self.ending.is_none() {
             let state = self.state();
-            self.watch.look(now, &state)?;
+            self.patience.look(now, &state)?;
         } else {
-            self.watch.at = now.after(LOOK_EVERY);
+            self.patience.at = now.after(LOOK_EVERY);
         }
-        self.watch_timer.set(Some(self.watch.at));
-        self.poll_watch(cx);
+        self.look_timer.set(Some(self.patience.at));
+        self.poll_look(cx);
         Ok(())
     }
 
@@ -493,16 +493,16 @@ impl Connection {
         if self.inbound.is_empty() && self.channel.outbox.len() == 0 {
             return;
         }
-        if self.watch.at > now.after(LOOK_EVERY) {
-            self.watch.at = now.after(LOOK_EVERY);
-            self.watch_timer.set(Some(self.watch.at));
+        if self.patience.at > now.after(LOOK_EVERY) {
+            self.patience.at = now.after(LOOK_EVERY);
+            self.look_timer.set(Some(self.patience.at));
         }
         // Again each time: a loop that has turned to others need not have listed the timer.
-        self.poll_watch(cx);
+        self.poll_look(cx);
     }
 
-    fn poll_watch(&mut self, cx: &mut Context<'_>) {
-        if self.watch_timer.poll_expired(cx).is_ready() {
+    fn poll_look(&mut self, cx: &mut Context<'_>) {
+        if self.look_timer.poll_expired(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
     }

@@ -63,7 +63,7 @@ pub(super) struct State {
 
 /// What was seen of a connection the times before.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Patience {
     /// The next look; nobody need do anything before.
     pub(super) at: Mono,
     accepted: Mono,
@@ -75,7 +75,7 @@ pub(super) struct Watch {
     hoarding: Option<(u64, Mono)>,
 }
 
-impl Watch {
+impl Patience {
     /// The first look is at once.
     pub(super) fn new(accepted: Mono, idle_max: Option<Duration>) -> Self {
         Self { at: accepted, accepted, idle_max, arriving: None, untaken: None, hoarding: None }
@@ -207,23 +207,23 @@ mod tests {
 
     #[track_caller]
     fn check(state: State, why: Late, after: u64) {
-        let mut watch = Watch::new(at(0), Some(IDLE));
+        let mut patience = Patience::new(at(0), Some(IDLE));
         let mut looks = 0;
         loop {
-            let now = watch.at;
-            let looked = watch.look(now, &state);
+            let now = patience.at;
+            let looked = patience.look(now, &state);
             looks += 1;
             if let Err(late) = looked {
                 assert_eq!((late, now), (why, at(after)), "{state:?}");
                 return;
             }
-            assert!(watch.at > now && looks < 1_000, "{state:?} at {now:?}");
+            assert!(patience.at > now && looks < 1_000, "{state:?} at {now:?}");
         }
     }
 
     #[test]
     fn whoever_moves_is_not_given_up() {
-        let mut watch = Watch::new(at(0), Some(IDLE));
+        let mut patience = Patience::new(at(0), Some(IDLE));
         for second in 0..10_000 {
             let now = at(second);
             let state = State {
@@ -236,27 +236,27 @@ mod tests {
                 short: second % 10_000 > 9_000 && second % 50 < 4,
                 ..quiet()
             };
-            if watch.at <= now {
-                assert_eq!(watch.look(now, &state), Ok(()), "{second}");
+            if patience.at <= now {
+                assert_eq!(patience.look(now, &state), Ok(()), "{second}");
             }
         }
     }
 
     #[test]
     fn a_peer_to_which_an_append_is_owed_is_not_given_up() {
-        let mut watch = Watch::new(at(0), Some(IDLE));
+        let mut patience = Patience::new(at(0), Some(IDLE));
         let owed = State { owed: true, requests: 0, untaken: true, short: true, ..quiet() };
         for second in [0, 5, 10, 11 * MINUTE] {
-            assert_eq!(watch.look(at(second), &owed), Ok(()));
-            assert_eq!(watch.at, at(second + 5));
+            assert_eq!(patience.look(at(second), &owed), Ok(()));
+            assert_eq!(patience.at, at(second + 5));
         }
-        assert_eq!(watch.look(at(11 * MINUTE + 5), &quiet()), Err(Late::Idle(IDLE)));
+        assert_eq!(patience.look(at(11 * MINUTE + 5), &quiet()), Err(Late::Idle(IDLE)));
     }
 
     #[test]
     fn without_a_limit_a_quiet_peer_is_never_looked_at() {
-        let mut watch = Watch::new(at(0), None);
-        assert_eq!(watch.look(at(0), &quiet()), Ok(()));
-        assert_eq!(watch.at, Mono::from_nanos(u64::MAX));
+        let mut patience = Patience::new(at(0), None);
+        assert_eq!(patience.look(at(0), &quiet()), Ok(()));
+        assert_eq!(patience.at, Mono::from_nanos(u64::MAX));
     }
 }
