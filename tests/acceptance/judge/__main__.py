@@ -119,7 +119,7 @@ printing = threading.Lock()
 
 
 def is_weak(name):
-    """Whether the library is known not to pass this scenario, whoever the broker is."""
+    """Whether the library is known not to pass this scenario."""
     scenario, _, variant = name.partition("/")
     return variant in VARIANTS and scenario in VARIANTS[variant].weak_in
 

@@ -21,8 +21,8 @@ PROTOCOLS = {
 HEAD = """# Clients
 
 What real clients were seen doing with one node. The table is made by `tests/acceptance/groups --every-client --matrix
-docs/clients.md`, each section below it by its own script with `--page docs/clients.md`; `cargo xtask interop` runs all
-of them.
+docs/clients.md`, each section below it by its own script with `--page docs/clients.md`; `cargo xtask interop --long` runs
+all of them.
 
 "yes": the scenario of that name in `tests/acceptance/judge/scenarios.py` was passed, "no": it was not; empty: the client
 cannot, or its protocol has no such thing. What a client produces, plain and with each of the codecs named, another
@@ -45,7 +45,7 @@ def write(path, results, releases):
         if not any(one is not None for one in records + found):
             continue
         if variant.weakness:
-            notes.append(f"{releases[variant.program]}: {variant.weakness}; with Apache Kafka as well.")
+            notes.append(f"{releases[variant.program]}: {variant.weakness}.")
         codecs = ", ".join(codecs_of(variant.program)) if all(records) else ""
         protocol = PROTOCOLS[variant.name.rsplit("-", 1)[1]]
         rows.append([releases[variant.program], *(WORDS[one] for one in records), codecs, protocol,

@@ -6,6 +6,9 @@ FORM says whose output it is: `go` (go test -json), `pytest` (-rA), `cargo`. EXP
 each, with the reason:
 
     fail kgo/TestTxnEtl  # transactions
+    any  kgo/TestInTime  # it has so much time and no more
+
+`any` is for tests whose outcome is chance, whoever the broker is.
 """
 
 import argparse
@@ -21,7 +24,7 @@ HEAD = """The tests that client projects run against a broker, as their packages
 (`tests/acceptance/peer-suites`). What does not pass is listed with its reason in `tests/acceptance/peer_suites`, and here."""
 PYTEST = {"PASSED": "pass", "FAILED": "fail", "ERROR": "fail", "XFAIL": "skip", "XPASS": "pass"}
 CARGO = {"ok": "pass", "FAILED": "fail", "ignored": "skip"}
-WORDS = {"fail": "fails", "skip": "left out"}
+WORDS = {"fail": "fails", "skip": "left out", "any": "passes by chance"}
 
 
 def of_go(lines):
@@ -72,7 +75,7 @@ def read_expected(path):
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:
             for line in file:
-                found = re.match(r"(fail|skip) (\S+)\s+# (.*)", line)
+                found = re.match(r"(fail|skip|any) +(\S+)\s+# (.*)", line)
                 if found:
                     expected[found.group(2)] = found.group(1), found.group(3)
     return expected
@@ -83,18 +86,18 @@ def differences(expected, found):
     for test in sorted({*expected, *found}):
         wanted = expected.get(test, ("pass",))[0]
         came = found.get(test, "not run")
-        if came != wanted:
+        if came != wanted and wanted != "any":
             yield f"{test}: {came}, expected was {wanted}"
 
 
 def accept(path, expected, found):
     """Writes down what came; a reason that was there stays, the others are asked for."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    kept = {test: known for test, known in expected.items() if known[0] == "any"}
+    came = {test: (outcome, expected.get(test, ("", "?"))[1]) for test, outcome in found.items() if outcome != "pass"}
     with open(path, "w", encoding="utf-8") as file:
-        for test, outcome in sorted(found.items()):
-            if outcome != "pass":
-                reason = expected.get(test, ("", "?"))[1]
-                file.write(f"{outcome} {test}  # {reason}\n")
+        for test, (outcome, reason) in sorted({**came, **kept}.items()):
+            file.write(f"{outcome} {test}  # {reason}\n")
 
 
 def report(library, expected, found):

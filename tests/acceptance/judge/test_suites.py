@@ -60,6 +60,10 @@ class Differences(unittest.TestCase):
     def test_an_expected_failure_that_passes_is_one(self):
         self.check({"a": ("fail", "why")}, {"a": "pass"}, 1)
 
+    def test_what_is_chance_is_none(self):
+        for outcome in ("pass", "fail"):
+            self.check({"a": ("any", "why")}, {"a": outcome}, 0)
+
     def test_an_expected_failure_that_is_not_run_is_one(self):
         self.check({"a": ("fail", "why")}, {"b": "pass"}, 1)
 
