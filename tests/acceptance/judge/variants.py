@@ -19,7 +19,7 @@ class Variant:
     static: bool = True
     # Whether it speaks KIP-848 with expressions that the broker resolves.
     patterns: bool = True
-    # Why it does not pass some scenarios, and which.
+    # Why it does not pass some scenarios, with Apache Kafka either; and which.
     weakness: str = ""
     weak_in: tuple = ()
     # Without groups: it reads the partitions it is told to, all of them.
@@ -82,8 +82,8 @@ VARIANTS = {
         Variant("kafka-python-2.0-classic", "kafka-python-2.0", assignor="range", static=False),
         Variant(
             "platformatic-classic", "platformatic", static=False, weak_in=("handover", "killed", "surplus"),
-            weakness="around a rebalance its stream hands out again what was committed, with Apache Kafka as well; on a "
-            "busy machine it has stood still",
+            weakness="around a rebalance its stream hands out again what was committed, or stands still; with Apache "
+            "Kafka as well",
         ),
         Variant("rskafka-none", "rskafka", protocol="none", groups=False),
     )
