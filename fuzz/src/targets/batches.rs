@@ -3,10 +3,12 @@
 use std::fs;
 
 use ottla_records::{
-    Batch, BatchHeader, BatchLimits, BatchStream, Batches, Compression, EndTransactionMarker,
-    HEADER_BYTES, Inside, RawRecords, check_produced, crc32c, is_old_message, old_message_size,
+    Batch, BatchHeader, BatchLimits, BatchStream, Batches, Compression, DownLimits,
+    EndTransactionMarker, HEADER_BYTES, Inside, MessageFormat, RawRecords, check_produced, crc32c,
+    down_convert, is_old_message, old_message_size, up_convert,
 };
 use ottla_testkit::recorded;
+use ottla_types::Offset;
 
 use super::split;
 
@@ -19,10 +21,13 @@ const CHECKED_FROM: usize = 21;
 
 /// What Apache Kafka builds, from `batches/RecordBatch.hex`.
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    let path =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/testkit/vectors/batches/RecordBatch.hex");
-    let text = fs::read_to_string(path).expect("the vectors lie beside the crates");
-    let batches = text.lines().filter(|line| line.starts_with("v2 "));
+    vectors("RecordBatch.hex")
+}
+
+fn vectors(file: &str) -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/testkit/vectors/batches/");
+    let text = fs::read_to_string(format!("{folder}{file}")).expect("they lie beside the crates");
+    let batches = text.lines().filter(|line| line.starts_with('v'));
     batches.map(|line| unhex(line.rsplit(' ').next().unwrap_or_default())).collect()
 }
 
@@ -92,7 +97,7 @@ fn stream(input: &[u8]) {
     }
 }
 
-/// Messages of format 1 and 0, built here: nobody writes them any more.
+/// Messages of format 1 and 0, built here and by Apache Kafka.
 pub(super) fn old_seeds() -> Vec<Vec<u8>> {
     let message = |format: u8, value: &[u8]| {
         let mut body = vec![format, 0];
@@ -110,7 +115,8 @@ pub(super) fn old_seeds() -> Vec<Vec<u8>> {
     };
     let old = [message(0, b"abc"), message(1, b"abc"), message(1, &[0; 100])];
     let produced = recorded().into_iter().filter(|it| it.api == "Produce");
-    old.into_iter().chain(produced.map(|it| it.request)).collect()
+    let sets = vectors("MessageSet.hex");
+    old.into_iter().chain(sets).chain(produced.map(|it| it.request)).collect()
 }
 
 pub(super) fn old(input: &[u8]) {
@@ -122,6 +128,51 @@ pub(super) fn old(input: &[u8]) {
     let whole = is_old_message(input);
     assert!(!whole || size.is_some_and(|size| size as usize == input.len()));
     check(input);
+    convert(input);
+    let mut sealed = input.to_vec();
+    if sealed.len() > FORMAT_AT {
+        let length = i32::try_from(sealed.len() - LENGTH_AT - 4).expect("inputs are short");
+        sealed[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&length.to_be_bytes());
+        let checksum = crc32(&sealed[FORMAT_AT..]);
+        sealed[FORMAT_AT - 4..FORMAT_AT].copy_from_slice(&checksum.to_be_bytes());
+        convert(&sealed);
+    }
+    // Whatever a producer of today may send, a consumer of old may ask for.
+    for format in [MessageFormat::V0, MessageFormat::V1] {
+        drop(down_convert(input, format, Offset::ZERO, DOWN, &mut Vec::new()));
+    }
+}
+
+/// Where a message says of which format it is; its checksum lies before that.
+const FORMAT_AT: usize = 16;
+
+const DOWN: DownLimits = DownLimits { bytes: usize::MAX, inflated_max: INFLATED_MAX };
+
+/// What becomes a batch is a sound one, and comes up again as it went down.
+fn convert(set: &[u8]) {
+    let Ok(batch) = up_convert(set, INFLATED_MAX) else { return };
+    let inside = Inside::Full { inflated_max: INFLATED_MAX };
+    let limits = BatchLimits { size_max: u32::MAX, inside };
+    let checked = check_produced(batch.bytes(), limits).expect("what was made is sound");
+    let count = checked.header().records_count;
+    for format in [MessageFormat::V0, MessageFormat::V1] {
+        let mut set = Vec::new();
+        // Of many small messages, those of format 1 may be larger than their bound.
+        let went = down_convert(batch.bytes(), format, Offset::ZERO, DOWN, &mut set);
+        if went.is_ok() {
+            let again = up_convert(&set, INFLATED_MAX).expect("it was made here");
+            assert_eq!(again.batch().header.records_count, count);
+        }
+    }
+}
+
+/// Bit by bit: inputs are short.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 }
+        })
+    })
 }
 
 pub(super) fn inflate_seeds() -> Vec<Vec<u8>> {

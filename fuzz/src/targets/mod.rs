@@ -68,10 +68,10 @@ pub(crate) static ALL: &[Target] = &[
     },
     Target {
         name: "old-batches",
-        what: "messages of the formats before 0.11, which are refused",
+        what: "messages of the formats before 0.11, made into batches and out of them",
         seeds: batches::old_seeds,
         run: batches::old,
-        memory_max: 16 * MIB,
+        memory_max: 32 * MIB,
         memory_per_byte: 50,
     },
     Target {

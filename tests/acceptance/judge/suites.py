@@ -89,6 +89,7 @@ def differences(expected, found):
 
 def accept(path, expected, found):
     """Writes down what came; a reason that was there stays, the others are asked for."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         for test, outcome in sorted(found.items()):
             if outcome != "pass":

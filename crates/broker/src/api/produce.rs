@@ -100,7 +100,7 @@ pub(super) fn handle(
     let request = ProduceRequest::decode(body, version)?;
     let acks = Acks::from_wire(request.acks);
     let done = progress.results.len();
-    // A gathered answer has fields that the oldest versions have not.
+    // What the oldest versions bring is converted, and may come to any size.
     let gathers = done == 0 && version > OLD_FORMATS_UNTIL && may_gather(&request, acks);
     if !gathers && !channel.has_caught_up() {
         return Ok(Handled::Kept(Blocked::Produce(progress)));

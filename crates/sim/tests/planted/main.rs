@@ -36,7 +36,8 @@ fn a_duplicate_that_is_answered_with_a_wrong_offset_is_caught() {
 
 #[test]
 fn a_torn_tail_that_is_kept_is_caught() {
-    let signs = ["checksum", "impossible", "not done", "went back", "does not start"];
+    let signs =
+        ["checksum", "impossible", "not done", "went back", "does not start", "cannot be read"];
     check(Bug::TornTailKept, 30, &signs);
 }
 

@@ -131,7 +131,7 @@ impl<'b> ProduceResponseWriter<'b> {
 pub struct ProducedAt {
     /// The offset of the first record.
     pub base_offset: i64,
-    /// As [`ProduceResponsePartition::log_append_time_ms`].
+    /// As [`ProduceResponsePartition::log_append_time_ms`]; since version 2.
     pub log_append_time_ms: i64,
     /// Where the log starts; since version 5.
     pub log_start_offset: i64,
@@ -145,7 +145,11 @@ impl ProducedAt {
     pub fn write_to(self, answer: &mut [u8], error_at: usize, version: i16) {
         let Self { base_offset, log_append_time_ms, log_start_offset } = self;
         let fields = [base_offset, log_append_time_ms, log_start_offset];
-        let known = if version >= 5 { fields.len() } else { fields.len() - 1 };
+        let known = match version {
+            ..=1 => 1,
+            2..=4 => 2,
+            _ => fields.len(),
+        };
         let places = answer.get_mut(error_at + size_of::<i16>()..).unwrap_or_default();
         assert!(places.len() >= known * size_of::<i64>(), "a partition's answer stands there");
         for (place, field) in places.chunks_exact_mut(size_of::<i64>()).zip(fields).take(known) {
