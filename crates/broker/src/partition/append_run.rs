@@ -29,8 +29,8 @@ pub(crate) struct RunRooms {
 }
 
 impl Partition {
-    /// Appends the batches of a run, each as [`Self::append`] would. The last one that is told of may be
-    /// parked; nothing was done about those behind it then.
+    /// Appends the batches of a run, each as [`Self::append`] would. The last one that is told of
+    /// may be parked; nothing was done about those behind it then.
     pub(crate) fn append_run<'a>(
         self: &Arc<Self>,
         env: &Env,
