@@ -9,7 +9,7 @@ const LIVES: [&str; 7] =
 
 /// What starts nodes of its own and takes minutes: Apache Kafka's frameworks on top of a node, and
 /// the tests that clients bring along.
-const LONG: [&str; 4] = ["streams", "connect", "mirror", "peer-suites"];
+const LONG: [&str; 5] = ["old-clients", "streams", "connect", "mirror", "peer-suites"];
 
 /// What is made by the runs of the groups and of the long ones.
 const PAGE: &str = "docs/clients.md";

@@ -6,7 +6,7 @@
 import sys
 
 # In this order on the page.
-TITLES = ["Kafka Streams", "Kafka Connect", "MirrorMaker 2", "Suites of other projects"]
+TITLES = ["Clients from before Kafka 2.1", "Kafka Streams", "Kafka Connect", "MirrorMaker 2", "Suites of other projects"]
 MARK = "\n## "
 
 
