@@ -81,7 +81,7 @@ pub(super) const GATES: [Gate; 11] = [
     Gate {
         name: "produce-instructions",
         unit: "a request",
-        limit: Limit::Recorded { figure: 6_500.0, goal: 3_000.0 },
+        limit: Limit::Recorded { figure: 6_600.0, goal: 3_000.0 },
         why: "what is unbatched costs the broker by the request, not by the byte",
     },
     Gate {
