@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
-use ottla_env::{Disk, DiskExt, Env, File, FileLock, Open};
+use ottla_env::{Disk, DiskExt, Env, File, FileLock, Open, reply};
 use ottla_log::{PARTITION_METADATA, PartitionMetadata};
 use ottla_metadata::Controller;
 use ottla_raft::{Endpoint, KRaftVersion, SnapshotId, Voter, VoterSet};
@@ -117,11 +117,28 @@ impl Identity {
     }
 }
 
-/// Makes the names of a folder and of its parents survive a crash: a life that was cut short may
-/// have made any of them and gone no further. Folders that may not be read are not ours.
-async fn sync_names_down_to(disk: &Arc<dyn Disk>, folder: &Path) -> io::Result<()> {
-    for parent in folder.ancestors().skip(1) {
-        match disk.sync_names(parent).await {
+/// Makes files and names durable: those in `folders`, and those of the first of them and of its
+/// parents, since a life that was cut short may have made any of them and gone no further. Parents
+/// that may not be read are not ours. All at once: their commits of the journal are one, or a few.
+async fn make_durable(
+    disk: &Arc<dyn Disk>,
+    files: Vec<Arc<dyn File>>,
+    folders: [&Path; 2],
+) -> io::Result<()> {
+    let sync = |folder: &Path| {
+        let (to, synced) = reply();
+        disk.sync_dir(folder, to);
+        synced
+    };
+    let own = folders.map(sync);
+    let parents: Vec<_> = folders[0].ancestors().skip(1).map(sync).collect();
+    disk.sync_files(files).await?;
+    let ended = |_| Err(io::Error::other("the disk's host ended"));
+    for synced in own {
+        synced.await.unwrap_or_else(ended)?;
+    }
+    for synced in parents {
+        match synced.await.unwrap_or_else(ended) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             synced => synced?,
         }
@@ -210,7 +227,6 @@ async fn format(env: &Env, config: &NodeConfig) -> io::Result<MetaProperties> {
     };
     let (folder, now) = (config.log_dir.as_path(), env.clock.wall());
     let quorum = folder.join(METADATA_DIRECTORY);
-    sync_names_down_to(&env.disk, folder).await?;
     env.disk.make_dir(&quorum).await?;
     let bootstrap =
         Checkpoint { records: Controller::bootstrap_records(), ..Checkpoint::default() };
@@ -221,17 +237,15 @@ async fn format(env: &Env, config: &NodeConfig) -> io::Result<MetaProperties> {
     }
     let metadata = PartitionMetadata { topic_id: Uuid::METADATA_TOPIC };
     files.push((quorum.join(PARTITION_METADATA), metadata.encode().into_bytes()));
-    // One sync for all: a start waits for little else.
+    // Synced together: a start waits for little else.
     let temporary = folder.join(META_PROPERTIES_TEMPORARY);
     files.push((temporary.clone(), properties.to_text().into_bytes()));
     let mut written = Vec::with_capacity(files.len());
     for (path, content) in files {
         written.push(overwrite(&env.disk, &path, &content).await?);
     }
-    env.disk.sync_files(written).await?;
-    env.disk.sync_names(&quorum).await?;
     // The name of the quorum's directory, too: a power cut must not keep meta.properties alone.
-    env.disk.sync_names(folder).await?;
+    make_durable(&env.disk, written, [folder, &quorum]).await?;
     env.disk.move_to(&temporary, &folder.join(META_PROPERTIES)).await?;
     env.disk.sync_names(folder).await?;
     tracing::info!(folder = %folder.display(), cluster = %properties.cluster_id, "formatted");

@@ -33,6 +33,15 @@ pub struct Checkpointed {
     pub sync_failed: bool,
 }
 
+impl Checkpointed {
+    /// How the names of those files end whose lengths are to be known before a log is looked at:
+    /// those of segments where it will stay as it is; all, where it will be opened at once.
+    #[must_use]
+    pub const fn measured(&self) -> &'static str {
+        if self.clean { ".log" } else { "" }
+    }
+}
+
 /// A log as its directory's names tell it. Readers can be served from it; a writer opens it.
 #[derive(Clone, Debug)]
 pub struct DormantLog {
@@ -76,7 +85,7 @@ impl DormantLog {
     }
 
     /// As [`Self::survey`], of names that were read before, and the lengths of files whose names
-    /// end in [`Self::MEASURED`].
+    /// end as [`Checkpointed::measured`] says.
     ///
     /// # Errors
     /// As [`Self::survey`]; [`OpenLogError::InterruptedCompaction`] where that would complete one.
@@ -87,12 +96,10 @@ impl DormantLog {
         known: Checkpointed,
     ) -> Result<Self, OpenLogError> {
         let dormant = Self::of_listing(Listing::of(listed)?, directory, config, known)?;
-        // Whoever opens it asks for the lengths of the others as well.
-        Ok(Self { listing: None, ..dormant })
+        // Whoever opens it needs the lengths of the others as well.
+        let listing = dormant.listing.filter(|_| !known.clean);
+        Ok(Self { listing, ..dormant })
     }
-
-    /// How the names of segments end: their lengths are all that a survey needs.
-    pub const MEASURED: &str = ".log";
 
     fn of_listing(
         listing: Listing,

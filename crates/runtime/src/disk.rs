@@ -26,6 +26,12 @@ const NAME_THREADS_MAX: usize = 2;
 /// A write of no more than this is copied together before: a list of parts costs the kernel more.
 const SMALL_BYTES_MAX: usize = 512;
 
+/// A read of no more than this is not preceded by a look at the file's length.
+const SMALL_READ_BYTES: usize = 256 * 1024;
+
+/// Of a small file, bytes that are read at once, so that its length need not be asked for.
+const NOTE_BYTES: usize = 512;
+
 /// The machine's files. The Now half runs where it is called, the Later half in the pools: one
 /// each for what writes to the device, what reads from it, and what looks up or changes names, so
 /// that none of them waits for another.
@@ -272,7 +278,7 @@ impl Disk for RealDisk {
             let entries = entries(&folder, |name| name.ends_with(at.measured));
             Glance {
                 entries: entries.map_err(|error| about(&folder, error)),
-                note: fs::read(&note).map_err(|error| about(&note, error)),
+                note: read_note(&note).map_err(|error| about(&note, error)),
             }
         };
         later(&self.names, to, move || Ok(folders.into_iter().map(look).collect()));
@@ -330,12 +336,28 @@ fn dir_entry(found: &fs::DirEntry, measured: impl Fn(&str) -> bool) -> io::Resul
     Ok(DirEntry { name, is_dir, len })
 }
 
+/// All bytes of a file that is expected to be tiny.
+fn read_note(path: &Path) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+
+    let mut file = fs::File::open(path)?;
+    let mut bytes = vec![0; NOTE_BYTES];
+    let read = file.read(&mut bytes)?;
+    bytes.truncate(read);
+    // A short read is that of the end.
+    if read == NOTE_BYTES {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 fn read_range(file: &fs::File, at: u64, len: usize) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;
 
-    // No more memory than the file can fill, whatever was asked for.
-    let there = file.metadata()?.len().saturating_sub(at);
-    let mut bytes = vec![0; len.min(usize::try_from(there).unwrap_or(usize::MAX))];
+    // No more memory than the file can fill, whatever was asked for; little is not worth a question.
+    let there = || file.metadata().map(|file| file.len().saturating_sub(at));
+    let most = if len <= SMALL_READ_BYTES { len as u64 } else { there()? };
+    let mut bytes = vec![0; len.min(usize::try_from(most).unwrap_or(usize::MAX))];
     let mut done = 0;
     while done < bytes.len() {
         match file.read_at(&mut bytes[done..], at + done as u64) {

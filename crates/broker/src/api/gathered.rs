@@ -72,12 +72,10 @@ pub(super) struct Asked<'a> {
 /// Whether the batch of a request may be appended with others': it is the only one, it is small,
 /// and its answer waits for it.
 pub(super) fn may_gather(request: &ProduceRequest<'_>, acks: Option<Acks>) -> bool {
-    let mut entries = request.partitions.clone();
-    let small = |entry: Entry<'_, ProducePartition<'_>>| {
+    let small = |entry: &Entry<'_, ProducePartition<'_>>| {
         entry.partition.records.is_some_and(|bytes| bytes.len() <= GATHERED_BATCH_BYTES_MAX)
     };
-    let answered = matches!(acks, Some(Acks::Leader | Acks::All));
-    answered && entries.next().is_some_and(small) && entries.next().is_none()
+    matches!(acks, Some(Acks::Leader | Acks::All)) && request.partitions.lone().is_some_and(small)
 }
 
 /// When the answer to a request with acks=all is due.

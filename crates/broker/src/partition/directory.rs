@@ -143,11 +143,15 @@ impl LogDirectory {
     /// What is known of a partition's log before it is looked at.
     pub(super) fn checkpointed(&self, partition: &TopicPartition) -> Checkpointed {
         let Remembered { recovery_point, log_start } = self.checkpoints.of(partition);
+        Checkpointed { recovery_point, log_start, ..self.anew() }
+    }
+
+    /// What is known of a log that no checkpoint tells of.
+    pub(super) fn anew(&self) -> Checkpointed {
         Checkpointed {
-            recovery_point,
-            log_start,
             clean: self.last_stop.was_clean(),
             sync_failed: self.last_stop.sync_has_failed(),
+            ..Checkpointed::default()
         }
     }
 

@@ -194,7 +194,8 @@ impl Partitions {
         some: Vec<ToOpen>,
     ) -> Vec<(ToOpen, Result<Found, OpenLogError>)> {
         let folders = some.iter().map(|it| self.place_of(&it.name)).collect();
-        let at = GlanceAt { note: PARTITION_METADATA, measured: DormantLog::MEASURED };
+        let measured = self.directory.anew().measured();
+        let at = GlanceAt { note: PARTITION_METADATA, measured };
         let seen = match env.disk.look_at(folders, at).await {
             Ok(seen) => seen,
             // The disk's host has ended, and the node with it.

@@ -93,6 +93,15 @@ impl<'a, P: Visit<'a>> ByTopic<'a, P> {
         }
     }
 
+    /// The entry of a list that has no other. A topic without partitions behind it counts as one.
+    #[must_use]
+    pub const fn lone(&self) -> Option<&Entry<'a, P>> {
+        match &self.first {
+            Some(first) if self.topics_left == 0 && self.partitions_left == 0 => Some(first),
+            Some(_) | None => None,
+        }
+    }
+
     /// Walks over the list once and leaves `reader` behind it: what it yields later is sound.
     pub(super) fn check(reader: &mut Reader<'a>, layout: Layout) -> Result<Self, DecodeError> {
         let topics_left = count(reader, layout)?;

@@ -51,6 +51,9 @@ fn check_produce_request(request: &messages::ProduceRequest<'static>, version: i
     let flat = |Entry { topic, partition: ProducePartition { index, records } }| {
         (topic, index, records.map(<[u8]>::to_vec))
     };
+    let lone = visited.partitions.lone().copied().map(flat);
+    let trailing = topics.last().is_some_and(|last| last.partition_data.is_empty());
+    assert_eq!(lone, (expected.len() == 1 && !trailing).then(|| expected[0].clone()));
     assert_eq!(visited.partitions.map(flat).collect::<Vec<_>>(), expected);
 }
 
