@@ -185,3 +185,71 @@ fn a_topic_that_is_deleted_while_batches_wait_for_it_has_them_refused() {
         node.stop().await;
     });
 }
+
+#[test]
+fn more_batches_than_may_wait_are_all_appended() {
+    const PARTITIONS: i32 = 70;
+    World::new(1_207).live(async |life| {
+        let node = life.node(&[]).await;
+        let mut clients = Vec::new();
+        for _ in 0..5 {
+            clients.push(life.client().await);
+        }
+        clients[0].create_of(PARTITIONS).await;
+        // Of each connection as many as may be under way, and a few more behind them.
+        for client in &mut clients {
+            for index in 0..PARTITIONS {
+                client.send_to(index, &batch(20)).await;
+            }
+        }
+        let mut ends = vec![Vec::new(); usize::try_from(PARTITIONS).unwrap()];
+        for client in &mut clients {
+            let first = client.correlation - PARTITIONS + 1;
+            for n in 0..PARTITIONS {
+                let (error, offset) = client.produced(first + n).await;
+                assert_eq!(error, 0);
+                ends[usize::try_from(n).unwrap()].push(offset);
+            }
+        }
+        for mut offsets in ends {
+            offsets.sort_unstable();
+            assert_eq!(offsets, [0, 1, 2, 3, 4]);
+        }
+        node.stop().await;
+    });
+}
+
+impl Client {
+    async fn create_of(&mut self, partitions: i32) {
+        let topic = CreatableTopic {
+            name: TOPIC.into(),
+            num_partitions: partitions,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest {
+            topics: vec![topic].into(),
+            timeout_ms: 10_000,
+            ..Default::default()
+        };
+        self.send(ApiKey::CreateTopics, 7, |writer| request.encode(writer, 7)).await;
+        self.answer(ApiKey::CreateTopics, 7).await;
+    }
+
+    async fn send_to(&mut self, index: i32, batch: &[u8]) {
+        let partition =
+            PartitionProduceData { index, records: Some(batch.into()), ..Default::default() };
+        let topic = TopicProduceData {
+            name: TOPIC.into(),
+            partition_data: vec![partition].into(),
+            ..Default::default()
+        };
+        let request = ProduceRequest {
+            acks: 1,
+            timeout_ms: 10_000,
+            topic_data: vec![topic].into(),
+            ..Default::default()
+        };
+        self.send(ApiKey::Produce, PRODUCE, |writer| request.encode(writer, PRODUCE)).await;
+    }
+}
