@@ -80,6 +80,14 @@ impl RealFile {
         self.unsynced.swap(0, Ordering::Relaxed)
     }
 
+    pub(crate) fn unsynced(&self) -> u64 {
+        self.unsynced.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
     pub(crate) fn sync_data(&self) -> io::Result<()> {
         self.take_unsynced();
         self.file.sync_data()

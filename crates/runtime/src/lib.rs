@@ -16,6 +16,7 @@ mod process;
 mod residency;
 mod rng;
 mod sync;
+mod write_out;
 
 pub use loops::RealEnv;
 pub use process::{stop_requested, terminate};

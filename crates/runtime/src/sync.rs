@@ -11,6 +11,7 @@ use crate::dirt::{favours_whole, machine_dirty_bytes};
 use crate::disk::RealFile;
 use crate::file_system::FileSystems;
 use crate::pool::{Job, Pool, Turn};
+use crate::write_out::{self, WriteOut};
 
 /// Files that are synced at the same time. The journal of a file system commits for all who wait,
 /// so eight at once take a quarter of the time of one after the other; twice as many gain little
@@ -29,8 +30,9 @@ struct Progress {
     to: Option<Reply<io::Result<()>>>,
 }
 
-/// Makes the bytes of all `files` durable, in `pool`: by one sync of their file system, where that
-/// is cheaper (`docs/adr/0018`), or of each.
+/// Makes the bytes of all `files` durable, in `pool`: many of them written a piece at a time first
+/// (`docs/adr/0029`), then by one sync of their file system, where that is cheaper
+/// (`docs/adr/0018`), or of each.
 pub(crate) fn submit(
     pool: &Arc<Pool>,
     file_systems: &Arc<FileSystems>,
@@ -39,26 +41,67 @@ pub(crate) fn submit(
 ) {
     match files.as_slice() {
         [] => to.send(Ok(())),
-        [_] => submit_each(pool, files, to),
+        [only] if !write_out::is_worthwhile(RealFile::of(only).unsynced()) => {
+            submit_each(pool, files, to);
+        }
         [..] => {
             let (file_systems, own) = (Arc::clone(file_systems), Arc::clone(pool));
             // To ask the kernel costs more than a loop should spend.
-            pool.submit(Job::Once(Box::new(move || match whole(&file_systems, &files) {
-                Some(file_system) => to.send(syncfs(file_system).map_err(io::Error::from)),
-                None => submit_each(&own, files, to),
-            })));
+            pool.submit(Job::Once(Box::new(move || begin(&own, file_systems, files, to))));
         }
     }
 }
 
+fn begin(
+    pool: &Arc<Pool>,
+    file_systems: Arc<FileSystems>,
+    files: Vec<Arc<dyn File>>,
+    to: Reply<io::Result<()>>,
+) {
+    let unsynced: Vec<u64> = files.iter().map(|file| RealFile::of(file).take_unsynced()).collect();
+    let Some(mut write_out) = WriteOut::of(&file_systems, &files, &unsynced) else {
+        return sync(pool, &file_systems, files, unsynced.iter().sum(), to);
+    };
+    let own = Arc::clone(pool);
+    let mut rest = Some((files, to));
+    pool.submit(Job::Turns(Box::new(move || {
+        let written = write_out.next_piece();
+        if let Ok(true) = written {
+            return Turn::More;
+        }
+        let (files, to) = rest.take().expect("the last turn is one");
+        match written {
+            Ok(_) => sync(&own, &file_systems, files, write_out.left_bytes(), to),
+            Err(error) => to.send(Err(error)),
+        }
+        Turn::Last
+    })));
+}
+
+/// `own`: the bytes of the files that may still have to be written.
+fn sync(
+    pool: &Pool,
+    file_systems: &FileSystems,
+    files: Vec<Arc<dyn File>>,
+    own: u64,
+    to: Reply<io::Result<()>>,
+) {
+    match whole(file_systems, &files, own) {
+        Some(file_system) => to.send(syncfs(file_system).map_err(io::Error::from)),
+        None => submit_each(pool, files, to),
+    }
+}
+
 /// The one file system to sync instead of these files.
-fn whole(file_systems: &FileSystems, files: &[Arc<dyn File>]) -> Option<Arc<fs::File>> {
-    let unsynced = files.iter().map(|file| RealFile::of(file).take_unsynced()).sum();
+fn whole(file_systems: &FileSystems, files: &[Arc<dyn File>], own: u64) -> Option<Arc<fs::File>> {
+    if files.len() < 2 {
+        return None;
+    }
     let device = RealFile::of(files.first()?).device();
     let together = files.iter().all(|file| RealFile::of(file).device() == device);
     let file_system = file_systems.synced_whole(device).filter(|_| together)?;
     let dirty = machine_dirty_bytes().ok()?;
-    favours_whole(files.len(), unsynced, dirty).then_some(file_system)
+    favours_whole(files.len(), own, dirty).then_some(file_system)
 }
 
 fn submit_each(pool: &Pool, files: Vec<Arc<dyn File>>, to: Reply<io::Result<()>>) {

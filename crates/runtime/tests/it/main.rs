@@ -5,7 +5,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use ottla_env::{DiskExt as _, conformance};
+use ottla_env::{DiskExt as _, Open, conformance};
 use ottla_runtime::RealEnv;
 
 /// A directory of this test's own, gone with it.
@@ -72,6 +72,30 @@ fn a_lock_belongs_to_one_process_until_that_ends() {
     assert_ne!(in_a_child(TEST, ROLE, &path), Some(0), "another process is refused");
     drop(lock);
     assert_eq!(in_a_child(TEST, ROLE, &path), Some(0), "and takes it when it is free");
+}
+
+#[test]
+fn a_sync_of_much_is_one_answer_whether_it_is_written_in_pieces_first_or_not() {
+    const BYTES: usize = 24 * 1024 * 1024;
+    let scratch = Scratch::new("much");
+    std::fs::create_dir(&scratch.0).unwrap();
+    start(async |env| {
+        env.disk.space_of(&scratch.0).await.unwrap();
+        let part = vec![7; BYTES / 3];
+        // The second one comes too soon for pieces; a file alone has no file system synced for it.
+        for names in [["a", "b", "c"].as_slice(), &["d", "e", "f"], &["g"]] {
+            let mut files = Vec::new();
+            for name in names {
+                files.push(env.disk.open_file(&scratch.0.join(name), Open::New).await.unwrap());
+            }
+            for at in 0..3 {
+                let file = &files[at % files.len()];
+                let from = env.disk.len_of(file).await.unwrap();
+                file.write_at(from, &[std::io::IoSlice::new(&part)]).unwrap();
+            }
+            env.disk.sync_files(files).await.unwrap();
+        }
+    });
 }
 
 #[test]
