@@ -362,7 +362,7 @@ fn read_note(path: &Path) -> io::Result<Vec<u8>> {
 fn read_range(file: &fs::File, at: u64, len: usize) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;
 
-    // No more memory than the file can fill, whatever was asked for; little is not worth a question.
+    // No more memory than the file can fill, whatever was asked for; little needs no question.
     let there = || file.metadata().map(|file| file.len().saturating_sub(at));
     let most = if len <= SMALL_READ_BYTES { len as u64 } else { there()? };
     let mut bytes = vec![0; len.min(usize::try_from(most).unwrap_or(usize::MAX))];
