@@ -27,7 +27,7 @@ const NAME_THREADS_MAX: usize = 2;
 const SMALL_BYTES_MAX: usize = 512;
 
 /// A read of no more than this is not preceded by a look at the file's length.
-const SMALL_READ_BYTES: usize = 256 * 1024;
+const SMALL_READ_BYTES: usize = 16 * 1024;
 
 /// Of a small file, bytes that are read at once, so that its length need not be asked for.
 const NOTE_BYTES: usize = 512;

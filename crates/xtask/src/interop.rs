@@ -57,12 +57,13 @@ enum Length {
     Long,
 }
 
-/// Every script in its long form. The table of the clients is made first, the sections follow.
+/// Every script in its long form, the groups twice in a row on one node. The table of the clients
+/// is made first, the sections follow.
 fn long() -> Outcome {
     for name in LIVES.iter().filter(|name| **name != "groups") {
         live(name, &[])?;
     }
-    live("groups", &words(&["--every-client", "--matrix", PAGE]))?;
+    live("groups", &words(&["--every-client", "--times", "2", "--matrix", PAGE]))?;
     LONG.iter().try_for_each(|name| live(name, &words(&["--page", PAGE])))
 }
 

@@ -20,14 +20,14 @@ PROTOCOLS = {
 }
 HEAD = """# Clients
 
-What real clients were seen doing with one node. The table is made by `tests/acceptance/groups --every-client --matrix
-docs/clients.md`, each section below it by its own script with `--page docs/clients.md`; `cargo xtask interop --long` runs
-all of them.
+What real clients were seen doing with one node. The table is made by `tests/acceptance/groups --every-client --times 2
+--matrix docs/clients.md`, each section below it by its own script with `--page docs/clients.md`; `cargo xtask interop
+--long` runs all of them.
 
-"yes": the scenario of that name in `tests/acceptance/judge/scenarios.py` was passed, "no": it was not; empty: the client
-cannot, or its protocol has no such thing. What a client produces, plain and with each of the codecs named, another
-library has read, and the other way round. The rest of a row is a group of three members on twelve partitions (two for
-the surplus).
+"yes": the scenario of that name in `tests/acceptance/judge/scenarios.py` was passed, each time; "no": it was not; empty:
+the client cannot, or its protocol has no such thing. What a client produces, plain and with each of the codecs named,
+another library has read, and the other way round. The rest of a row is a group of three members on twelve partitions
+(two for the surplus).
 """
 WORDS = {True: "yes", False: "no", None: ""}
 
