@@ -6,8 +6,9 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use ottla_env::{CachedRead, DirEntry, Disk, File, FileLock, Glance, GlanceAt, Open, Reply, Space};
 use rustix::fs::{FlockOperation, fcntl_lock};
@@ -49,8 +50,17 @@ pub(crate) struct RealFile {
     file: fs::File,
     /// The file system that it is on.
     device: u64,
-    /// Bytes written since its last sync, or that of its file system.
+    /// Bytes written since its last sync.
     unsynced: AtomicU64,
+    /// When that was, or when it was opened.
+    synced_at: Mutex<Instant>,
+}
+
+/// What was written to a file between two syncs of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsynced {
+    pub(crate) bytes: u64,
+    pub(crate) within: Duration,
 }
 
 impl RealFile {
@@ -68,16 +78,19 @@ impl RealFile {
 
     fn new(file: fs::File) -> io::Result<Self> {
         let device = file.metadata()?.dev();
-        Ok(Self { file, device, unsynced: AtomicU64::new(0) })
+        let synced_at = Mutex::new(Instant::now());
+        Ok(Self { file, device, unsynced: AtomicU64::new(0), synced_at })
     }
 
     pub(crate) const fn device(&self) -> u64 {
         self.device
     }
 
-    /// Bytes that were written since somebody asked last: whoever asks is about to sync.
-    pub(crate) fn take_unsynced(&self) -> u64 {
-        self.unsynced.swap(0, Ordering::Relaxed)
+    /// What was written since somebody asked last: whoever asks is about to sync.
+    pub(crate) fn take_unsynced(&self) -> Unsynced {
+        let mut synced_at = self.synced_at.lock().expect("nothing panics under the lock");
+        let within = std::mem::replace(&mut *synced_at, Instant::now()).elapsed();
+        Unsynced { bytes: self.unsynced.swap(0, Ordering::Relaxed), within }
     }
 
     pub(crate) fn unsynced(&self) -> u64 {
@@ -350,10 +363,17 @@ fn read_note(path: &Path) -> io::Result<Vec<u8>> {
 
     let mut file = fs::File::open(path)?;
     let mut bytes = vec![0; NOTE_BYTES];
-    let read = file.read(&mut bytes)?;
-    bytes.truncate(read);
-    // A short read is that of the end.
-    if read == NOTE_BYTES {
+    let mut done = 0;
+    while done < NOTE_BYTES {
+        match file.read(&mut bytes[done..]) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(done);
+    if done == NOTE_BYTES {
         file.read_to_end(&mut bytes)?;
     }
     Ok(bytes)

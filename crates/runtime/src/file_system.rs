@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
 use ottla_env::Space;
 use rustix::fs::{fstatfs, fstatvfs, syncfs};
@@ -26,8 +25,6 @@ struct Known {
     device: u64,
     /// A sync of all of it costs no more than its bytes, and its failures are told.
     synced_whole: bool,
-    /// When much of it was last about to be synced.
-    much_at: Option<Instant>,
 }
 
 /// ext2, ext3 and ext4, and XFS. Others, like btrfs, commit more than the bytes that are asked for,
@@ -44,7 +41,7 @@ impl FileSystems {
         let kind = fstatfs(&file)?.f_type;
         let synced_whole = SYNCED_WHOLE.contains(&kind) && syncs_tell_of_errors();
         let device = file.metadata()?.dev();
-        let new = Known { directory: Arc::clone(&file), device, synced_whole, much_at: None };
+        let new = Known { directory: Arc::clone(&file), device, synced_whole };
         known.insert(directory.to_owned(), new);
         Ok(file)
     }
@@ -55,13 +52,6 @@ impl FileSystems {
         let known = self.known.lock().expect("nothing panics under the lock");
         let mut on_it = known.values().filter(|known| known.device == device);
         on_it.find(|known| known.synced_whole).map(|known| Arc::clone(&known.directory))
-    }
-
-    /// How long ago somebody asked this of the device last: who is about to sync much of it.
-    pub(crate) fn since_much(&self, device: u64) -> Option<Duration> {
-        let mut known = self.known.lock().expect("nothing panics under the lock");
-        let found = known.values_mut().find(|known| known.device == device)?;
-        found.much_at.replace(Instant::now()).map(|at| at.elapsed())
     }
 
     pub(crate) fn space(&self, directory: &Path) -> io::Result<Space> {

@@ -8,7 +8,7 @@ use ottla_env::{File, Reply};
 use rustix::fs::syncfs;
 
 use crate::dirt::{favours_whole, machine_dirty_bytes};
-use crate::disk::RealFile;
+use crate::disk::{RealFile, Unsynced};
 use crate::file_system::FileSystems;
 use crate::pool::{Job, Pool, Turn};
 use crate::write_out::{self, WriteOut};
@@ -58,9 +58,11 @@ fn begin(
     files: Vec<Arc<dyn File>>,
     to: Reply<io::Result<()>>,
 ) {
-    let unsynced: Vec<u64> = files.iter().map(|file| RealFile::of(file).take_unsynced()).collect();
-    let Some(mut write_out) = WriteOut::of(&file_systems, &files, &unsynced) else {
-        return sync(pool, &file_systems, files, unsynced.iter().sum(), to);
+    let unsynced: Vec<Unsynced> =
+        files.iter().map(|file| RealFile::of(file).take_unsynced()).collect();
+    let Some(mut write_out) = WriteOut::of(&files, &unsynced) else {
+        let own = unsynced.iter().map(|some| some.bytes).sum();
+        return sync(pool, &file_systems, files, own, to);
     };
     let own = Arc::clone(pool);
     let mut rest = Some((files, to));
@@ -71,7 +73,11 @@ fn begin(
         }
         let (files, to) = rest.take().expect("the last turn is one");
         match written {
-            Ok(_) => sync(&own, &file_systems, files, write_out.left_bytes(), to),
+            Ok(_) => {
+                let newer = files.iter().map(|file| RealFile::of(file).take_unsynced().bytes);
+                let left = write_out.left_bytes() + newer.sum::<u64>();
+                sync(&own, &file_systems, files, left, to);
+            }
             Err(error) => to.send(Err(error)),
         }
         Turn::Last

@@ -10,12 +10,12 @@ use std::ffi::{c_int, c_uint};
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ottla_env::File;
+use rustix::io::Errno;
 
-use crate::disk::RealFile;
-use crate::file_system::FileSystems;
+use crate::disk::{RealFile, Unsynced};
 
 /// Less is a burst that no queue minds.
 const WORTHWHILE_BYTES: u64 = 16 * 1024 * 1024;
@@ -23,6 +23,9 @@ const WORTHWHILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Who appends so much a second may do so faster than pieces are written: then the device's full
 /// speed counts, and its queue is never empty anyway.
 const HURRY_BYTES_A_SECOND: u64 = 256 * 1024 * 1024;
+
+/// No sync waits longer for pieces.
+const PATIENCE_MAX: Duration = Duration::from_secs(1);
 
 /// What is on its way at a time: a millisecond of a device.
 const PIECE_BYTES: u64 = 1024 * 1024;
@@ -35,15 +38,13 @@ pub(crate) const fn is_worthwhile(unsynced: u64) -> bool {
     unsynced >= WORTHWHILE_BYTES
 }
 
-/// Whether so many bytes in that time are more than pieces keep up with.
-fn is_hurried(bytes: u64, since: Duration) -> bool {
-    u128::from(bytes) * 1_000_000 > u128::from(HURRY_BYTES_A_SECOND) * since.as_micros()
-}
-
 /// What is left to hand to the device.
 pub(crate) struct WriteOut {
     ranges: Vec<Range>,
+    /// Of pieces and tails, bytes that were not handed over.
     left_bytes: u64,
+    /// When the sync is to do the rest.
+    until: Instant,
 }
 
 struct Range {
@@ -53,27 +54,17 @@ struct Range {
 }
 
 impl WriteOut {
-    /// Of files with so many bytes since their last sync, which are taken for their last ones;
-    /// `None` if they are too few to matter, or come too fast.
-    pub(crate) fn of(
-        file_systems: &FileSystems,
-        files: &[Arc<dyn File>],
-        unsynced: &[u64],
-    ) -> Option<Self> {
-        let sum = unsynced.iter().sum();
-        if !is_worthwhile(sum) {
-            return None;
-        }
-        let since = file_systems.since_much(RealFile::of(files.first()?).device());
-        if since.is_some_and(|since| is_hurried(sum, since)) {
-            return None;
-        }
-        let of_one = |(file, unsynced): (&Arc<dyn File>, &u64)| {
-            let (from, to) = before_tail(RealFile::of(file).len().ok()?, *unsynced)?;
+    /// Of files with what they were given since their last sync; `None` if that is too little to
+    /// matter, or comes too fast.
+    pub(crate) fn of(files: &[Arc<dyn File>], unsynced: &[Unsynced]) -> Option<Self> {
+        let left_bytes = unsynced.iter().map(|some| some.bytes).sum();
+        let patience = patience(unsynced).filter(|_| is_worthwhile(left_bytes))?;
+        let of_one = |(file, unsynced): (&Arc<dyn File>, &Unsynced)| {
+            let (from, to) = before_tail(RealFile::of(file).len().ok()?, unsynced.bytes)?;
             Some(Range { file: Arc::clone(file), from, to })
         };
-        let left_bytes = unsynced.iter().map(|unsynced| TAIL_BYTES.min(*unsynced)).sum();
-        Some(Self { ranges: files.iter().zip(unsynced).filter_map(of_one).collect(), left_bytes })
+        let ranges = files.iter().zip(unsynced).filter_map(of_one).collect();
+        Some(Self { ranges, left_bytes, until: Instant::now() + patience })
     }
 
     /// What the sync that follows has to write, besides what has come meanwhile.
@@ -81,21 +72,51 @@ impl WriteOut {
         self.left_bytes
     }
 
-    /// Writes the next piece, and waits for it; `false` when none is left.
+    /// Writes the next piece, and waits for it; `false` when none is left, or the time is over.
     ///
     /// # Errors
     /// What the device has said of it, or of what was written before. A sync by the same
     /// descriptor does not say it again.
     pub(crate) fn next_piece(&mut self) -> io::Result<bool> {
         let Some(range) = self.ranges.last_mut() else { return Ok(false) };
+        if Instant::now() > self.until {
+            return Ok(false);
+        }
         let piece_end = range.to.min(range.from + PIECE_BYTES);
-        let result = written_back(RealFile::of(&range.file), range.from, piece_end);
+        match written_back(RealFile::of(&range.file), range.from, piece_end) {
+            Ok(()) => {}
+            Err(error) if is_no_word_about_the_file(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.left_bytes = self.left_bytes.saturating_sub(piece_end - range.from);
         range.from = piece_end;
         if range.from == range.to {
             self.ranges.pop();
         }
-        result.map(|()| true)
+        Ok(true)
     }
+}
+
+/// How long pieces may take: half the time in which as much came, lest they set the pace where the
+/// device is slower with them than with a full queue. `None` where it came too fast for any.
+fn patience(unsynced: &[Unsynced]) -> Option<Duration> {
+    let (mut bytes, mut a_second) = (0, 0);
+    for some in unsynced.iter().filter(|some| some.bytes > 0) {
+        let micros = some.within.as_micros().max(1);
+        bytes += u128::from(some.bytes);
+        a_second += u128::from(some.bytes) * 1_000_000 / micros;
+    }
+    if a_second > u128::from(HURRY_BYTES_A_SECOND) {
+        return None;
+    }
+    let half = bytes * 500_000 / a_second.max(1);
+    Some(Duration::from_micros(u64::try_from(half).unwrap_or(u64::MAX)).min(PATIENCE_MAX))
+}
+
+/// Whether this kernel, or who watches over the process, has no such call for such a file.
+fn is_no_word_about_the_file(error: &io::Error) -> bool {
+    let unavailable = [Errno::NOSYS, Errno::PERM, Errno::INVAL, Errno::SPIPE];
+    Errno::from_io_error(error).is_some_and(|errno| unavailable.contains(&errno))
 }
 
 /// The part of the last `unsynced` bytes that no append touches any more, from a whole piece on.
@@ -148,15 +169,34 @@ mod tests {
     }
 
     #[test]
-    fn who_appends_faster_than_pieces_are_written_is_hurried() {
-        let check = |bytes: u64, millis: u64, expected: bool| {
-            let since = Duration::from_millis(millis);
-            assert_eq!(is_hurried(bytes, since), expected, "{bytes} in {millis} ms");
+    #[rustfmt::skip]
+    fn pieces_have_half_the_time_in_which_as_much_came() {
+        let check = |files: &[(u64, u64)], expected: Option<u64>| {
+            let unsynced = |(bytes, millis): &(u64, u64)| {
+                Unsynced { bytes: *bytes, within: Duration::from_millis(*millis) }
+            };
+            let unsynced: Vec<_> = files.iter().map(unsynced).collect();
+            let expected = expected.map(Duration::from_millis);
+            assert_eq!(patience(&unsynced), expected, "{files:?}");
         };
-        check(64 * MIB, 1_000, false);
-        check(64 * MIB, 300, false);
-        check(64 * MIB, 200, true);
-        check(400 * MIB, 1_000, true);
-        check(64 * MIB, 0, true);
+        check(&[(64 * MIB, 1_000)],                   Some(500));
+        check(&[(64 * MIB, 256)],                     Some(128));
+        check(&[(64 * MIB, 200)],                     None);
+        check(&[(64 * MIB, 0)],                       None);
+        // Together they come faster than each.
+        check(&[(64 * MIB, 512), (32 * MIB, 512)],    Some(256));
+        check(&[(64 * MIB, 400), (64 * MIB, 400)],    None);
+        // Whoever has got nothing says nothing; whoever rested for an hour has not been slow.
+        check(&[(64 * MIB, 1_000), (0, 0)],           Some(500));
+        check(&[(64 * MIB, 3_600_000)],               Some(1_000));
+    }
+
+    #[test]
+    fn a_call_that_is_not_there_says_nothing_about_the_file() {
+        for (errno, expected) in
+            [(Errno::NOSYS, true), (Errno::PERM, true), (Errno::IO, false), (Errno::NOSPC, false)]
+        {
+            assert_eq!(is_no_word_about_the_file(&errno.into()), expected, "{errno}");
+        }
     }
 }

@@ -226,8 +226,8 @@ class Group:
     def demand_laws(self, ends, once):
         """What holds at the end of every scenario."""
         self.history.demand_one_owner(max(self.variant.slack_us, self.setting.slack_us))
-        self.history.demand_commits_hold()
         self.history.demand_all(ends)
+        self.history.demand_commits_hold()
         if once:
             self.history.demand_once()
 

@@ -10,6 +10,10 @@ class Broken(AssertionError):
     """A law was broken, or something did not happen in time."""
 
 
+class ReadAgain(Broken):
+    """Somebody was given what had been read, or committed, before."""
+
+
 class Event:
     """One line of one member."""
 
@@ -134,7 +138,7 @@ class History:
         """After clean hand-overs nothing is read twice."""
         twice = sorted(record for record, times in self.seen().items() if times > 1)
         if twice:
-            raise Broken(f"{len(twice)} records were read twice, the first are {twice[:5]}")
+            raise ReadAgain(f"{len(twice)} records were read twice, the first are {twice[:5]}")
 
     def demand_commits_hold(self):
         """Nobody is given what somebody's acknowledged commit had covered."""
@@ -147,7 +151,7 @@ class History:
                 committed[partition] = max(offset, committed.get(partition, (0,))[0]), member, at
             elif offset < committed.get(partition, (0,))[0]:
                 end, who, when = committed[partition]
-                raise Broken(
+                raise ReadAgain(
                     f"{member} was given {partition}@{offset} at {at}, after {who} had committed {end} at {when}"
                 )
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Optional
 
+from .history import Broken, ReadAgain
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -19,9 +21,10 @@ class Variant:
     static: bool = True
     # Whether it speaks KIP-848 with expressions that the broker resolves.
     patterns: bool = True
-    # Why it does not always pass some scenarios, with Apache Kafka either; and which.
+    # Why it does not always pass some scenarios, whatever the broker; which, and what it breaks there.
     weakness: str = ""
     weak_in: tuple = ()
+    weak_to: type = Broken
     # Without groups: it reads the partitions it is told to, all of them.
     groups: bool = True
     # kcat drops, but commits, what it is handed between SIGTERM and its end.
@@ -72,7 +75,7 @@ VARIANTS = {
         Variant("java-3.9-cooperative", "java-3.9", assignor="cooperative-sticky"),
         Variant(
             "java-3.9-consumer", "java-3.9", protocol="consumer", patterns=False,
-            weak_in=("handover", "killed", "static", "surplus", "growth"),
+            weak_in=("handover", "killed", "static", "surplus", "growth"), weak_to=ReadAgain,
             weakness="its consumer of the new protocol, a preview then, may begin a partition anew that comes to it while "
             "it looks up the offsets of others (KAFKA-17674, mended in 4.0)",
         ),

@@ -57,6 +57,14 @@ pub(crate) static CASES: &[Case] = &[
         ..LOAD
     },
     Case {
+        name: "groups-default",
+        placement: Placement::Free,
+        kind: Kind::Fresh { warm_up: "--members 20 --partitions 40 --no-death", needs_data: false },
+        properties: &[ONE_REPLICA],
+        rows: GROUPS_DEFAULT,
+        ..LOAD
+    },
+    Case {
         name: "catch-up",
         placement: Placement::Free,
         kind: Kind::Fresh { warm_up: "", needs_data: true },
@@ -542,6 +550,25 @@ const GROUPS: &[Row] = &[
         figures: CLASSIC,
     },
 ];
+
+const GROUPS_DEFAULT: &[Row] = &[Row {
+    name: "500 members, consumer protocol",
+    what: "500 members join at once, one leaves: until all stand in one epoch and share 1,000 \
+           partitions evenly; heartbeats as the broker asks, with its defaults: \
+           group.consumer.heartbeat.interval.ms=5000",
+    command: "groups",
+    full: "--protocol consumer --no-death",
+    short: "--protocol consumer --no-death",
+    seconds: [25.0, 25.0],
+    short_pairs_max: 3,
+    figures: &[
+        less("join, ms", "groups.join_ms", "", 1.0).wall().goals(&[(0, 20.0)]),
+        less("join, CPU-s", "groups.join_broker_cpu_s", "", 1.0),
+        less("one leaves, ms", "groups.leave_ms", "", 1.0).wall().goals(&[(0, 20.0)]),
+        less("one leaves, CPU-s", "groups.leave_broker_cpu_s", "", 1.0),
+    ],
+    ..ROW
+}];
 
 const CATCH_UP: &[Row] = &[Row {
     name: "from the disk",
