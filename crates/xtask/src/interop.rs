@@ -57,14 +57,22 @@ enum Length {
     Long,
 }
 
-/// Every script in its long form, the groups twice in a row on one node. The table of the clients
-/// is made first, the sections follow.
+/// Every script in its long form, whatever became of the others; the groups twice in a row on one
+/// node. The table of the clients is made first, the sections follow.
 fn long() -> Outcome {
-    for name in LIVES.iter().filter(|name| **name != "groups") {
-        live(name, &[])?;
+    let mut failed = Vec::new();
+    for name in LIVES.iter().chain(&LONG) {
+        let arguments = match *name {
+            "groups" => &["--every-client", "--times", "2", "--matrix", PAGE][..],
+            name if LONG.contains(&name) => &["--page", PAGE],
+            _ => &[],
+        };
+        if let Err(why) = live(name, &words(arguments)) {
+            eprintln!("{why}");
+            failed.push(*name);
+        }
     }
-    live("groups", &words(&["--every-client", "--times", "2", "--matrix", PAGE]))?;
-    LONG.iter().try_for_each(|name| live(name, &words(&["--page", PAGE])))
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
 fn words(some: &[&str]) -> Vec<String> {

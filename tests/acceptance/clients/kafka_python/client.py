@@ -13,7 +13,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from kafka.errors import KafkaError, NoError
+from kafka.errors import KafkaConnectionError, KafkaError, NoError
 from kafka.structs import OffsetAndMetadata
 
 from events import HEARTBEAT_MS, expect, main, say, stopping, tell, until
@@ -49,13 +49,21 @@ class Member(ConsumerRebalanceListener):
     def run(self):
         """Consumes until the standard input ends."""
         while not stopping.is_set():
-            for partition, records in self.consumer.poll(timeout_ms=200).items():
+            for partition, records in self.poll().items():
                 offsets = [record.offset for record in records]
                 say("records", partition=partition.partition, offsets=offsets)
                 self.pending[partition] = offsets[-1] + 1
             self.commit(self.pending)
         self.commit(self.pending)
         self.consumer.close()
+
+    def poll(self):
+        """What there is; nothing while no broker can be reached, which poll may tell by an exception."""
+        try:
+            return self.consumer.poll(timeout_ms=200)
+        except KafkaConnectionError:
+            time.sleep(0.1)
+            return {}
 
     def commit(self, some):
         """Commits, and says what the broker has acknowledged."""
