@@ -107,9 +107,11 @@ def restarts(setting, known, short):
 
 
 def in_portions(known):
-    """The variants of a protocol, at most five at a time."""
+    """The variants of a protocol, at most five at a time; one that is weak alone."""
+    weak = [one.name for one in known.values() if "restart" in one.weak_in]
+    yield from ((f"restart/{name}", [name]) for name in weak)
     for protocol in ("classic", "cooperative", "consumer", "none"):
-        names = [one.name for one in known.values() if one.name.endswith(protocol)]
+        names = [name for name in known if name.endswith(protocol) and name not in weak]
         for start in range(0, len(names), RESTARTED_MAX):
             more = f"-{start // RESTARTED_MAX + 1}" if start else ""
             yield f"restart-{protocol}{more}", names[start : start + RESTARTED_MAX]

@@ -75,7 +75,7 @@ VARIANTS = {
         Variant("java-3.9-cooperative", "java-3.9", assignor="cooperative-sticky"),
         Variant(
             "java-3.9-consumer", "java-3.9", protocol="consumer", patterns=False,
-            weak_in=("handover", "killed", "static", "surplus", "growth"), weak_to=ReadAgain,
+            weak_in=("handover", "killed", "static", "surplus", "growth", "restart"), weak_to=ReadAgain,
             weakness="its consumer of the new protocol, a preview then, may begin a partition anew that comes to it while "
             "it looks up the offsets of others (KAFKA-17674, mended in 4.0)",
         ),
@@ -89,7 +89,7 @@ VARIANTS = {
         Variant("kafka-go-classic", "kafka-go", assignor="range", static=False),
         Variant("kafka-python-2.0-classic", "kafka-python-2.0", assignor="range", static=False),
         Variant(
-            "platformatic-classic", "platformatic", static=False, weak_in=("handover", "killed", "surplus"),
+            "platformatic-classic", "platformatic", static=False, weak_in=("handover", "killed", "surplus", "restart"),
             weakness="around a rebalance its stream hands out again what was committed, or stands still; with Apache "
             "Kafka as well",
         ),
