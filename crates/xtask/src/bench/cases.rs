@@ -199,7 +199,7 @@ impl Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Whole,
-    /// All cases together fit into half an hour.
+    /// All cases together fit into forty minutes.
     Short,
     /// Whether everything runs; the figures mean nothing.
     Smoke,

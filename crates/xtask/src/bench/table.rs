@@ -559,8 +559,8 @@ const GROUPS_DEFAULT: &[Row] = &[Row {
     command: "groups",
     full: "--protocol consumer --no-death",
     short: "--protocol consumer --no-death",
-    seconds: [25.0, 25.0],
-    short_pairs_max: 3,
+    seconds: [11.0, 11.0],
+    short_pairs_max: 2,
     figures: &[
         less("join, ms", "groups.join_ms", "", 1.0).wall().goals(&[(0, 20.0)]),
         less("join, CPU-s", "groups.join_broker_cpu_s", "", 1.0),
