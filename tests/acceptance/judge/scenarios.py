@@ -36,7 +36,7 @@ def handover(group):
     fourth = group.start()
     group.await_shares(*THIRDS)
     ends = group.stop_producing()
-    group.await_read(ends)
+    group.await_committed(ends)
     group.stop(first, third, fourth)
     group.demand_committed(ends)
     # Resumed where they were committed, without a gap and without a second time.
@@ -61,7 +61,7 @@ def killed(group):
     names[0] = group.start()
     group.await_shares(*THIRDS)
     ends = group.stop_producing()
-    group.await_read(ends)
+    group.await_committed(ends)
     group.stop(*names)
     group.demand_committed(ends)
     group.demand_laws(ends, once=False)
@@ -123,7 +123,7 @@ def growth(group):
     group.produce()
     group.until(lambda: "nothing is sent to the new partitions", lambda: group.ends()[17])
     ends = group.stop_producing()
-    group.await_read(ends)
+    group.await_committed(ends)
     group.stop(*names)
     group.demand_committed(ends)
     group.demand_laws(ends, once=True)
@@ -138,7 +138,7 @@ def pattern(group):
     group.produce()
     group.await_shares(*HALVES)
     ends = group.stop_producing()
-    group.await_read(ends)
+    group.await_committed(ends)
     group.stop(*names)
     group.demand_committed(ends)
     group.demand_laws(ends, once=True)
@@ -180,7 +180,7 @@ def migration(group, old, new):
             names[place] = group.start(variant=variant)
             group.await_shares(*THIRDS)
     ends = group.stop_producing()
-    group.await_read(ends)
+    group.await_committed(ends)
     group.stop(*names)
     group.demand_committed(ends)
     group.demand_laws(ends, once=True)
@@ -243,7 +243,7 @@ def restart(setting, variants):
                 group.await_shares(*shares_of(group.variant))
         for group in groups:
             ends = group.stop_producing()
-            group.await_read(ends)
+            group.await_committed(ends)
             group.stop(*list(group.members))
             if group.variant.groups:
                 group.demand_committed(ends)
@@ -253,7 +253,7 @@ def restart(setting, variants):
         setting.node.end(signal.SIGKILL)
         setting.node.start()
         for group, ends in every:
-            group.until(lambda: "the offsets are not loaded", lambda g=group: is_loaded(g))
+            group.until(lambda: "the offsets are not loaded", group.is_loaded)
             group.demand_committed(ends)
     finally:
         for group in groups:
@@ -263,15 +263,6 @@ def restart(setting, variants):
 def shares_of(variant):
     """Three members, or a reader of everything."""
     return THIRDS if variant.groups else (12,)
-
-
-def is_loaded(group):
-    """A coordinator that reads its log answers with an error until it has done so."""
-    try:
-        group.setting.node.broker.committed(group.name, group.name, group.partitions)
-    except AssertionError:
-        return False
-    return True
 
 
 def reference(variant):

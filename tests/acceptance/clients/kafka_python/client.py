@@ -45,6 +45,9 @@ class Member(ConsumerRebalanceListener):
             fetch_max_wait_ms=100,
         )
         self.consumer.subscribe([options.topic], listener=self)
+        # Of 3.0.12, a leader that joins before it knows the topic joins again as soon as it does, and forgets, if a
+        # poll ends meanwhile, to take what it is assigned: with Apache Kafka, too.
+        self.consumer.topics()
 
     def run(self):
         """Consumes until the standard input ends."""
