@@ -149,6 +149,24 @@ impl Answered {
     }
 }
 
+fn new_topic(name: &str, num_partitions: i32) -> CreatableTopic<'_> {
+    let name = name.into();
+    CreatableTopic { name, num_partitions, replication_factor: 1, ..Default::default() }
+}
+
+fn produce_request<'a>(
+    (topic, index): (&'a str, i32),
+    acks: i16,
+    batch: &'a [u8],
+) -> ProduceRequest<'a> {
+    let partition =
+        PartitionProduceData { index, records: Some(batch.into()), ..Default::default() };
+    let partition_data = vec![partition].into();
+    let topic = TopicProduceData { name: topic.into(), partition_data, ..Default::default() };
+    let topic_data = vec![topic].into();
+    ProduceRequest { acks, timeout_ms: 10_000, topic_data, ..Default::default() }
+}
+
 #[derive(Debug, PartialEq)]
 struct Produced {
     error: i16,
@@ -200,20 +218,21 @@ impl Client {
         };
         let configs: Vec<(&'static str, &'static str)> =
             configs.iter().map(|(n, v)| (leak(n), leak(v))).collect();
-        let topic = CreatableTopic {
-            name: TOPIC.into(),
-            num_partitions: 1,
-            replication_factor: 1,
-            configs: configs.iter().map(config).collect(),
-            ..Default::default()
-        };
+        let configs = configs.iter().map(config).collect();
+        self.create_topic(CreatableTopic { configs, ..new_topic(TOPIC, 1) }).await;
+    }
+
+    /// Asks for a topic; the error code.
+    async fn create_topic(&mut self, topic: CreatableTopic<'_>) -> i16 {
         let request = CreateTopicsRequest {
             topics: vec![topic].into(),
             timeout_ms: 10_000,
             ..Default::default()
         };
         self.send(ApiKey::CreateTopics, 7, |writer| request.encode(writer, 7)).await;
-        self.answer(ApiKey::CreateTopics, 7).await;
+        let answer = self.answer(ApiKey::CreateTopics, 7).await;
+        let response = CreateTopicsResponse::decode(&mut answer.body(), 7).unwrap();
+        response.topics.first().unwrap().error_code
     }
 
     async fn delete(&mut self) {
@@ -227,23 +246,19 @@ impl Client {
     }
 
     async fn send_produce(&mut self, acks: i16, batch: &[u8]) {
-        let partition = PartitionProduceData { records: Some(batch.into()), ..Default::default() };
-        let topic = TopicProduceData {
-            name: TOPIC.into(),
-            partition_data: vec![partition].into(),
-            ..Default::default()
-        };
-        let request = ProduceRequest {
-            acks,
-            timeout_ms: 10_000,
-            topic_data: vec![topic].into(),
-            ..Default::default()
-        };
+        self.send_batch(&produce_request((TOPIC, 0), acks, batch)).await;
+    }
+
+    async fn send_batch(&mut self, request: &ProduceRequest<'_>) {
         self.send(ApiKey::Produce, PRODUCE, |writer| request.encode(writer, PRODUCE)).await;
     }
 
     async fn produce(&mut self, acks: i16, batch: &[u8]) -> Produced {
-        self.send_produce(acks, batch).await;
+        self.produce_to((TOPIC, 0), acks, batch).await
+    }
+
+    async fn produce_to(&mut self, to: (&str, i32), acks: i16, batch: &[u8]) -> Produced {
+        self.send_batch(&produce_request(to, acks, batch)).await;
         let answer = self.answer(ApiKey::Produce, PRODUCE).await;
         let response = ProduceResponse::decode(&mut answer.body(), PRODUCE).unwrap();
         let topic = response.responses.first().unwrap();
@@ -598,16 +613,8 @@ fn what_came_before_a_refused_frame_is_answered() {
         let _node = life.node(&[]).await;
         let mut client = life.client().await;
         client.create(&[]).await;
-        let partition =
-            PartitionProduceData { records: Some(batch(10).into()), ..Default::default() };
-        let topic = TopicProduceData {
-            name: TOPIC.into(),
-            partition_data: vec![partition].into(),
-            ..Default::default()
-        };
-        let topic_data = vec![topic].into();
-        let request =
-            ProduceRequest { acks: -1, timeout_ms: 10_000, topic_data, ..Default::default() };
+        let batch = batch(10);
+        let request = produce_request((TOPIC, 0), -1, &batch);
         let mut frames = frame(ApiKey::Produce, PRODUCE, 1, |w| request.encode(w, PRODUCE));
         // Ten bytes that begin with an API key nobody has.
         frames.extend_from_slice(b"\0\0\0\x0a\x7f\0\0\0\0\0\0\x02\xff\xff");

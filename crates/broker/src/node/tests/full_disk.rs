@@ -45,22 +45,8 @@ impl Client {
         self.produce(acks, &builder.build().into_bytes()).await
     }
 
-    async fn create_another(&mut self, name: &'static str) -> i16 {
-        let topic = CreatableTopic {
-            name: name.into(),
-            num_partitions: 1,
-            replication_factor: 1,
-            ..Default::default()
-        };
-        let request = CreateTopicsRequest {
-            topics: vec![topic].into(),
-            timeout_ms: 10_000,
-            ..Default::default()
-        };
-        self.send(ApiKey::CreateTopics, 7, |writer| request.encode(writer, 7)).await;
-        let answer = self.answer(ApiKey::CreateTopics, 7).await;
-        let response = CreateTopicsResponse::decode(&mut answer.body(), 7).unwrap();
-        response.topics.first().unwrap().error_code
+    async fn create_another(&mut self) -> i16 {
+        self.create_topic(new_topic("another", 1)).await
     }
 
     /// The batches that all together make up what a fetch from the start finds.
@@ -84,17 +70,17 @@ fn appends_are_refused_while_the_reserve_is_touched_and_everything_else_goes_on(
             assert_eq!((refused.error, refused.base_offset), (KAFKA_STORAGE_ERROR, -1));
         }
         client.holds(2).await;
-        assert_eq!(client.create_another("another").await, KAFKA_STORAGE_ERROR);
+        assert_eq!(client.create_another().await, KAFKA_STORAGE_ERROR);
         // Deleting is how space comes back, and the metadata log may use the reserve for it.
         client.delete().await;
         assert!(node.broker.partitions.topic(TOPIC).is_none(), "it was deleted");
 
         life.room(Some(110_000));
         life.pause(2_000).await;
-        assert_eq!(client.create_another("another").await, KAFKA_STORAGE_ERROR, "not enough yet");
+        assert_eq!(client.create_another().await, KAFKA_STORAGE_ERROR, "not enough yet");
         life.room(Some(200_000));
         life.pause(2_000).await;
-        assert_eq!(client.create_another("another").await, OK, "nobody had to be asked");
+        assert_eq!(client.create_another().await, OK, "nobody had to be asked");
         client.create(&[]).await;
         assert_eq!(client.append(-1, 0).await.base_offset, 0);
         life.has_not_halted();
@@ -198,10 +184,10 @@ fn the_controller_refuses_what_the_metadata_log_has_no_space_for_and_goes_on() {
     World::new(23).live(async |life| {
         let (node, mut client) = life.writes_one(&[NO_RESERVE]).await;
         life.room(Some(0));
-        assert_eq!(client.create_another("another").await, KAFKA_STORAGE_ERROR);
+        assert_eq!(client.create_another().await, KAFKA_STORAGE_ERROR);
         client.holds(1).await;
         life.room(None);
-        assert_eq!(client.create_another("another").await, OK);
+        assert_eq!(client.create_another().await, OK);
         assert_eq!(client.append(-1, 1).await.base_offset, 1);
         life.has_not_halted();
         node.stop().await;
@@ -217,7 +203,7 @@ fn topics_come_and_go_on_a_disk_that_fills_up_meanwhile() {
             // Its checkpoints are written, and have to forget it.
             life.pause(A_WHILE_MS).await;
             life.room(Some(room));
-            let made = client.create_another("another").await == OK;
+            let made = client.create_another().await == OK;
             client.delete().await;
             life.room(None);
             life.pause(A_WHILE_MS).await;

@@ -195,11 +195,11 @@ fn more_batches_than_may_wait_are_all_appended() {
         for _ in 0..5 {
             clients.push(life.client().await);
         }
-        clients[0].create_of(PARTITIONS).await;
+        clients[0].create_topic(new_topic(TOPIC, PARTITIONS)).await;
         // Of each connection as many as may be under way, and a few more behind them.
         for client in &mut clients {
             for index in 0..PARTITIONS {
-                client.send_to(index, &batch(20)).await;
+                client.send_batch(&produce_request((TOPIC, index), 1, &batch(20))).await;
             }
         }
         let mut ends = vec![Vec::new(); usize::try_from(PARTITIONS).unwrap()];
@@ -217,39 +217,4 @@ fn more_batches_than_may_wait_are_all_appended() {
         }
         node.stop().await;
     });
-}
-
-impl Client {
-    async fn create_of(&mut self, partitions: i32) {
-        let topic = CreatableTopic {
-            name: TOPIC.into(),
-            num_partitions: partitions,
-            replication_factor: 1,
-            ..Default::default()
-        };
-        let request = CreateTopicsRequest {
-            topics: vec![topic].into(),
-            timeout_ms: 10_000,
-            ..Default::default()
-        };
-        self.send(ApiKey::CreateTopics, 7, |writer| request.encode(writer, 7)).await;
-        self.answer(ApiKey::CreateTopics, 7).await;
-    }
-
-    async fn send_to(&mut self, index: i32, batch: &[u8]) {
-        let partition =
-            PartitionProduceData { index, records: Some(batch.into()), ..Default::default() };
-        let topic = TopicProduceData {
-            name: TOPIC.into(),
-            partition_data: vec![partition].into(),
-            ..Default::default()
-        };
-        let request = ProduceRequest {
-            acks: 1,
-            timeout_ms: 10_000,
-            topic_data: vec![topic].into(),
-            ..Default::default()
-        };
-        self.send(ApiKey::Produce, PRODUCE, |writer| request.encode(writer, PRODUCE)).await;
-    }
 }

@@ -345,7 +345,7 @@ fn members_of_a_consumer_group_are_assigned_across_a_kill() {
     world.live(async |life| {
         let node = life.node(FEW).await;
         let (mut one, mut two) = (life.client().await, life.client().await);
-        one.create_with_partitions(4).await;
+        one.create_topic(new_topic(TOPIC, 4)).await;
         one.find(0, GROUP).await;
         let id = node.broker.metadata.image().topic(TOPIC).unwrap().id;
         let alone = one.consume("one", 0, None).await;
@@ -389,7 +389,7 @@ fn a_topic_that_comes_later_is_assigned_and_one_that_goes_takes_its_offsets() {
         let early = client.consume("one", 0, None).await;
         assert_eq!(early, Beaten { error: OK, epoch: 2, assigned: Some(vec![]) });
         life.pause(2_000).await;
-        client.create_with_partitions(2).await;
+        client.create_topic(new_topic(TOPIC, 2)).await;
         life.pause(2_000).await;
         let late = client.consume("one", 2, None).await;
         assert_eq!((late.epoch, late.assigned), (3, Some(vec![0, 1])));

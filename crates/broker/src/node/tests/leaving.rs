@@ -51,16 +51,7 @@ fn a_producer_that_always_has_appends_under_way_leaves_once_they_are_answered() 
         let mut client = life.client().await;
         client.create(&[]).await;
         let batch = batch(10);
-        let partition =
-            PartitionProduceData { records: Some((&*batch).into()), ..Default::default() };
-        let topic = TopicProduceData {
-            name: TOPIC.into(),
-            partition_data: vec![partition].into(),
-            ..Default::default()
-        };
-        let topic_data = vec![topic].into();
-        let request =
-            ProduceRequest { acks: -1, timeout_ms: 10_000, topic_data, ..Default::default() };
+        let request = produce_request((TOPIC, 0), -1, &batch);
         let request = frame(ApiKey::Produce, PRODUCE, 1, |w| request.encode(w, PRODUCE));
         let (asked, answered_bytes) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let stream = Tireless {

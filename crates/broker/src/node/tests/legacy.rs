@@ -84,18 +84,7 @@ fn format_of(version: i16) -> MessageFormat {
 impl Client {
     /// The error, the first offset, and the time of the append.
     async fn produce_in(&mut self, version: i16, acks: i16, set: &[u8]) -> Produced {
-        let partition = PartitionProduceData { records: Some(set.into()), ..Default::default() };
-        let topic = TopicProduceData {
-            name: TOPIC.into(),
-            partition_data: vec![partition].into(),
-            ..Default::default()
-        };
-        let request = ProduceRequest {
-            acks,
-            timeout_ms: 10_000,
-            topic_data: vec![topic].into(),
-            ..Default::default()
-        };
+        let request = produce_request((TOPIC, 0), acks, set);
         self.send(ApiKey::Produce, version, |writer| request.encode(writer, version)).await;
         let answer = self.answer(ApiKey::Produce, version).await;
         let mut body = answer.body();
@@ -473,13 +462,8 @@ fn topics_are_made_described_and_deleted_in_the_oldest_versions() {
         let _node = life.node(&[NO_RESERVE, SERVED]).await;
         let mut client = life.client().await;
         for version in 0..=1 {
-            let topic = CreatableTopic {
-                name: TOPIC.into(),
-                num_partitions: 2,
-                replication_factor: 1,
-                ..Default::default()
-            };
-            let request = CreateTopicsRequest { topics: vec![topic].into(), ..Default::default() };
+            let topics = vec![new_topic(TOPIC, 2)].into();
+            let request = CreateTopicsRequest { topics, ..Default::default() };
             for error in [OK, 36] {
                 let key = ApiKey::CreateTopics;
                 client.send(key, version, |writer| request.encode(writer, version)).await;

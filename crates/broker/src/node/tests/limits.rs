@@ -105,14 +105,7 @@ fn a_large_request_on_a_slow_line_has_its_time() {
 }
 
 fn produce_frame(batch: &[u8]) -> Vec<u8> {
-    let partition = PartitionProduceData { records: Some(batch.into()), ..Default::default() };
-    let topic = TopicProduceData {
-        name: TOPIC.into(),
-        partition_data: vec![partition].into(),
-        ..Default::default()
-    };
-    let topic_data = vec![topic].into();
-    let request = ProduceRequest { acks: -1, timeout_ms: 10_000, topic_data, ..Default::default() };
+    let request = produce_request((TOPIC, 0), -1, batch);
     frame(ApiKey::Produce, PRODUCE, 1, |writer| request.encode(writer, PRODUCE))
 }
 

@@ -45,24 +45,8 @@ impl Client {
         response.results.first().unwrap().error_code
     }
 
-    async fn produce_to(&mut self, index: i32, batch: &[u8]) -> i16 {
-        let partition =
-            PartitionProduceData { index, records: Some(batch.into()), ..Default::default() };
-        let topic = TopicProduceData {
-            name: TOPIC.into(),
-            partition_data: vec![partition].into(),
-            ..Default::default()
-        };
-        let request = ProduceRequest {
-            acks: -1,
-            timeout_ms: 10_000,
-            topic_data: vec![topic].into(),
-            ..Default::default()
-        };
-        let (key, version) = (ApiKey::Produce, PRODUCE);
-        let answer = self.call(key, version, |w| request.encode(w, version)).await;
-        let response = ProduceResponse::decode(&mut answer.body(), version).unwrap();
-        response.responses.first().unwrap().partition_responses.first().unwrap().error_code
+    async fn appends_to(&mut self, index: i32) -> i16 {
+        self.produce_to((TOPIC, index), -1, &batch(10)).await.error
     }
 
     /// The partitions of the topic that Metadata tells of, with their leader epochs.
@@ -185,13 +169,13 @@ fn more_partitions_take_records_at_once_and_stay() {
         let _node = life.node(&[]).await;
         let mut client = life.client().await;
         client.create(&[]).await;
-        assert_eq!(client.produce_to(0, &batch(10)).await, OK);
-        assert_eq!(client.produce_to(2, &batch(10)).await, UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(client.appends_to(0).await, OK);
+        assert_eq!(client.appends_to(2).await, UNKNOWN_TOPIC_OR_PARTITION);
         assert_eq!(client.grow(3, true).await, OK);
         assert_eq!(client.partitions().await, [(0, 0)], "it was a dry run");
         assert_eq!(client.grow(3, false).await, OK);
-        assert_eq!(client.produce_to(2, &batch(10)).await, OK);
-        assert_eq!(client.produce_to(0, &batch(10)).await, OK);
+        assert_eq!(client.appends_to(2).await, OK);
+        assert_eq!(client.appends_to(0).await, OK);
         assert_eq!(client.grow(3, false).await, INVALID_PARTITIONS);
         assert_eq!(client.partitions().await, [(0, 0), (1, 0), (2, 0)]);
     });
@@ -200,7 +184,7 @@ fn more_partitions_take_records_at_once_and_stay() {
         let mut client = life.client().await;
         assert_eq!(client.partitions().await, [(0, 1), (1, 1), (2, 1)]);
         assert_eq!(client.grow(4, false).await, OK);
-        assert_eq!(client.produce_to(3, &batch(10)).await, OK);
+        assert_eq!(client.appends_to(3).await, OK);
         let (sizes, _) = client.sizes(None).await;
         let written: Vec<_> = sizes.iter().filter(|(_, size)| *size > 0).map(|it| it.0).collect();
         assert_eq!(written, [0, 2, 3]);
@@ -218,7 +202,7 @@ fn a_topic_that_was_deleted_does_not_grow() {
         assert_eq!(client.grow(3, false).await, UNKNOWN_TOPIC_OR_PARTITION);
         client.create(&[]).await;
         assert_eq!(client.grow(2, false).await, OK);
-        assert_eq!(client.produce_to(1, &batch(10)).await, OK);
+        assert_eq!(client.appends_to(1).await, OK);
     });
 }
 

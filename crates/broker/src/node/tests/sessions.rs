@@ -89,24 +89,7 @@ impl Client {
     }
 
     async fn append_to(&mut self, partition: i32) {
-        let data = PartitionProduceData {
-            index: partition,
-            records: Some(batch(100).into()),
-            ..Default::default()
-        };
-        let topic = TopicProduceData {
-            name: TOPIC.into(),
-            partition_data: vec![data].into(),
-            ..Default::default()
-        };
-        let topic_data = vec![topic].into();
-        let request =
-            ProduceRequest { acks: -1, timeout_ms: 10_000, topic_data, ..Default::default() };
-        self.send(ApiKey::Produce, PRODUCE, |writer| request.encode(writer, PRODUCE)).await;
-        let answer = self.answer(ApiKey::Produce, PRODUCE).await;
-        let response = ProduceResponse::decode(&mut answer.body(), PRODUCE).unwrap();
-        let topic = response.responses.first().unwrap();
-        assert_eq!(topic.partition_responses.first().unwrap().error_code, OK);
+        assert_eq!(self.produce_to((TOPIC, partition), -1, &batch(100)).await.error, OK);
     }
 }
 

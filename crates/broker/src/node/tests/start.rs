@@ -203,26 +203,12 @@ fn appends_go_on_after_a_kill_whatever_the_durability() {
     }
 }
 
-/// Another topic.
-async fn create_other(client: &mut Client, partitions: i32) {
-    let topic = CreatableTopic {
-        name: "other".into(),
-        num_partitions: partitions,
-        replication_factor: 1,
-        ..Default::default()
-    };
-    let topics = vec![topic].into();
-    let request = CreateTopicsRequest { topics, timeout_ms: 10_000, ..Default::default() };
-    client.send(ApiKey::CreateTopics, 7, |writer| request.encode(writer, 7)).await;
-    client.answer(ApiKey::CreateTopics, 7).await;
-}
-
 #[test]
 fn a_damaged_partition_is_offline_and_the_others_are_served() {
     let mut world = World::filled(73);
     world.live(async |life| {
         let node = life.node(&[SMALL]).await;
-        create_other(&mut life.client().await, 1).await;
+        life.client().await.create_topic(new_topic("other", 1)).await;
         node.stop().await;
         // What is known of the log is gone, and a byte in its middle has changed.
         for path in [CLEAN, POINTS] {
@@ -392,7 +378,7 @@ fn the_metadata_log_too_is_written_again_after_a_failed_sync() {
         let mut client = life.client().await;
         life.machine.disk_fault(DiskFault::NextSyncFails);
         // Its records have pages of their own, which no later append writes again.
-        create_other(&mut client, 200).await;
+        client.create_topic(new_topic("other", 200)).await;
     });
     assert!(halts[0].contains("the controller cannot go on"), "{halts:?}");
     // What was kept in the page cache is shown by the first, and lost with the power before the
@@ -522,7 +508,7 @@ fn a_recovery_point_that_no_log_can_reach_does_not_keep_the_node_from_starting()
             let _node = life.node(&[SMALL]).await;
             let mut client = life.client().await;
             assert_eq!(client.produce(-1, &batch(400)).await.error, STORAGE);
-            create_other(&mut client, 1).await;
+            client.create_topic(new_topic("other", 1)).await;
             assert_eq!(client.leader("other").await, (OK, 1, vec![]));
         });
     }

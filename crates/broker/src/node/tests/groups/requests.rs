@@ -273,42 +273,9 @@ impl Client {
         (group.error_code, offset)
     }
 
-    pub(super) async fn create_with_partitions(&mut self, num_partitions: i32) {
-        let topic = CreatableTopic {
-            name: TOPIC.into(),
-            num_partitions,
-            replication_factor: 1,
-            ..Default::default()
-        };
-        let request = CreateTopicsRequest {
-            topics: vec![topic].into(),
-            timeout_ms: 10_000,
-            ..Default::default()
-        };
-        self.send(ApiKey::CreateTopics, 7, |writer| request.encode(writer, 7)).await;
-        self.answer(ApiKey::CreateTopics, 7).await;
-    }
-
     /// Produces to a topic of the node's own.
     pub(super) async fn forge(&mut self) -> i16 {
-        let batch = batch(10);
-        let partition =
-            PartitionProduceData { records: Some(batch.as_slice().into()), ..Default::default() };
-        let topic = TopicProduceData {
-            name: "__consumer_offsets".into(),
-            partition_data: vec![partition].into(),
-            ..Default::default()
-        };
-        let request = ProduceRequest {
-            acks: -1,
-            timeout_ms: 10_000,
-            topic_data: vec![topic].into(),
-            ..Default::default()
-        };
-        self.send(ApiKey::Produce, PRODUCE, |writer| request.encode(writer, PRODUCE)).await;
-        let answer = self.answer(ApiKey::Produce, PRODUCE).await;
-        let response = ProduceResponse::decode(&mut answer.body(), PRODUCE).unwrap();
-        response.responses.first().unwrap().partition_responses.first().unwrap().error_code
+        self.produce_to(("__consumer_offsets", 0), -1, &batch(10)).await.error
     }
 
     pub(super) async fn delete_topic(&mut self, name: &'static str) {
